@@ -1,0 +1,24 @@
+"""GANs whose generator must fool two discriminators (D3GAN), or N: training, measuring, comparing.
+
+From Python, `d3gan.load("runs/NAME").sample(64, seed=0)` gives images; everything else is on the
+command line (`d3gan --help`).
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from d3gan.training.trained import Trained
+
+__all__ = ["load"]
+
+
+def load(path: str | os.PathLike[str]) -> "Trained":
+    """The generator of a run folder or of a .safetensors export, ready to sample.
+
+    ``d3gan.load("runs/demo-d3gan").sample(64, seed=0)`` -> images [64, C, H, W] in [0, 1].
+    Raises d3gan.errors.UserError if there is none.
+    """
+    from d3gan.training import trained  # torch takes seconds to import; `import d3gan` does not
+
+    return trained.load(path)

@@ -1,0 +1,130 @@
+"""d3gan data list, prepare, show."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from d3gan import config as configs
+from d3gan.choices import nearest
+from d3gan.cli.parsing import parse
+from d3gan.data import sources
+from d3gan.data.store import ImageSet, cache_folder, load_images
+from d3gan.errors import UserError
+from d3gan.images import enlarged, grid, save_picture
+from d3gan.runs import writing
+from d3gan.stateless import Stream, permutation
+
+
+def data(arguments: list[str]) -> int:
+    """List, prepare or show data sources."""
+    actions: dict[str, Callable[..., None]] = {"list": _list, "prepare": _prepare, "show": _show}
+    if not arguments or arguments[0] not in actions:
+        word = arguments[0] if arguments else ""
+        if word in ("-h", "--help"):
+            print("usage: d3gan data list | prepare SOURCE | show SOURCE -o grid.png")
+            return 0
+        raise UserError(
+            f"there is no command 'data {word}'{nearest(word, list(actions))}; "
+            "write data list, data prepare SOURCE or data show SOURCE"
+        )
+    parse(actions[arguments[0]], arguments[1:], f"data {arguments[0]}")
+    return 0
+
+
+def _list() -> None:
+    """List the data sources that have a name."""
+    images = {"digits": "5,000 of 28 x 28, grey", sources.STACKED_MNIST: "60,000 of 28 x 28"}
+    images |= {name: entry.images for name, entry in sources.HUB_SOURCES.items()}
+    table = Table("source", "images", "from", box=None)
+    for name in sources.NAMES:
+        table.add_row(name, images[name], sources.whereabouts(name))
+    Console().print(table)
+    folder = sources.data_folder()
+    print(
+        f"\nAlso: any hub data set owner/name, a folder of images, a .npy or .npz file.\n"
+        f"D3GAN_DATA (looked into first): {folder or 'not set'}\n"
+        f"Decoded images are kept in {cache_folder()}"
+    )
+
+
+Source = Annotated[str, tyro.conf.Positional]
+
+
+def _prepare(
+    source: Source,
+    split: str = "train",
+    resolution: int = 32,
+    channels: int = 0,
+    skip_broken: bool = False,
+) -> None:
+    """Fetch and decode a source now, so that training starts at once.
+
+    Args:
+        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file.
+        split: Which part.
+        resolution: Side of the square images, pixels.
+        channels: 1 grey, 3 colour; 0: as the presets have it.
+        skip_broken: Leave out images that cannot be read.
+    """
+    images = _load(source, split, resolution, channels, skip_broken)
+    shape = " x ".join(str(side) for side in images.images.shape[1:])
+    classes = len(set(images.labels[images.labels >= 0].tolist()))
+    print(f"{images.name} {split}: {len(images.images)} images of {shape}, {classes} classes")
+
+
+def _show(
+    source: Source,
+    split: str = "train",
+    resolution: int = 32,
+    channels: int = 0,
+    count: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("grid.png"),
+    skip_broken: bool = False,
+) -> None:
+    """Draw a grid of real images as training sees them.
+
+    Args:
+        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file.
+        split: Which part.
+        resolution: Side of the square images, pixels.
+        channels: 1 grey, 3 colour; 0: as the presets have it.
+        count: How many images, chosen at random.
+        seed: Which ones.
+        output: The PNG file to write.
+        skip_broken: Leave out images that cannot be read.
+    """
+    if count < 1:
+        raise UserError(f"count = {count}: must be at least 1")
+    images = _load(source, split, resolution, channels, skip_broken).images
+    chosen = permutation(seed, Stream.SUBSET, 0, len(images))[:count].numpy()
+    with writing(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(enlarged(grid(images[chosen])), output)
+    print(f"{len(chosen)} images of {source}: {output}")
+
+
+def _load(source: str, split: str, resolution: int, channels: int, skip_broken: bool) -> ImageSet:
+    grey = source in ("digits", "mnist", "fashion-mnist")
+    values = {
+        "source": source,
+        "split": split,
+        "resolution": resolution,
+        "channels": channels or (1 if grey else 3),
+        "skip_broken": skip_broken,
+    }
+    checked = configs.from_dict({"data": values}).data
+    images = load_images(
+        checked.source,
+        checked.split,
+        resolution=checked.resolution,
+        channels=checked.channels,
+        skip_broken=checked.skip_broken,
+    )
+    for name in images.skipped:
+        print(f"skipped broken image {name}")
+    return images

@@ -1,0 +1,47 @@
+"""Flags to Python values by tyro, and its errors as one line."""
+
+import contextlib
+import io
+import itertools
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from d3gan.errors import UserError
+
+
+def parse(
+    target: Callable[..., Any], arguments: Sequence[str], command: str, default: Any = None
+) -> Any:
+    """Call `target` (a function or a dataclass) with what `arguments` say.
+
+    `--help` prints the help and ends the program. Raises UserError for wrong arguments.
+    """
+    settings = {} if default is None else {"default": default}
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(target, args=list(arguments), prog=f"d3gan {command}", **settings)
+    except SystemExit as end:
+        if end.code:
+            raise UserError(f"{_one_line(said.getvalue())}; see d3gan {command} --help") from None
+        sys.stderr.write(said.getvalue())
+        raise
+
+
+def _one_line(panel: str) -> str:
+    """What tyro's boxed message says, and the flag that it proposes, without the box."""
+    lines = [line.strip("│ ") for line in panel.splitlines() if line.startswith("│")]
+    parts = [
+        " ".join(group)
+        for rule, group in itertools.groupby(lines, key=lambda line: line.startswith("──"))
+        if not rule
+    ]
+    message = parts[0] if parts else " ".join(panel.split())
+    proposal = next((part for part in parts if part.startswith("Perhaps you meant")), "")
+    if flag := re.search(r"--[\w.-]+", proposal):
+        message += f" (did you mean {flag[0]}?)"
+    return message.rstrip(".")

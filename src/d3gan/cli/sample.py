@@ -1,0 +1,112 @@
+"""d3gan sample, d3gan export."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from torch import Tensor
+
+from d3gan.cli.parsing import parse
+from d3gan.errors import UserError
+from d3gan.images import grid, save_picture, to_picture
+from d3gan.progress import progress_bar
+from d3gan.runs import writing
+from d3gan.training.sampling import to_uint8
+from d3gan.training.trained import Trained, load
+
+BLOCK = 512
+"""Images held at once when many are written one by one."""
+ROW = 8
+"""Images of a row that leads from one latent to another."""
+
+Run = Annotated[Path, tyro.conf.Positional]
+Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+
+
+def sample(arguments: list[str]) -> int:
+    """Draw images from a run."""
+    parse(_sample, arguments, "sample")
+    return 0
+
+
+def _sample(
+    run: Run,
+    count: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    output: Output = Path("grid.png"),
+    format: Literal["grid", "png", "npz"] = "grid",
+    interpolate: bool = False,
+) -> None:
+    """Draw images from a trained generator.
+
+    Args:
+        run: A run's folder, or a .safetensors file that `d3gan export` wrote.
+        count: How many images.
+        seed: Which images: the same seed gives the same ones.
+        output: The file to write; with --format png, a folder.
+        format: One grid, many PNG files, or one array `images` [M, H, W, C] of uint8.
+        interpolate: Rows of eight, each leading from one latent to another.
+    """
+    if count < 1:
+        raise UserError(f"count = {count}: must be at least 1")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
+    trained = load(run)
+    if format == "png":
+        _write_single(trained, count, seed, output, interpolate)
+    else:
+        images = to_uint8(2 * _draw(trained, count, seed, interpolate) - 1)
+        with writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            if format == "npz":
+                with output.open("wb") as file:
+                    np.savez_compressed(file, images=images.transpose(0, 2, 3, 1))
+            else:
+                save_picture(grid(images, ROW if interpolate else None), output)
+    print(f"{count} images from step {trained.step} of {run}: {output}")
+
+
+def _draw(trained: Trained, count: int, seed: int, interpolate: bool) -> Tensor:
+    if not interpolate:
+        return trained.sample(count, seed)
+    return trained.interpolate(math.ceil(count / ROW), ROW, seed)[:count]
+
+
+def _write_single(trained: Trained, count: int, seed: int, folder: Path, interpolate: bool) -> None:
+    """As count files 000000.png and on."""
+    if folder.suffix:
+        raise UserError(f"--format png writes many files; name a folder, not {folder}")
+    with writing(folder), progress_bar("sampling", count) as bar:
+        folder.mkdir(parents=True, exist_ok=True)
+        everything = _draw(trained, count, seed, True) if interpolate else None
+        for first in range(0, count, BLOCK):
+            size = min(BLOCK, count - first)
+            block = (
+                trained.sample(size, seed, first)
+                if everything is None
+                else everything[first : first + size]
+            )
+            for number, image in enumerate(to_uint8(2 * block - 1), start=first):
+                save_picture(to_picture(image), folder / f"{number:06d}.png")
+            bar.advance(size)
+
+
+def export(arguments: list[str]) -> int:
+    """Write a run's generator to a file of its own."""
+    parse(_export, arguments, "export")
+    return 0
+
+
+def _export(run: Run, output: Output) -> None:
+    """Write a trained generator to one file that needs no run folder.
+
+    Args:
+        run: A run's folder.
+        output: NAME.safetensors (weights and config; d3gan.load and d3gan sample read it) or
+            NAME.onnx (z [B, latent] -> images [B, C, H, W] in [-1, 1]).
+    """
+    trained = load(run)
+    trained.save(output)
+    print(f"generator of step {trained.step} of {run}: {output}")

@@ -1,0 +1,141 @@
+"""d3gan train, d3gan presets."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from d3gan import config as configs
+from d3gan.cli.parsing import parse
+from d3gan.config import Config
+from d3gan.errors import UserError
+from d3gan.runs import RunFolder
+from d3gan.training import distributed, loop
+
+MAY_CHANGE = (
+    "out_dir",
+    "data.resident",
+    "data.workers",
+    "train.device",
+    "train.epochs",
+    "train.log_every_steps",
+    "samples.every_epochs",
+    "checkpoint.every_epochs",
+    "checkpoint.keep",
+)
+"""Keys that may change when a run continues. Any other would make it another run."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a GAN. The first word is a preset (d3gan presets), a .toml file, a config.ini of the
+    succeeded project, or the folder of a run, which then continues. All other keys are flags."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    processes: int = 1
+    """Processes on this machine, over which the batch is divided. For several machines use
+    torchrun ... -m d3gan train ..."""
+
+
+def train(arguments: list[str]) -> int:
+    """Train or continue a run."""
+    if not arguments or arguments[0].startswith("-"):
+        if arguments and arguments[0] in ("-h", "--help"):
+            parse(Train, ["--help"], "train PRESET|FILE|RUN", Train(Config()))
+        raise UserError(
+            f"name what to train first: d3gan train PRESET|FILE|RUN; "
+            f"presets: {', '.join(configs.presets())}"
+        )
+    start, resume = starting_point(arguments[0])
+    options: Train = parse(Train, arguments[1:], f"train {arguments[0]}", Train(start))
+    config = configs.validate(options.config)
+    if not config.name:
+        raise UserError("name = '': must not be empty")
+    if options.processes < 1:
+        raise UserError(f"processes = {options.processes}: must be at least 1")
+    if resume:
+        _refuse_changes(start, config)
+    if options.processes > 1:
+        return distributed.launch(options.processes, ["train", *_without_processes(arguments)])
+    run = loop.train(config, resume=resume)
+    if distributed.is_main():
+        _summarise(run)
+    return 0
+
+
+def starting_point(word: str) -> tuple[Config, bool]:
+    """The config that `word` names, and whether it is a run to go on with. Raises UserError."""
+    path = Path(word)
+    run = RunFolder(path)
+    if path.is_dir():
+        if not run.exists():
+            raise UserError(f"there is no run at {path} (no config.toml in it)")
+        config = configs.load_file(run.config_file)
+        # The folder may have been moved or renamed since.
+        return dataclasses.replace(config, name=path.resolve().name, out_dir=str(path.parent)), True
+    if path.suffix in (".toml", ".ini"):
+        return configs.load_file(path), False
+    if len(path.parts) > 1:
+        raise UserError(f"there is no run at {word}, nor such a file")
+    return configs.load_preset(word), False
+
+
+def _refuse_changes(old: Config, new: Config) -> None:
+    before, after = (configs.flatten(configs.to_dict(config)) for config in (old, new))
+    for key, value in after.items():
+        if value != before[key] and key not in MAY_CHANGE:
+            raise UserError(
+                f"{key} = {value!r}: a run cannot change it midway (it is {before[key]!r}); "
+                f"start a new run, or change one of: {', '.join(MAY_CHANGE)}"
+            )
+
+
+def _without_processes(arguments: list[str]) -> list[str]:
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and not argument.startswith("--processes"):
+            kept.append(argument)
+        skip = argument == "--processes"
+    return kept
+
+
+def _summarise(run: RunFolder) -> None:
+    rows = [row for row in run.metrics() if row["kind"] == "train"]
+    if not rows:
+        return
+    last = rows[-1]
+    rate = last["images"] / last["train_seconds"]
+    print(
+        f"{run.path}: {last['step']} steps, {last['images']} images in "
+        f"{last['train_seconds']:.1f} s of training ({rate:.0f} images/s)\n"
+        f"samples: {run.samples}\n"
+        f"more:    d3gan sample {run.path} -n 64 -o grid.png"
+    )
+
+
+def presets(arguments: list[str]) -> int:
+    """List the presets."""
+    parse(_presets, arguments, "presets")
+    return 0
+
+
+def _presets() -> None:
+    """List the ready-made configurations; `d3gan train NAME --help` shows all keys of one."""
+    table = Table("preset", "data", "N", "rule", "width", "batch", "epochs", box=None)
+    for name in configs.presets():
+        config = configs.load_preset(name)
+        table.add_row(
+            name,
+            f"{config.data.source} {config.data.resolution}x{config.data.resolution}",
+            str(config.gan.discriminators),
+            config.gan.aggregation if config.gan.discriminators > 1 else "-",
+            str(config.model.generator_width),
+            str(config.train.batch_size),
+            f"{config.train.epochs:g}",
+        )
+    Console().print(table)
+    print("\nN: number of discriminators (1 is DCGAN). Train one: d3gan train NAME")

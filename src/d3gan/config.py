@@ -1,0 +1,412 @@
+"""The configuration: its schema, defaults and help texts, and how it is read and written.
+
+Frozen dataclasses are the schema; the file format is TOML. Every value is checked where it enters,
+and a wrong one is one line that names the key, the value, and what is allowed.
+"""
+
+import configparser
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from d3gan.choices import Registry, nearest
+from d3gan.errors import UserError
+from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.objectives import OBJECTIVES
+from d3gan.networks import ARCHITECTURES
+from d3gan.networks.dcgan import RESOLUTIONS
+from d3gan.schedules import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Range:
+    """Allowed numbers: low <= value <= high, or low < value where `above` is set."""
+
+    low: float
+    high: float = float("inf")
+    above: bool = False
+
+    def __str__(self) -> str:
+        low = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
+        return low if self.high == float("inf") else f"{low} and at most {self.high:g}"
+
+    def __contains__(self, value: float) -> bool:
+        return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Allowed values, listed."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Allowed texts: those that match a pattern, which `meaning` puts into words."""
+
+    pattern: str
+    meaning: str
+
+
+Count = Annotated[int, Range(1)]
+Positive = Annotated[float, Range(0, above=True)]
+NotNegative = Annotated[float, Range(0)]
+Momentum = Annotated[float, Range(0, 0.999999)]
+Norm = Literal["batch", "sync", "group", "none"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The real images."""
+
+    source: Annotated[str, Matching(r".*\S.*", "a source (see d3gan data list)")] = "digits"
+    """A name (see `d3gan data list`), a hub data set owner/name, or a path: a folder of images, a
+    hub data set's folder, a .npy or .npz file of uint8 images."""
+    split: Annotated[str, Matching(r"[\w.-]+", "a split such as train or test")] = "train"
+    """Which part of a data set that has parts."""
+    resolution: Annotated[int, OneOf(RESOLUTIONS)] = 32
+    """Side of the square images, pixels. Others are cropped at the centre and resized."""
+    channels: Literal[1, 3] = 3
+    """1: grey; 3: colour."""
+    flip: bool = False
+    """Mirror each image left to right at random."""
+    limit: Annotated[int, Range(0)] = 0
+    """Use only so many images, a fixed random choice; 0: all."""
+    resident: Literal["auto", "always", "never"] = "auto"
+    """Keep all images in the device's memory; auto: if they take less than half of what is free."""
+    skip_broken: bool = False
+    """Leave out images that cannot be read, instead of stopping; they are named and counted."""
+    workers: Annotated[int, Range(0)] = 0
+    """Threads that decode images, once; 0: one per CPU."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The networks."""
+
+    architecture: Annotated[str, OneOf(tuple(ARCHITECTURES))] = "dcgan"
+    latent_dim: Count = 100
+    """Length of the noise vector z."""
+    generator_width: Count = 64
+    """Channels at the image; they double at every stage towards the latent."""
+    discriminator_width: Count = 64
+    """The same for each discriminator."""
+    generator_norm: Norm = "batch"
+    discriminator_norm: Norm = "batch"
+    """batch: each process by itself; sync: the whole batch over all processes."""
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """The game."""
+
+    discriminators: Annotated[int, Range(1, 64)] = 1
+    """1: DCGAN; 2: D3GAN; more as you like."""
+    objective: Annotated[str, OBJECTIVES] = "non_saturating"
+    """What is minimised: non_saturating, hinge, least_squares."""
+    aggregation: Annotated[str, AGGREGATIONS] = "original"
+    """How the generator weighs its discriminators: original, max, min, mean, random,
+    softmax(temperature=1.0), dropout(p=0.5), hypervolume(delta=1.1), hardest_per_sample,
+    softmax_per_sample(temperature=1.0)."""
+    r1_gamma: NotNegative = 0.0
+    """Weight of the R1 gradient penalty of every discriminator; 0: none."""
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam for all, and an average of the generator's weights."""
+
+    lr_g: Positive = 2e-4
+    lr_d: Positive = 2e-4
+    beta1: Momentum = 0.5
+    beta2: Momentum = 0.999
+    schedule: Annotated[str, SCHEDULES] = "constant"
+    """Learning rates over the run: constant, linear_decay(start=0.5)."""
+    ema_half_life_images: NotNegative = 0.0
+    """Sample from an exponential moving average of the generator with this half-life, in images;
+    0: no average."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training loop."""
+
+    batch_size: Count = 128
+    """Real images per step over all processes together."""
+    epochs: Positive = 25.0
+    """How often every image is seen; fractions are allowed."""
+    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
+    """bf16: mixed precision; fp64: for tests of exactness."""
+    deterministic: bool = False
+    """Use deterministic algorithms alone, also where they are slower (CUDA)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is one."""
+    log_every_steps: Count = 50
+    """Steps between two rows of metrics.jsonl."""
+
+
+@dataclass(frozen=True)
+class SamplesConfig:
+    """Pictures of the generator at work, always from the same latents."""
+
+    every_epochs: Positive = 1.0
+    count: Annotated[int, Range(1, 1024)] = 64
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Saved states to continue from."""
+
+    every_epochs: Positive = 1.0
+    keep: Count = 3
+    """The newest so many are kept."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that determines a run."""
+
+    name: Annotated[str, Matching(r"(?!\.+$)[\w.-]*", "letters, digits, . _ -")] = ""
+    """Name of the run and of its folder; as a rule that of the preset."""
+    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
+    """Decides weights, noise and data order, all of them."""
+    out_dir: Annotated[str, Matching(r".*\S.*", "a folder")] = "runs"
+    """The folder that holds the runs' folders."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    gan: GanConfig = field(default_factory=GanConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    samples: SamplesConfig = field(default_factory=SamplesConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    @property
+    def run_dir(self) -> Path:
+        return Path(self.out_dir) / self.name
+
+
+# Reading and checking
+
+
+def validate(config: Config) -> Config:
+    """The same config, once its values are in range and go together. Raises UserError."""
+    checked = from_dict(to_dict(config))
+    rule = AGGREGATIONS.build(config.gan.aggregation)
+    if OBJECTIVES.build(config.gan.objective).signed and not rule.takes_signed:
+        raise UserError(
+            f"gan.aggregation = {config.gan.aggregation!r} needs losses above zero, which "
+            f"gan.objective = {config.gan.objective!r} does not give; choose another of the two"
+        )
+    if config.data.source == "stacked-mnist" and config.data.channels != 3:
+        raise UserError("data.channels = 1: stacked-mnist needs 3")
+    return checked
+
+
+def from_dict(values: Mapping[str, Any], base: Config | None = None, origin: str = "") -> Config:
+    """`base` with `values` (nested as in TOML) put over it. Raises UserError naming the key.
+
+    `origin` stands before messages, for example the file's name.
+    """
+    base = base or Config()
+    updated: Config = _updated(base, values, prefix="", origin=f"{origin}: " if origin else "")
+    return updated
+
+
+def _updated(section: Any, values: Mapping[str, Any], prefix: str, origin: str) -> Any:
+    hints = get_type_hints(type(section), include_extras=True)
+    changes = {}
+    for key, value in values.items():
+        name = prefix + key
+        if key not in hints:
+            hint = nearest(name, keys())
+            raise UserError(f"{origin}unknown key {name} = {value!r}{hint or _allowed(prefix)}")
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, Mapping):
+                raise UserError(f"{origin}{name} = {value!r}: must be a table of keys")
+            changes[key] = _updated(getattr(section, key), value, f"{name}.", origin)
+        else:
+            changes[key] = _checked(hints[key], value, f"{origin}{name}")
+    return dataclasses.replace(section, **changes)
+
+
+def _allowed(prefix: str) -> str:
+    here = [key for key in keys() if key.startswith(prefix)]
+    return f"; allowed: {', '.join(here)}"
+
+
+def _checked(hint: Any, value: Any, name: str) -> Any:
+    """`value` as the type of `hint`, in its range. Raises UserError."""
+    if get_origin(hint) is Literal:
+        hint = Annotated[type(get_args(hint)[0]), OneOf(get_args(hint))]
+    kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is float and number:
+        value = float(value)
+    if type(value) is not kind:
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+        raise UserError(f"{name} = {value!r}: must be {words[kind]}")
+    for limit in limits:
+        if isinstance(limit, Range) and value not in limit:
+            raise UserError(f"{name} = {value!r}: must be {limit}")
+        if isinstance(limit, OneOf) and value not in limit.values:
+            hint = nearest(str(value), [str(allowed) for allowed in limit.values])
+            choices = ", ".join(str(allowed) for allowed in limit.values)
+            raise UserError(f"{name} = {value!r}: allowed: {choices}{hint}")
+        if isinstance(limit, Matching) and not re.fullmatch(limit.pattern, value):
+            raise UserError(f"{name} = {value!r}: must be {limit.meaning}")
+        if isinstance(limit, Registry):
+            try:
+                limit.build(value)
+            except UserError as error:
+                raise UserError(f"{name} = {value!r}: {error}") from error
+    return value
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Nested as in TOML."""
+    return dataclasses.asdict(config)
+
+
+def to_toml(config: Config) -> str:
+    """The text of a file that `load_file` reads back as the same config."""
+    return tomli_w.dumps(to_dict(config))
+
+
+def keys() -> list[str]:
+    """All keys, dotted: ``["name", ..., "data.source", ...]``."""
+    return list(flatten(to_dict(Config())))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"data": {"flip": True}}`` as ``{"data.flip": True}``."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else None
+        flat |= nested if nested is not None else {prefix + key: value}
+    return flat
+
+
+# Where configurations come from
+
+
+def presets() -> list[str]:
+    """Names of the presets that the package carries."""
+    folder = resources.files("d3gan") / "presets"
+    files = [file.name for file in folder.iterdir()]
+    return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
+
+
+def load_preset(name: str) -> Config:
+    """The preset `name`. Raises UserError naming the nearest one."""
+    if name not in presets():
+        hint, known = nearest(name, presets()), ", ".join(presets())
+        raise UserError(f"there is no preset '{name}'{hint}; presets: {known}")
+    text = (resources.files("d3gan") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    return from_toml(text, name, f"preset {name}")
+
+
+def load_file(path: Path) -> Config:
+    """A .toml file, or a config.ini of the succeeded project. Raises UserError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if path.suffix == ".ini":
+        return from_ini(text, path.stem, str(path))
+    name = path.parent.name if path.name == "config.toml" else path.stem
+    return from_toml(text, name, str(path))
+
+
+def from_toml(text: str, name: str, origin: str) -> Config:
+    """A config from TOML text; `base = "PRESET"` in it starts from a preset.
+
+    `name` is the run's name if the text gives none; `origin` stands before error messages.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{origin}: not valid TOML: {error}") from error
+    base = values.pop("base", None)
+    if not isinstance(base, str | None):
+        raise UserError(f"{origin}: base = {base!r}: must be the name of a preset")
+    config = from_dict(values, load_preset(base) if base else None, origin)
+    return config if values.get("name") else dataclasses.replace(config, name=name)
+
+
+_INI_KEYS = {
+    "batch_size": ("train.batch_size", int),
+    "nz": ("model.latent_dim", int),
+    "ngf": ("model.generator_width", int),
+    "ndf": ("model.discriminator_width", int),
+    "nc": ("data.channels", int),
+    "beta1": ("optim.beta1", float),
+    "beta2": ("optim.beta2", float),
+    "workers": ("data.workers", int),
+    "epochs": ("train.epochs", float),
+}
+_INI_TYPES: dict[str, dict[str, dict[str, Any]]] = {
+    "dcgan": {"gan": {"discriminators": 1}},
+    "d3gan": {"gan": {"discriminators": 2, "aggregation": "original"}},
+    "mnist": {"data": {"source": "mnist"}},
+    "cifar10": {"data": {"source": "cifar10"}},
+    "cifar100": {"data": {"source": "cifar100"}},
+    "svhn": {"data": {"source": "svhn"}},
+}
+
+
+def from_ini(text: str, name: str, origin: str) -> Config:
+    """A config.ini of the succeeded project; sections do not matter, unknown keys are errors.
+
+    `lr` sets both learning rates; `type` names the method (dcgan, d3gan) or the data set.
+    """
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#", ";"))
+    try:
+        parser.read_string(text if text.lstrip().startswith("[") else f"[config]\n{text}")
+    except configparser.Error as error:
+        raise UserError(f"{origin}: not a valid ini file: {error}") from error
+    entries = dict(parser.defaults())
+    for section in parser.sections():
+        entries |= dict(parser[section])
+    values: dict[str, Any] = {}
+
+    def put(dotted: str, value: Any) -> None:
+        section, key = dotted.split(".")
+        values.setdefault(section, {})[key] = value
+
+    for key, entry in entries.items():
+        if key == "type":
+            if entry.lower() not in _INI_TYPES:
+                raise UserError(f"{origin}: type = {entry!r}: allowed: {', '.join(_INI_TYPES)}")
+            for section, settings in _INI_TYPES[entry.lower()].items():
+                values.setdefault(section, {}).update(settings)
+            continue
+        targets = (
+            [("optim.lr_g", float), ("optim.lr_d", float)]
+            if key == "lr"
+            else [_INI_KEYS[key]]
+            if key in _INI_KEYS
+            else []
+        )
+        if not targets:
+            known = ["type", "lr", *_INI_KEYS]
+            raise UserError(
+                f"{origin}: unknown key {key} = {entry!r}{nearest(key, known)}"
+                f"; allowed: {', '.join(known)}"
+            )
+        for dotted, convert in targets:
+            try:
+                put(dotted, convert(entry))
+            except ValueError:
+                word = "a whole number" if convert is int else "a number"
+                raise UserError(f"{origin}: {key} = {entry!r}: must be {word}") from None
+    return dataclasses.replace(from_dict(values, origin=origin), name=name)

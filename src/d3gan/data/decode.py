@@ -1,0 +1,115 @@
+"""Encoded images of any kind to uint8 arrays of one shape."""
+
+import io
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from d3gan.errors import UserError
+from d3gan.images import Images
+from d3gan.progress import progress_bar
+
+
+class Item(NamedTuple):
+    """One image of a source, still encoded."""
+
+    name: str
+    """How to name the image to the user, should it be broken."""
+    read: Callable[[], bytes | Images]
+    """The encoded file, or pixels [H, W] or [H, W, C]."""
+    label: int
+    """Its class, -1 if it has none."""
+
+
+def decode_all(
+    items: Iterable[Item], images: Images, *, title: str, workers: int
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Decode items into `images` [M, C, H, W] with a pool of threads, showing progress.
+
+    Returns the labels of those that could be read, which stand first, and for each of the others
+    its name and what is wrong with it.
+    """
+    count, channels, resolution, _ = images.shape
+    labels: list[int] = []
+    broken: list[str] = []
+
+    def decode(item: Item) -> Images | str:
+        try:
+            return to_array(open_image(item.read()), resolution, channels)
+        except UnidentifiedImageError:
+            return f"{item.name}: not an image"
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises whatever a damaged file leads it to
+            return f"{item.name}: {error}"
+
+    threads = workers or os.cpu_count() or 1
+    with progress_bar(title, count) as bar, ThreadPoolExecutor(threads) as pool:
+        source = iter(items)
+        # In blocks, because map() would read everything ahead.
+        while block := list(islice(source, 64 * threads)):
+            for item, image in zip(block, pool.map(decode, block), strict=True):
+                if isinstance(image, str):
+                    broken.append(image)
+                else:
+                    images[len(labels)] = image
+                    labels.append(item.label)
+            bar.advance(len(block))
+    return np.array(labels, np.int64), broken
+
+
+def open_image(data: bytes | Images) -> Image.Image:
+    """The picture in an encoded file or in pixels [H, W] or [H, W, C], C = 1, 3 or 4."""
+    if isinstance(data, bytes):
+        picture = Image.open(io.BytesIO(data))
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+    return Image.fromarray(data[:, :, 0] if data.ndim == 3 and data.shape[2] == 1 else data)
+
+
+def to_array(picture: Image.Image, resolution: int, channels: int) -> Images:
+    """[C, H, W]: the largest square in the centre, resized; transparency over white."""
+    picture = _in_eight_bits(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        paper = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(paper, picture)
+    picture = picture.convert("L" if channels == 1 else "RGB")
+    if picture.size != (resolution, resolution):
+        size = (resolution, resolution)
+        picture = ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+    array = np.asarray(picture)
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _in_eight_bits(picture: Image.Image) -> Image.Image:
+    """16-bit grey scaled to 8 (Pillow's own conversion would clip it)."""
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(f"grey values from {values.min()} to {values.max()}; expected 16 bits")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if picture.mode == "F":
+        raise ValueError("floating-point pixels; convert it to 8 or 16 bits")
+    return picture
+
+
+def refuse_broken(skipped: list[str], total: int) -> None:
+    """Raise UserError if there is a broken image."""
+    if skipped:
+        raise UserError(
+            f"broken image {skipped[0]} ({len(skipped)} of {total} images are broken); "
+            "mend or remove it, or leave broken images out with --data.skip-broken"
+        )
+
+
+def pixel_items(pixels: Images, labels: np.ndarray, origin: str) -> Iterator[Item]:
+    """Items for an array of images [M, H, W] or [M, H, W, C]."""
+    for i, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        yield Item(f"{origin}[{i}]", lambda image=image: image, int(label))  # type: ignore[misc]

@@ -1,0 +1,42 @@
+"""Data sets from the Hugging Face hub."""
+
+from pathlib import Path
+
+from d3gan.errors import UserError
+
+
+def download(repository: str, config: str, split: str, revision: str) -> Path:
+    """Fetch the parquet files of a split, or take them from the hub's own cache; the folder.
+
+    `repository` is owner/name. Data sets in other formats come from the branch of parquet files
+    into which the hub converts them. Raises UserError that names both ways out.
+    """
+    # Imported here because it takes a while, and most runs find their data on this machine.
+    from huggingface_hub import snapshot_download
+
+    def fetch(revision: str) -> Path:
+        patterns = [f"*{split}*.parquet", f"*{split}*/*.parquet"]
+        if config:
+            patterns = [f"{config}/{pattern}" for pattern in patterns]
+        return Path(
+            snapshot_download(
+                repository, repo_type="dataset", revision=revision, allow_patterns=patterns
+            )
+        )
+
+    try:
+        folder = fetch(revision)
+        if not any(folder.rglob("*.parquet")):
+            folder = fetch("refs/convert/parquet")
+    except Exception as error:  # the hub's client raises errors of several libraries
+        raise UserError(
+            f"cannot fetch {repository} from the Hugging Face hub ({_reason(error)}); either "
+            f"connect this machine to the network, or put the data set's files under "
+            f"$D3GAN_DATA (see d3gan data list) or name their folder as data.source"
+        ) from error
+    return folder
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:120] if lines else 'no details'}"

@@ -1,0 +1,197 @@
+"""Readers of what holds images: parquet files of the hub, folders of image files, arrays.
+
+Each returns a Source: the files that decide its content, the number of its images, and how to
+iterate over them.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from d3gan.data.decode import Item, pixel_items
+from d3gan.errors import UserError
+
+
+class Source(NamedTuple):
+    """Images that can be read but are not decoded yet."""
+
+    name: str
+    files: list[Path]
+    """What determines the content."""
+    number: int
+    items: Callable[[], Iterable[Item]]
+
+
+# Parquet files in the layout of the hub
+
+
+def parquet_files(folder: Path, config: str, split: str) -> list[Path]:
+    """The parquet files of a split, in order. Raises UserError naming the splits that are there.
+
+    Hub data sets keep them as CONFIG/SPLIT-00000-of-00001.parquet, data/SPLIT-..., SPLIT-..., or,
+    where the hub converted them, CONFIG/SPLIT/0000.parquet.
+    """
+    everything = sorted(folder.rglob("*.parquet"))
+    if not everything:
+        raise UserError(
+            f"{folder} holds no parquet files; expected {config or 'data'}/{split}-*.parquet"
+        )
+    roots = [root for root in (folder / config, folder / "data", folder) if root.is_dir()]
+    for root in roots:
+        if found := sorted(
+            [
+                *root.glob(f"{split}-*.parquet"),
+                *root.glob(f"{split}/*.parquet"),
+                *root.glob(f"{split}.parquet"),
+            ]
+        ):
+            return found
+    found = [file for file in everything if _split_of(file) == split]
+    folders = sorted({str(file.parent.relative_to(folder)) for file in found})
+    if len(folders) > 1:
+        raise UserError(
+            f"{folder} holds several data sets with a split '{split}'; name one of them, "
+            f"for example {folder / folders[0]} (there are: {', '.join(folders)})"
+        )
+    if not found:
+        splits = sorted({_split_of(file) for file in everything})
+        raise UserError(f"{folder} has no split '{split}'; splits: {', '.join(splits)}")
+    return found
+
+
+def _split_of(file: Path) -> str:
+    return file.parent.name if file.stem.isdigit() else file.stem.partition("-")[0]
+
+
+def read_parquet(
+    name: str, files: list[Path], image_column: str = "", label_column: str = ""
+) -> Source:
+    """Images from parquet files; without column names, the first image column and its label."""
+    try:
+        tables = [pq.ParquetFile(file) for file in files]
+        schema = tables[0].schema_arrow
+        count = sum(table.metadata.num_rows for table in tables)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"cannot read {files[0]} as parquet ({error}); fetch it again") from error
+    image_column = image_column or _image_column(schema, files[0])
+    label_column = label_column or _label_column(schema)
+    for column in filter(None, (image_column, label_column)):
+        if column not in schema.names:
+            raise UserError(
+                f"{files[0]} has no column '{column}'; columns: {', '.join(schema.names)}"
+            )
+
+    def items() -> Iterator[Item]:
+        row = 0
+        for file in files:
+            try:
+                for batch in pq.ParquetFile(file).iter_batches(
+                    1024, columns=[column for column in (image_column, label_column) if column]
+                ):
+                    labels = batch[label_column].to_pylist() if label_column else [-1] * len(batch)
+                    for image, label in zip(batch[image_column], labels, strict=True):
+                        data = image.as_py()
+                        encoded = data["bytes"] if isinstance(data, dict) else data
+                        yield Item(f"{file.name} row {row}", _constant(encoded), label)
+                        row += 1
+            except (OSError, pa.ArrowException) as error:
+                raise UserError(
+                    f"cannot read {file} to its end ({error}); fetch it again"
+                ) from error
+
+    return Source(name, files, count, items)
+
+
+def _constant(value: Any) -> Callable[[], Any]:
+    return lambda: value
+
+
+def _image_column(schema: pa.Schema, file: Path) -> str:
+    for column in schema:
+        struct = pa.types.is_struct(column.type) and "bytes" in [part.name for part in column.type]
+        if struct or pa.types.is_binary(column.type):
+            return str(column.name)
+    raise UserError(f"{file} has no column of images; columns: {', '.join(schema.names)}")
+
+
+def _label_column(schema: pa.Schema) -> str:
+    for name in ("label", "fine_label", "labels"):
+        if name in schema.names and pa.types.is_integer(schema.field(name).type):
+            return name
+    return ""
+
+
+# Folders of image files
+
+
+def read_folder(folder: Path) -> Source:
+    """All image files below `folder`; the first folder below it is the class, if there is one."""
+    Image.init()
+    files: list[Path] = []
+    try:
+        for parent, folders, names in os.walk(folder, onerror=_raise):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            files += [
+                Path(parent, name)
+                for name in names
+                if not name.startswith(".") and Path(name).suffix.lower() in Image.EXTENSION
+            ]
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    if not files:
+        raise UserError(
+            f"{folder} holds no images and no parquet files; images are files such as "
+            "a.png or b.jpg, in the folder itself or in folders below it"
+        )
+    files.sort(key=lambda file: file.relative_to(folder).as_posix())
+    classes = sorted({_class_of(file, folder) for file in files} - {""})
+    labels = {name: index for index, name in enumerate(classes)}
+
+    def items() -> Iterator[Item]:
+        for file in files:
+            yield Item(str(file), file.read_bytes, labels.get(_class_of(file, folder), -1))
+
+    return Source(str(folder), files, len(files), items)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _class_of(file: Path, folder: Path) -> str:
+    parts = file.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+# Arrays
+
+
+def read_arrays(file: Path) -> Source:
+    """A .npy or .npz file of uint8 images [M, H, W], [M, H, W, C] or [M, C, H, W]."""
+    try:
+        loaded = np.load(file, allow_pickle=False, mmap_mode="r" if file.suffix == ".npy" else None)
+        arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise UserError(f"cannot read {file} as a NumPy file: {error}") from error
+    images = next((a for a in arrays.values() if a.ndim in (3, 4) and a.dtype == np.uint8), None)
+    if images is None or not len(images):
+        found = ", ".join(f"{key} {a.dtype} {list(a.shape)}" for key, a in arrays.items())
+        raise UserError(
+            f"{file} holds no uint8 images [M, H, W] or [M, H, W, C]; "
+            f"it holds: {found or 'nothing'}"
+        )
+    if images.ndim == 4 and images.shape[-1] not in (1, 3):
+        if images.shape[1] not in (1, 3):
+            raise UserError(f"{file}: images {list(images.shape)} have neither 1 nor 3 channels")
+        images = images.transpose(0, 2, 3, 1)
+    labels = next(
+        (a for a in arrays.values() if a.shape == (len(images),) and a.dtype.kind in "iu"),
+        np.full(len(images), -1),
+    )
+    return Source(str(file), [file], len(images), lambda: pixel_items(images, labels, str(file)))

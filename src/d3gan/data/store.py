@@ -1,0 +1,231 @@
+"""Decoded images: cached on disk, and from there on the training device."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from filelock import FileLock
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from d3gan.data.decode import decode_all, refuse_broken
+from d3gan.data.readers import Source
+from d3gan.data.sources import STACKED_MNIST, find_source
+from d3gan.errors import UserError
+from d3gan.images import Images
+from d3gan.stateless import Stream, permutation
+
+DECODER_VERSION = 1
+"""Part of the cache's key: raise it whenever decoding gives other pixels."""
+
+
+class ImageSet(NamedTuple):
+    """Decoded images, memory-mapped where they come from the cache."""
+
+    name: str
+    images: Images
+    """[M, C, H, W]"""
+    labels: np.ndarray
+    """int64 [M], -1 where unknown"""
+    digest: str
+    """SHA-256 of the content that they were decoded from."""
+    skipped: list[str]
+    """Broken images that were left out."""
+
+
+def load_images(
+    source: str,
+    split: str = "train",
+    *,
+    resolution: int,
+    channels: int,
+    limit: int = 0,
+    skip_broken: bool = False,
+    workers: int = 0,
+) -> ImageSet:
+    """The images of `source`, decoded now or taken from the cache. Raises UserError.
+
+    `limit` > 0 takes a random choice of so many, the same whatever the run's seed.
+    """
+    if source == STACKED_MNIST:
+        everything = _stacked_mnist(split, resolution, channels, workers)
+    else:
+        found = find_source(source, split)
+        everything = _cached(found, resolution, channels, workers)
+    if not skip_broken:
+        refuse_broken(everything.skipped, len(everything.images) + len(everything.skipped))
+    if not len(everything.images):
+        raise UserError(f"{source}: not one image could be read ({everything.skipped[0]})")
+    if 0 < limit < len(everything.images):
+        chosen = (
+            permutation(0, Stream.SUBSET, 0, len(everything.images))[:limit].sort().values.numpy()
+        )
+        return everything._replace(
+            images=everything.images[chosen], labels=everything.labels[chosen]
+        )
+    return everything
+
+
+def _stacked_mnist(split: str, resolution: int, channels: int, workers: int) -> ImageSet:
+    """Three digits of MNIST in the colour channels: 1,000 modes, label 100 r + 10 g + b.
+
+    Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1. Each channel holds
+    every digit of MNIST once, in a random order of its own.
+    """
+    if channels != 3:
+        raise UserError(f"stacked-mnist has 3 channels; data.channels = {channels} cannot hold it")
+    digits = load_images("mnist", split, resolution=resolution, channels=1, workers=workers)
+    orders = [permutation(0, Stream.STACK, k, len(digits.images)).numpy() for k in range(3)]
+    images = np.stack([digits.images[order, 0] for order in orders], axis=1)
+    hundreds, tens, ones = (digits.labels[order] for order in orders)
+    return digits._replace(
+        name=STACKED_MNIST, images=images, labels=100 * hundreds + 10 * tens + ones
+    )
+
+
+# The cache
+
+
+def cache_folder() -> Path:
+    """$D3GAN_CACHE, or the user's cache folder of this platform."""
+    folder = os.environ.get("D3GAN_CACHE")
+    return Path(folder) if folder else user_cache_path("d3gan", appauthor=False)
+
+
+def _cached(source: Source, resolution: int, channels: int, workers: int) -> ImageSet:
+    """Decode the source unless the cache has it. Several processes may ask at once: one decodes."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = _content_digest(source.files, folder)
+        key = f"{digest}/{resolution}/{channels}/{DECODER_VERSION}"
+        entry = folder / "images" / hashlib.sha256(key.encode()).hexdigest()[:32]
+        entry.parent.mkdir(exist_ok=True)
+        with FileLock(f"{entry}.lock"):
+            loaded = _read_entry(source.name, entry, digest)
+            if loaded is None:
+                _write_entry(source, entry, resolution, channels, workers)
+                loaded = _read_entry(source.name, entry, digest)
+        assert loaded is not None
+        return loaded
+    except OSError as error:
+        raise UserError(
+            f"cannot decode {source.name} into the cache {folder}: {error}; "
+            "set D3GAN_CACHE to a folder with room"
+        ) from error
+
+
+def _read_entry(name: str, entry: Path, digest: str) -> ImageSet | None:
+    try:
+        images = np.load(entry / "images.npy", mmap_mode="r")
+        labels = np.load(entry / "labels.npy")
+        skipped = json.loads((entry / "skipped.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, EOFError):
+        return None
+    return ImageSet(name, images, labels, digest, skipped)
+
+
+def _write_entry(source: Source, entry: Path, resolution: int, channels: int, workers: int) -> None:
+    temporary = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        images = np.lib.format.open_memmap(
+            temporary / "decoding.npy",
+            mode="w+",
+            dtype=np.uint8,
+            shape=(source.number, channels, resolution, resolution),
+        )
+        labels, skipped = decode_all(
+            source.items(), images, title=f"decoding {source.name}", workers=workers
+        )
+        images.flush()
+        if skipped:
+            np.save(temporary / "images.npy", images[: len(labels)])
+        del images
+        decoding = temporary / "decoding.npy"
+        if skipped:
+            decoding.unlink()
+        else:
+            decoding.rename(temporary / "images.npy")
+        np.save(temporary / "labels.npy", labels)
+        (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
+        shutil.rmtree(entry, ignore_errors=True)
+        temporary.rename(entry)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _content_digest(files: Iterable[Path], folder: Path) -> str:
+    """SHA-256 of all files' content; read anew only if a file's size or time of change differs."""
+    files = list(files)
+    manifest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        manifest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    known = folder / "digests" / manifest.hexdigest()[:32]
+    try:
+        return known.read_text(encoding="ascii")
+    except OSError:
+        pass
+    content = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            content.update(hashlib.file_digest(stream, "sha256").digest())
+    known.parent.mkdir(exist_ok=True)
+    temporary = known.with_name(f"{known.name}.{os.getpid()}.tmp")
+    temporary.write_text(content.hexdigest(), encoding="ascii")
+    temporary.replace(known)
+    return content.hexdigest()
+
+
+# On the device
+
+
+class ImageStore:
+    """Images as training wants them: gathered, mirrored and normalised on the device."""
+
+    def __init__(
+        self,
+        images: Images,
+        device: torch.device,
+        dtype: torch.dtype,
+        resident: Literal["auto", "always", "never"] = "auto",
+    ) -> None:
+        self.device, self.dtype = device, dtype
+        self._images = images
+        self._resident: Tensor | None = None
+        if resident == "always" or (
+            resident == "auto" and images.nbytes < _free_memory(device) / 2
+        ):
+            self._resident = torch.from_numpy(np.array(images)).to(device)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def batch(self, indices: Tensor, mirrored: Tensor | None = None) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] for `indices` [B], mirrored where `mirrored` [B] is."""
+        if self._resident is not None:
+            pixels = self._resident[indices.to(self.device)]
+        else:
+            pixels = torch.from_numpy(self._images[indices.numpy()]).to(self.device)
+        batch = pixels.to(self.dtype) / 127.5 - 1
+        if mirrored is None:
+            return batch
+        return torch.where(mirrored.to(self.device)[:, None, None, None], batch.flip(3), batch)
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes that may still be taken on the device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if sys.platform == "linux":
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 4 * 2**30  # where it cannot be asked: what any machine that trains has

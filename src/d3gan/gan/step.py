@@ -1,0 +1,94 @@
+"""One step of adversarial training against N discriminators: the whole algorithm."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from d3gan.gan.aggregation import Aggregation
+from d3gan.gan.objectives import Objective, r1_penalty
+
+
+@dataclass(frozen=True)
+class Game:
+    """The players and the rules. The networks may be wrapped to reduce gradients over ranks."""
+
+    generator: nn.Module
+    """z [B, latent] -> images [B, C, H, W]."""
+    discriminators: nn.Module
+    """Several batches [B, C, H, W], each normalised by itself -> logits [N, all images]."""
+    optimizer_g: Optimizer
+    optimizer_d: Optimizer
+    objective: Objective
+    aggregation: Aggregation
+    r1_gamma: float
+    expectation: Callable[[Tensor], Tensor]
+    """E over this rank's images, [..., B] -> [...]; its mean over ranks is E over all images."""
+    mean_over_ranks: Callable[[Tensor], Tensor]
+
+
+class StepLosses(NamedTuple):
+    """What a step came to, this rank's part of each expectation, detached."""
+
+    real: Tensor
+    """r_k [N]"""
+    fake: Tensor
+    """f_k [N]"""
+    penalty: Tensor
+    """R1_k [N]"""
+    generator: Tensor
+    """g_k [N]"""
+    weights: Tensor
+    """w_k [N]"""
+    loss_g: Tensor
+    """sum_k w_k g_k, a scalar"""
+
+
+def train_step(game: Game, real: Tensor, z: Tensor, uniform: Tensor) -> StepLosses:
+    """Update all discriminators, then the generator, on images `real` and noise `z`.
+
+    real [B, C, H, W] in [-1, 1]; z [B, latent]; uniform [N, 1] in (0, 1) for random rules.
+    """
+    E, objective = game.expectation, game.objective
+    fake = game.generator(z)
+
+    # D step: minimise sum_k (r_k + f_k) + gamma / 2 * R1_k
+    real.requires_grad_(game.r1_gamma > 0)
+    logits = game.discriminators(real, fake.detach())
+    logits_real, logits_fake = logits.split(len(real), dim=1)
+    r, f = objective.real(logits_real), objective.fake(logits_fake)
+    penalty = r1_penalty(logits_real, real) if game.r1_gamma > 0 else r.new_zeros(r.shape)
+    loss_d = E(r + f + game.r1_gamma / 2 * penalty).sum()
+    game.optimizer_d.zero_grad()
+    loss_d.backward()
+    game.optimizer_d.step()
+    r, f, penalty = r.detach(), f.detach(), penalty.detach()
+
+    # G step: minimise sum_k w_k g_k
+    with frozen(game.discriminators) as discriminators:
+        g = objective.generator(discriminators(fake))
+    score = game.aggregation.score(r, f, g.detach())
+    if not game.aggregation.per_sample:
+        score = game.mean_over_ranks(E(score))[:, None]
+    w = game.aggregation.weights(score, uniform.to(score))
+    loss_g = E((w * g).sum(dim=0))
+    game.optimizer_g.zero_grad()
+    loss_g.backward()
+    game.optimizer_g.step()
+
+    return StepLosses(E(r), E(f), E(penalty), E(g.detach()), E(w.expand_as(g)), loss_g.detach())
+
+
+@contextmanager
+def frozen(discriminators: nn.Module) -> Iterator[nn.Module]:
+    """The bare network, its parameters without gradient: nothing to compute, nothing to reduce."""
+    bare = getattr(discriminators, "module", discriminators)
+    assert isinstance(bare, nn.Module)
+    bare.requires_grad_(False)
+    try:
+        yield bare
+    finally:
+        bare.requires_grad_(True)

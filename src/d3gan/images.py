@@ -1,0 +1,52 @@
+"""Arrays of images as picture files."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Images = npt.NDArray[np.uint8]
+"""[M, C, H, W], C = 1 or 3."""
+
+GAP = 2
+"""Pixels between the images of a grid."""
+
+
+def grid(images: Images, columns: int | None = None) -> Image.Image:
+    """Images [M, C, H, W] on one sheet, row by row; as square as it can be unless told."""
+    count, channels, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    cell_height, cell_width = height + GAP, width + GAP
+    sheet = np.full((rows * cell_height + GAP, columns * cell_width + GAP, channels), 128, np.uint8)
+    for i, image in enumerate(images):
+        top = GAP + i // columns * cell_height
+        left = GAP + i % columns * cell_width
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return to_picture(sheet.transpose(2, 0, 1))
+
+
+def to_picture(image: Images) -> Image.Image:
+    """One image [C, H, W]."""
+    return Image.fromarray(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0))
+
+
+def enlarged(picture: Image.Image, least: int = 480) -> Image.Image:
+    """The picture with each pixel blown up to a whole number of pixels, at least `least` high."""
+    factor = max(1, math.ceil(least / picture.height))
+    return picture.resize(
+        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
+    )
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG so that no reader ever sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        picture.save(temporary, format="PNG")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""Progress of long work: a bar on a terminal, one line per minute elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+SECONDS_BETWEEN_LINES = 60.0
+
+
+class Bar(Protocol):
+    """What the work tells of itself."""
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` more units are done; `note` stands beside the bar until the next."""
+
+
+class _Silent:
+    def advance(self, count: int = 1, note: str = "") -> None:
+        pass
+
+
+class _Lines:
+    def __init__(self, title: str, total: int, done: int) -> None:
+        self.title, self.total, self.done, self.note = title, total, done, ""
+        self.last = time.monotonic()
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        self.done += count
+        self.note = note or self.note
+        now = time.monotonic()
+        if now - self.last >= SECONDS_BETWEEN_LINES:
+            self.last = now
+            print(f"{self.title} {self.done}/{self.total} {self.note}", file=sys.stderr, flush=True)
+
+
+class _Rich:
+    def __init__(self, progress: Progress, title: str, total: int, done: int) -> None:
+        self.progress = progress
+        self.task = progress.add_task(title, total=total, completed=done, note="")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        if note:
+            self.progress.update(self.task, note=note)
+        self.progress.advance(self.task, count)
+
+
+@contextmanager
+def progress_bar(title: str, total: int, done: int = 0, *, silent: bool = False) -> Iterator[Bar]:
+    """Show how far `total` units of work are, of which `done` are done already, on stderr."""
+    console = Console(stderr=True)
+    if silent:
+        yield _Silent()
+    elif not console.is_terminal:
+        yield _Lines(title, total, done)
+    else:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=console) as progress:
+            yield _Rich(progress, title, total, done)

@@ -1,0 +1,1 @@
+"""What people look at, made from run folders. Needs no torch."""

@@ -1,0 +1,44 @@
+"""Runs as rows of a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from d3gan.runs import RunFolder
+
+
+def summary(run: RunFolder) -> dict[str, Any]:
+    """What a run came to: sizes, time and speed of the whole run, losses of its last rows."""
+    rows = [row for row in run.metrics() if row["kind"] == "train"]
+    last = rows[-1]
+    discriminators = len(last["loss_d"])
+    return {
+        "name": run.path.name,
+        "discriminators": discriminators,
+        "steps": last["step"],
+        "images": last["images"],
+        "train_seconds": last["train_seconds"],
+        "images_per_second": last["images"] / last["train_seconds"],
+        "loss_d": sum(last["loss_d"]) / discriminators,
+        "loss_g": last["loss_g"],
+    }
+
+
+def summary_table(runs: Sequence[RunFolder]) -> Table:
+    """One row per run; fits into 80 columns."""
+    table = Table("run", box=None)
+    for heading in ("N", "steps", "images", "train s", "images/s", "loss D", "loss G"):
+        table.add_column(heading, justify="right")
+    for row in map(summary, runs):
+        table.add_row(
+            row["name"],
+            str(row["discriminators"]),
+            f"{row['steps']:,}",
+            f"{row['images']:,}",
+            f"{row['train_seconds']:.1f}",
+            f"{row['images_per_second']:.0f}",
+            f"{row['loss_d']:.2f}",
+            f"{row['loss_g']:.2f}",
+        )
+    return table

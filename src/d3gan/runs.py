@@ -1,0 +1,143 @@
+"""The run folder: everything that a run leaves behind, and who may write it.
+
+    config.toml  environment.json  metrics.jsonl  samples/  checkpoints/  TensorBoard events
+
+Nothing here needs torch, so that a report can be made where there is none.
+"""
+
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from d3gan.errors import UserError
+
+
+class RunFolder:
+    """One run's folder. Its parts are made when they are written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.toml"
+        self.environment_file = path / "environment.json"
+        self.metrics_file = path / "metrics.jsonl"
+        self.samples = path / "samples"
+        self.checkpoints = path / "checkpoints"
+
+    def exists(self) -> bool:
+        return self.config_file.is_file()
+
+    def config(self) -> dict[str, Any]:
+        """The run's config as its file says. Raises UserError if this is no run folder."""
+        if not self.exists():
+            raise UserError(f"there is no run at {self.path} (no config.toml in it)")
+        return tomllib.loads(self.config_file.read_text(encoding="utf-8"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other processes. Raises UserError if another one holds it.
+
+        The folder is made for it, and removed again if nothing was put into it.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            with writing(self.path):
+                lock.acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"another process is writing the run {self.path}; wait for it"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+            if [file.name for file in self.path.iterdir()] in ([], [".lock"]):
+                shutil.rmtree(self.path, ignore_errors=True)
+
+    def begin(self, config_toml: str, environment: dict[str, Any]) -> None:
+        """Write the config, and add to environment.json where and when the run goes on."""
+        with writing(self.path):
+            self.samples.mkdir(exist_ok=True)
+            self.checkpoints.mkdir(exist_ok=True)
+            sessions = [*self.sessions(), environment]
+            write_text(self.environment_file, json.dumps(sessions, indent=2) + "\n")
+            write_text(self.config_file, config_toml)
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """What environment.json says: an entry for each time the run was begun or continued."""
+        try:
+            sessions: list[dict[str, Any]] = json.loads(self.environment_file.read_text("utf-8"))
+        except FileNotFoundError:
+            return []
+        return sessions
+
+    def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add rows to metrics.jsonl; JSON is strict, so NaN is an error."""
+        with writing(self.path), self.metrics_file.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All rows of metrics.jsonl; a last line cut short by a crash is left out."""
+        try:
+            lines = self.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def forget_after(self, step: int) -> None:
+        """Drop the rows and sample pictures of steps past `step`, which will be done again."""
+        with writing(self.path):
+            kept = [row for row in self.metrics() if row["step"] <= step]
+            write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in kept))
+            for picture in self.samples.glob("step-*.png"):
+                if step_of(picture) > step:
+                    picture.unlink()
+
+    def sample_file(self, step: int) -> Path:
+        return self.samples / f"step-{step:08d}.png"
+
+    def checkpoint_file(self, step: int) -> Path:
+        return self.checkpoints / f"step-{step:08d}.pt"
+
+
+def step_of(file: Path) -> int:
+    """The step in the name of a file ``step-00001234.*``."""
+    return int(file.stem.partition("-")[2])
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write (no room, no permission) into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {path}: {error.strerror or error}; "
+            "make room or choose another folder with --out-dir; what was written before is kept"
+        ) from error
+
+
+def write_bytes(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all: temporary file, flush to disk, rename."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(file: Path, text: str) -> None:
+    """`write_bytes` for text."""
+    write_bytes(file, text.encode("utf-8"))

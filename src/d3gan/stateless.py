@@ -1,0 +1,77 @@
+"""Random numbers as a pure function of (seed, stream, step, index).
+
+No generator state exists, so none is saved: a run resumes bit for bit, and image i of step s gets
+the same noise on any number of processes, in any batch size, and, up to the rounding of the
+logarithm and the cosine, on any device. `step` may be a tensor on the device, so that a step can
+be captured once and replayed.
+
+The bits are those of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+generators"), started at a key hashed from seed, stream and step; the normal distribution follows
+by the Box-Muller transform.
+"""
+
+import enum
+import math
+
+import torch
+from torch import Tensor
+
+
+class Stream(enum.IntEnum):
+    """What the numbers are for. The values are part of what a saved run means: never renumber."""
+
+    NOISE = 1
+    ORDER = 2
+    FLIP = 3
+    AGGREGATION = 4
+    GENERATOR_WEIGHTS = 5
+    DISCRIMINATOR_WEIGHTS = 6
+    SAMPLE = 7
+    SUBSET = 8
+    STACK = 9
+
+
+# The constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps as uint64 would.
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
+
+
+def _shift_right(x: Tensor, bits: int) -> Tensor:
+    """Logical shift; torch's own keeps the sign."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
+    x = (x ^ _shift_right(x, 30)) * _MULTIPLIER_1
+    x = (x ^ _shift_right(x, 27)) * _MULTIPLIER_2
+    return x ^ _shift_right(x, 31)
+
+
+def random_bits(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
+    """64 random bits per number, int64 [B, count], for `index` int64 [B]."""
+    key = _mix(index.new_full((), seed) + _GOLDEN)
+    key = _mix(key + index.new_full((), int(stream)) * _GOLDEN)
+    key = _mix(key + torch.as_tensor(step, device=index.device) * _GOLDEN)
+    counter = index[:, None] * count + torch.arange(1, count + 1, device=index.device)
+    return _mix(key + counter * _GOLDEN)
+
+
+def uniform(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
+    """Uniform on (0, 1), float64 [B, count]: multiples of 2^-53, and half of one to avoid 0."""
+    numbers = _shift_right(random_bits(seed, stream, step, index, count), 11)
+    return (numbers.double() + 0.5) * 2.0**-53
+
+
+def normal(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
+    """Standard normal, float64 [B, count], by Box and Muller (1958)."""
+    pairs = (count + 1) // 2
+    u, v = uniform(seed, stream, step, index, 2 * pairs).split(pairs, dim=1)
+    radius, angle = (-2.0 * u.log()).sqrt(), 2.0 * math.pi * v
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
+
+
+def permutation(seed: int, stream: Stream, step: int, length: int) -> Tensor:
+    """A uniformly random order of 0..length-1, int64 [length], on the CPU."""
+    keys = random_bits(seed, stream, step, torch.arange(length), 1)[:, 0]
+    return torch.argsort(keys, stable=True)

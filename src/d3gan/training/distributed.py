@@ -1,0 +1,221 @@
+"""Processes that train together. The only importer of torch.distributed.
+
+Every function answers sensibly when there is one process and no process group, so that no caller
+asks whether it is distributed (after EDM's torch_utils/distributed.py).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from d3gan.errors import UserError
+from d3gan.networks.norms import SyncBatchNorm2d
+
+
+def rank() -> int:
+    """This process's number in its group, before the group is joined too."""
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+
+
+def world_size() -> int:
+    """Number of processes in the group; 1 without one."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Whether this process writes the files and speaks to the user."""
+    return rank() == 0
+
+
+@contextmanager
+def process_group(device_name: str) -> Iterator[torch.device]:
+    """Join the group that torchrun announces, if it does; the device of this process.
+
+    `device_name` is auto, cpu or cuda. The backend is NCCL on CUDA, gloo on the CPU.
+    """
+    cuda = torch.cuda.is_available()
+    if device_name == "cuda" and not cuda:
+        raise UserError("train.device = 'cuda': there is no CUDA device here; use auto or cpu")
+    device = torch.device("cpu")
+    if device_name != "cpu" and cuda:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if device.index >= torch.cuda.device_count():
+            raise UserError(
+                f"{device.index + 1} processes on a machine with {torch.cuda.device_count()} CUDA "
+                "devices; start one process per device, or use --train.device cpu"
+            )
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=30)
+    )
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def reduced(module: nn.Module) -> nn.Module:
+    """The module with its gradients averaged over ranks, overlapped with the backward pass.
+
+    Every forward pass of it must be followed by one backward pass. Batch norms of the kind `sync`
+    take their statistics over all ranks from now on.
+    """
+    if world_size() == 1:
+        return module
+    for layer in module.modules():
+        if isinstance(layer, SyncBatchNorm2d):
+            layer.sum_over_ranks = _differentiable_sum
+    device = next(module.parameters()).device
+    return DistributedDataParallel(
+        module,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )
+
+
+def _differentiable_sum(x: Tensor) -> Tensor:
+    total: Tensor = differentiable_all_reduce(x.clone())
+    return total
+
+
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """The mean of `x` over ranks; the same on every rank, bit for bit."""
+    if world_size() == 1:
+        return x
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+@torch.no_grad()
+def average_buffers(module: nn.Module) -> None:
+    """Average floating-point buffers (running statistics) over ranks, in place."""
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            buffer.copy_(mean_over_ranks(buffer))
+
+
+def any_rank(flag: int) -> int:
+    """The largest `flag` on any rank."""
+    if world_size() == 1:
+        return flag
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    largest = torch.tensor(flag, device=device)
+    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    return int(largest)
+
+
+@contextmanager
+def all_or_none() -> Iterator[None]:
+    """If one rank raises UserError in the block, all ranks raise it after the block.
+
+    Whatever is done in the block must not wait for other ranks.
+    """
+    try:
+        yield
+        problem = None
+    except UserError as error:
+        problem = str(error)
+    if world_size() == 1:
+        problems = [problem]
+    else:
+        problems = [None] * world_size()
+        dist.all_gather_object(problems, problem)
+    for number, text in enumerate(problems):
+        if text:
+            here = number == 0
+            raise UserError(text if here else f"{text} (on rank {number})")
+
+
+def launch(processes: int, command: Sequence[str]) -> int:
+    """Run `python -m d3gan command...` as `processes` processes of one group on this machine.
+
+    Does what `torchrun --standalone --nproc-per-node` does, without restarts, and keeps the
+    processes' exit status. Signals are passed on, and when one process fails the others are ended.
+    """
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    workers = []
+    for number in range(processes):
+        variables = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(store.port),
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "WORLD_SIZE": str(processes),
+            "LOCAL_WORLD_SIZE": str(processes),
+            "RANK": str(number),
+            "LOCAL_RANK": str(number),
+        }
+        variables.setdefault("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", str(threads)))
+        workers.append(
+            subprocess.Popen([sys.executable, "-m", "d3gan", *command], env=os.environ | variables)
+        )
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for worker in workers:
+            worker.send_signal(number)
+
+    with handling([signal.SIGINT, signal.SIGTERM], pass_on):
+        return _wait_for(workers)
+
+
+def _wait_for(workers: list["subprocess.Popen[bytes]"]) -> int:
+    """The first failure's exit status, else 0. After a failure the others have ten seconds."""
+    failure = 0
+    running = list(workers)
+    while running:
+        for worker in list(running):
+            try:
+                status = worker.wait(timeout=0.1 / len(running))
+            except subprocess.TimeoutExpired:
+                continue
+            running.remove(worker)
+            if status and not failure:
+                failure = status if status > 0 else 128 - status
+                _end(running)
+    return failure
+
+
+def _end(workers: list["subprocess.Popen[bytes]"]) -> None:
+    for ask in (None, subprocess.Popen.terminate, subprocess.Popen.kill):
+        for worker in workers:
+            if ask and worker.poll() is None:
+                ask(worker)
+        for worker in workers:
+            try:
+                worker.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                break
+
+
+@contextmanager
+def handling(
+    signals: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Install a signal handler for the block (in the main thread; elsewhere do nothing)."""
+    previous = {}
+    try:
+        for number in signals:
+            previous[number] = signal.signal(number, handler)
+    except ValueError:  # not the main thread
+        pass
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)

@@ -1,0 +1,62 @@
+"""What a run's figures depend on beside its config."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from d3gan.training import distributed
+
+
+def environment() -> dict[str, Any]:
+    """Versions, hardware, commit, command: plain values for environment.json."""
+    packages = ("d3gan", "torch", "numpy", "pillow", "pyarrow", "mlxtend")
+    cuda = torch.cuda.is_available()
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in packages},
+        "commit": _commit(),
+        "cpu": _cpu_name(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "processes": distributed.world_size(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if cuda
+        else [],
+        "cuda": torch.version.cuda if cuda else None,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the source that runs, if it runs from a checkout of its own."""
+    try:
+        git = ["git", "-C", str(Path(__file__).parent)]
+        subprocess.run(
+            [*git, "ls-files", "--error-unmatch", "runs.py"], check=True, capture_output=True
+        )
+        described = subprocess.run(
+            [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return described.stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()

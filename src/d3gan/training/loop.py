@@ -1,0 +1,238 @@
+"""The training loop: one file for one process and for many."""
+
+import math
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from d3gan.config import Config, to_toml
+from d3gan.data.sampler import batch_indices, flips, shard
+from d3gan.data.store import ImageSet, ImageStore, load_images
+from d3gan.errors import Interrupted, UserError
+from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.ema import ema_decay, update_ema
+from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.step import Game, train_step
+from d3gan.images import grid, save_picture
+from d3gan.progress import Bar, progress_bar
+from d3gan.runs import RunFolder, writing
+from d3gan.schedules import SCHEDULES
+from d3gan.stateless import Stream, normal, uniform
+from d3gan.training import distributed
+from d3gan.training.checkpoint import newest_checkpoint, save_checkpoint
+from d3gan.training.environment import environment
+from d3gan.training.recorder import Clock, NonFinite, Recorder
+from d3gan.training.sampling import generate, latents, to_uint8
+from d3gan.training.signals import stop_request
+from d3gan.training.state import DTYPES, State, make_state
+
+
+def train(config: Config, *, resume: bool = False) -> RunFolder:
+    """Train the run that `config` describes, or continue it from its newest checkpoint.
+
+    Raises UserError for what the user can mend; Interrupted after a signal, once the state is
+    saved. Under torchrun every process calls it.
+    """
+    run = RunFolder(config.run_dir)
+    with distributed.process_group(config.train.device) as device, ExitStack() as stack:
+        torch.use_deterministic_algorithms(config.train.deterministic)
+        with distributed.all_or_none():
+            _check_batches(config)
+            if not resume and run.exists():
+                raise UserError(
+                    f"there is a run at {run.path} already; continue it with "
+                    f"'d3gan train {run.path}', or give the new one another --name"
+                )
+            if distributed.is_main():
+                stack.enter_context(run.locked())
+            images = _load_images(config)
+        with distributed.all_or_none():
+            state = make_state(config, device)
+            if resume and (saved := newest_checkpoint(run)):
+                if saved["data_digest"] != images.digest:
+                    raise UserError(
+                        f"the images of {config.data.source} have changed since {run.path} was "
+                        "saved; restore them, or start a new run with another --name"
+                    )
+                state.load_state_dict(saved)
+            if distributed.is_main():
+                run.begin(to_toml(config), environment())
+                run.forget_after(state.step)
+        _Trainer(config, run, state, images, device).run_to_end()
+    return run
+
+
+def total_steps(config: Config, images: int) -> int:
+    """Steps of a whole run over `images` images; its last batch may reach into one more epoch."""
+    return math.ceil(config.train.epochs * images / config.train.batch_size)
+
+
+def _check_batches(config: Config) -> None:
+    """Raise UserError if some process gets too few images for its networks."""
+    smallest = config.train.batch_size // distributed.world_size()
+    norms = (config.model.generator_norm, config.model.discriminator_norm)
+    least = 2 if "batch" in norms or "sync" in norms else 1
+    if smallest < least:
+        raise UserError(
+            f"train.batch_size = {config.train.batch_size}: must be at least "
+            f"{least * distributed.world_size()} ({least} for each process with these norms)"
+        )
+
+
+def _load_images(config: Config) -> ImageSet:
+    data = config.data
+    return load_images(
+        data.source,
+        data.split,
+        resolution=data.resolution,
+        channels=data.channels,
+        limit=data.limit,
+        skip_broken=data.skip_broken,
+        workers=data.workers,
+    )
+
+
+class _Trainer:
+    """What the steps of a run need at hand."""
+
+    def __init__(
+        self, config: Config, run: RunFolder, state: State, images: ImageSet, device: torch.device
+    ) -> None:
+        self.config, self.run, self.state, self.device = config, run, state, device
+        self.data_digest = images.digest
+        self.epoch_images = len(images.images)
+        self.total = total_steps(config, self.epoch_images)
+        self.dtype = DTYPES[config.train.precision]
+        self.store = ImageStore(images.images, device, self.dtype, config.data.resident)
+        self.schedule = SCHEDULES.build(config.optim.schedule)
+        self.clock = Clock(state.train_seconds)
+
+        batch_size = config.train.batch_size
+        self.shard = shard(batch_size, distributed.rank(), distributed.world_size())
+        scale = distributed.world_size() / batch_size
+        self.game = Game(
+            generator=distributed.reduced(state.generator),
+            discriminators=distributed.reduced(state.discriminators),
+            optimizer_g=state.optimizer_g,
+            optimizer_d=state.optimizer_d,
+            objective=OBJECTIVES.build(config.gan.objective),
+            aggregation=AGGREGATIONS.build(config.gan.aggregation),
+            r1_gamma=config.gan.r1_gamma,
+            expectation=lambda losses: losses.sum(dim=-1) * scale,
+            mean_over_ranks=distributed.mean_over_ranks,
+        )
+
+    def run_to_end(self) -> None:
+        """All steps that are left, with everything that happens between them."""
+        state, checkpoint, samples = self.state, self.config.checkpoint, self.config.samples
+        if state.step == 0:
+            self._save_samples()
+        self.recorder = Recorder(
+            self.run,
+            state.step,
+            clock=self.clock,
+            batch_size=self.config.train.batch_size,
+            epoch_images=self.epoch_images,
+            selects=self.game.aggregation.selects,
+        )
+        title = self.config.name
+        with (
+            stop_request() as stop,
+            self.recorder,
+            progress_bar(title, self.total, state.step, silent=not distributed.is_main()) as bar,
+        ):
+            while state.step < self.total:
+                self._step()
+                bar.advance()
+                signal_number = stop.agreed(state.step)
+                ends = bool(signal_number) or state.step == self.total
+                sample_due = ends or self._due(samples.every_epochs)
+                save_due = ends or self._due(checkpoint.every_epochs)
+                if sample_due or save_due or state.step % self.config.train.log_every_steps == 0:
+                    self._record(bar)
+                with self.clock.stopped():
+                    if sample_due:
+                        self._save_samples()
+                    if save_due:
+                        self._save_checkpoint()
+                if signal_number:
+                    raise Interrupted(
+                        signal_number,
+                        f"stopped at step {state.step} of {self.total}, which is saved; "
+                        f"continue with 'd3gan train {self.run.path}'",
+                    )
+
+    def _step(self) -> None:
+        """One step of training, and the average after it."""
+        config, state, step = self.config, self.state, self.state.step
+        factor = self.schedule.factor(step / self.total)
+        for optimizer, rate in (
+            (state.optimizer_g, config.optim.lr_g),
+            (state.optimizer_d, config.optim.lr_d),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        self.recorder.add(train_step(self.game, *self._inputs(step)))
+        state.step += 1
+        if state.average is not None:
+            batch_size = config.train.batch_size
+            images = state.step * batch_size
+            decay = ema_decay(batch_size, images, config.optim.ema_half_life_images)
+            update_ema(state.average, state.generator, decay)
+
+    def _inputs(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Real images, noise and the rule's random numbers of a step: this rank's part."""
+        config, seed = self.config, self.config.seed
+        positions = step * config.train.batch_size + torch.arange(self.shard.start, self.shard.stop)
+        indices = batch_indices(seed, positions, self.epoch_images)
+        real = self.store.batch(indices, flips(seed, positions) if config.data.flip else None)
+        here = torch.arange(self.shard.start, self.shard.stop, device=self.device)
+        z = normal(seed, Stream.NOISE, step, here, config.model.latent_dim)
+        each = torch.arange(config.gan.discriminators, device=self.device)
+        draws = uniform(seed, Stream.AGGREGATION, step, each, 1)
+        return real, z.to(self.dtype), draws
+
+    def _due(self, every_epochs: float) -> bool:
+        """Whether the last step crossed a multiple of `every_epochs`: a function of the step."""
+        batches = every_epochs * self.epoch_images / self.config.train.batch_size
+        return math.floor(self.state.step / batches) > math.floor((self.state.step - 1) / batches)
+
+    def _record(self, bar: Bar) -> None:
+        try:
+            row = self.recorder.flush()
+        except NonFinite as error:
+            kept = sorted(self.run.checkpoints.glob("step-*.pt"))
+            last = f"the last good checkpoint is {kept[-1]}" if kept else "nothing was saved yet"
+            raise UserError(
+                f"{error}: training diverged; {last}; try lower optim.lr_g and optim.lr_d, "
+                "or a larger gan.r1_gamma"
+            ) from error
+        if row:
+            loss_d = sum(row["loss_d"]) / len(row["loss_d"])
+            rate = row["images_per_second"]
+            bar.advance(0, f"D {loss_d:.2f} G {row['loss_g']:.2f} {rate:.0f} img/s")
+
+    def _save_samples(self) -> None:
+        """A grid from the fixed latents of the run's seed."""
+        self._average_statistics()
+        with distributed.all_or_none():
+            if distributed.is_main():
+                config = self.config
+                z = latents(config.samples.count, config.model.latent_dim, config.seed)
+                picture = grid(to_uint8(generate(self.state.sampler, z)))
+                with writing(self.run.path):
+                    save_picture(picture, self.run.sample_file(self.state.step))
+
+    def _save_checkpoint(self) -> None:
+        self._average_statistics()
+        self.state.train_seconds = self.clock.seconds
+        with distributed.all_or_none():
+            if distributed.is_main():
+                saved = self.state.state_dict() | {"data_digest": self.data_digest}
+                save_checkpoint(self.run, saved, self.config.checkpoint.keep)
+
+    def _average_statistics(self) -> None:
+        distributed.average_buffers(self.state.generator)
+        if self.state.average is not None:
+            distributed.average_buffers(self.state.average)

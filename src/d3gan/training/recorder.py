@@ -1,0 +1,127 @@
+"""What training tells of itself: rows of metrics.jsonl and TensorBoard."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from d3gan.gan.step import StepLosses
+from d3gan.runs import RunFolder, writing
+from d3gan.training import distributed
+
+
+class Clock:
+    """Seconds spent in training; stopped while the run samples, saves or evaluates."""
+
+    def __init__(self, seconds: float) -> None:
+        self._before = seconds
+        self._since: float | None = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self._before + (0.0 if self._since is None else time.perf_counter() - self._since)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stand still for the block."""
+        self._before, self._since = self.seconds, None
+        try:
+            yield
+        finally:
+            self._since = time.perf_counter()
+
+
+class NonFinite(Exception):
+    """A loss was infinite or not a number."""
+
+
+class Recorder:
+    """Collects the losses of steps on the device and reads them in bulk, so no step waits."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        step: int,
+        *,
+        clock: Clock,
+        batch_size: int,
+        epoch_images: int,
+        selects: bool,
+    ) -> None:
+        self.run, self.clock = run, clock
+        self.batch_size, self.epoch_images, self.selects = batch_size, epoch_images, selects
+        self._steps: list[StepLosses] = []
+        self._last_step, self._last_seconds = step, clock.seconds
+        self._board: SummaryWriter | None = None
+        if distributed.is_main():
+            with writing(run.path):
+                self._board = SummaryWriter(str(run.path), purge_step=step + 1)
+
+    def add(self, losses: StepLosses) -> None:
+        self._steps.append(losses)
+
+    def flush(self) -> dict[str, Any] | None:
+        """Write a row for the steps since the last one, and return it (None if there are none).
+
+        All ranks call it together. Raises NonFinite, and writes nothing, if a loss is not finite;
+        raises UserError if the disk refuses.
+        """
+        if not self._steps:
+            return None
+        columns = [torch.stack(column) for column in zip(*self._steps, strict=True)]
+        packed = torch.cat(
+            [column.flatten(1) if column.ndim > 1 else column[:, None] for column in columns], dim=1
+        )
+        table = distributed.mean_over_ranks(packed.double()).cpu()
+        step = self._last_step + len(self._steps)
+        if not table.isfinite().all():
+            bad = int((~table.isfinite().all(dim=1)).nonzero()[0])
+            raise NonFinite(f"loss not finite at step {self._last_step + bad + 1}")
+        row = self._row(step, table, self._steps[0].real.numel())
+        self._steps.clear()
+        self._last_step, self._last_seconds = step, self.clock.seconds
+        with distributed.all_or_none():
+            if distributed.is_main():
+                self.run.append_metrics([row])
+                self._to_board(row)
+        return row
+
+    def _row(self, step: int, table: torch.Tensor, n: int) -> dict[str, Any]:
+        mean = table.mean(dim=0)
+        real, fake, penalty, _, weights = (part.tolist() for part in mean[:-1].split(n))
+        chosen = table[:, 4 * n : 5 * n].argmax(dim=1).tolist() if self.selects else None
+        images, seconds = step * self.batch_size, self.clock.seconds
+        interval = (step - self._last_step) * self.batch_size
+        return {
+            "kind": "train",
+            "step": step,
+            "images": images,
+            "epoch": images / self.epoch_images,
+            "train_seconds": seconds,
+            "loss_g": float(mean[-1]),
+            "loss_d": [r + f for r, f in zip(real, fake, strict=True)],
+            "loss_d_real": real,
+            "loss_d_fake": fake,
+            "r1": penalty,
+            "weights": weights,
+            "chosen": chosen,
+            "images_per_second": interval / max(seconds - self._last_seconds, 1e-9),
+        }
+
+    def _to_board(self, row: dict[str, Any]) -> None:
+        assert self._board
+        for name in ("loss_g", "images_per_second", "epoch", "train_seconds"):
+            self._board.add_scalar(name, row[name], row["step"])
+        for name in ("loss_d", "loss_d_real", "loss_d_fake", "r1", "weights"):
+            for k, value in enumerate(row[name]):
+                self._board.add_scalar(f"{name}/{k}", value, row["step"])
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._board:
+            self._board.close()

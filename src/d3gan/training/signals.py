@@ -1,0 +1,37 @@
+"""Stopping on Ctrl-C and SIGTERM, between two steps and on all ranks at the same one."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from d3gan.training import distributed
+
+STEPS_BETWEEN_AGREEMENTS = 8
+"""Asking all ranks costs a collective, so they agree on stopping only so often."""
+
+
+class StopRequest:
+    """Whether a signal has asked this process to stop."""
+
+    def __init__(self) -> None:
+        self._received = 0
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received:
+            raise KeyboardInterrupt  # asked twice: do not wait for the step to end
+        self._received = number
+
+    def agreed(self, step: int) -> int:
+        """The signal to stop for after `step`, on any rank; 0 if there is none."""
+        if distributed.world_size() > 1 and step % STEPS_BETWEEN_AGREEMENTS:
+            return 0
+        return distributed.any_rank(self._received)
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Catch SIGINT and SIGTERM for the block."""
+    request = StopRequest()
+    with distributed.handling([signal.SIGINT, signal.SIGTERM], request.receive):
+        yield request

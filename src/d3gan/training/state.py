@@ -1,0 +1,110 @@
+"""The state of a run: networks and optimizers, built from its config, in one dictionary."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from d3gan.config import Config
+from d3gan.networks import build_discriminators, build_generator
+from d3gan.networks.ensemble import Ensemble
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+"""Type of parameters and images; bf16 keeps both in float32 and computes in bfloat16."""
+
+
+@dataclass
+class State:
+    """All that training changes. Bare networks: nothing here is wrapped."""
+
+    generator: nn.Module
+    discriminators: Ensemble
+    average: nn.Module | None
+    """The generator's moving average, if the config asks for one."""
+    optimizer_g: Adam
+    optimizer_d: Adam
+    step: int = 0
+    train_seconds: float = 0.0
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The generator to sample from."""
+        return self.average if self.average is not None else self.generator
+
+    def _parts(self) -> dict[str, Any]:
+        parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: part for name, part in parts.items() if hasattr(part, "state_dict")}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values alone."""
+        saved = {name: part.state_dict() for name, part in self._parts().items()}
+        return saved | {"step": self.step, "train_seconds": self.train_seconds}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+        self.step, self.train_seconds = saved["step"], saved["train_seconds"]
+
+
+def make_generator(config: Config) -> nn.Module:
+    """The config's generator, freshly initialised, in float32 on the CPU."""
+    return build_generator(
+        config.model.architecture,
+        resolution=config.data.resolution,
+        channels=config.data.channels,
+        latent_dim=config.model.latent_dim,
+        width=config.model.generator_width,
+        norm=config.model.generator_norm,
+        seed=config.seed,
+    )
+
+
+def make_state(config: Config, device: torch.device) -> State:
+    """The state before the first step: a function of the config alone."""
+    discriminators = build_discriminators(
+        config.model.architecture,
+        config.gan.discriminators,
+        resolution=config.data.resolution,
+        channels=config.data.channels,
+        width=config.model.discriminator_width,
+        norm=config.model.discriminator_norm,
+        seed=config.seed,
+    )
+    dtype = DTYPES[config.train.precision]
+    generator = make_generator(config).to(device, dtype)
+    discriminators = discriminators.to(device, dtype)
+    average = None
+    if config.optim.ema_half_life_images > 0:
+        average = copy.deepcopy(generator).requires_grad_(False)
+    betas = (config.optim.beta1, config.optim.beta2)
+    if config.train.precision == "bf16":
+        compute_in_bfloat16(generator)
+        compute_in_bfloat16(discriminators)
+    return State(
+        generator,
+        discriminators,
+        average,
+        Adam(generator.parameters(), config.optim.lr_g, betas, fused=True),
+        Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=True),
+    )
+
+
+def compute_in_bfloat16(network: nn.Module) -> None:
+    """Run the network's forward pass under autocast; what comes out is float32 again.
+
+    Set on the object from outside, so that no network knows of precision; copies of the network
+    would share the original's weights, so copy before.
+    """
+    forward = network.forward
+
+    def cast(*inputs: Tensor) -> Tensor:
+        with torch.autocast(inputs[0].device.type, torch.bfloat16):
+            output: Tensor = forward(*inputs)
+        return output.float()
+
+    network.forward = cast

@@ -1,0 +1,73 @@
+"""Fixtures for all tests: nothing outside the test's own folders is read or written."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from d3gan import config as configs
+from d3gan.config import Config
+
+settings.register_profile("untimed", deadline=None)  # times on shared machines mean nothing
+settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images are shared by all tests of a session, and by no other session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("D3GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def data_folder() -> Path:
+    """The folder of real data sets, where there is one."""
+    folder = os.environ.get("D3GAN_DATA")
+    if not folder or not (Path(folder) / "mnist").is_dir():
+        pytest.skip("D3GAN_DATA names no folder that holds mnist and cifar10")
+    return Path(folder)
+
+
+@pytest.fixture
+def noise_images(tmp_path: Path) -> Path:
+    """A .npz of 40 small random colour images with labels."""
+    rng = np.random.default_rng(0)
+    file = tmp_path / "noise.npz"
+    images = rng.integers(0, 256, (40, 16, 16, 3), np.uint8)
+    np.savez(file, images=images, labels=np.arange(40) % 4)
+    return file
+
+
+@pytest.fixture
+def tiny(noise_images: Path, tmp_path: Path) -> Config:
+    """A run of 10 steps of a few milliseconds each."""
+    return configs.from_dict(
+        {
+            "name": "tiny",
+            "out_dir": str(tmp_path / "runs"),
+            "data": {"source": str(noise_images), "resolution": 16},
+            "model": {
+                "latent_dim": 8,
+                "generator_width": 4,
+                "discriminator_width": 4,
+                "generator_norm": "group",
+                "discriminator_norm": "group",
+            },
+            "gan": {"discriminators": 2},
+            "optim": {"ema_half_life_images": 50.0},
+            "train": {"batch_size": 8, "epochs": 2.0, "precision": "fp64", "log_every_steps": 3},
+            "samples": {"count": 4},
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was() -> Iterator[None]:
+    """No test changes torch's settings for the next."""
+    yield
+    torch.use_deterministic_algorithms(False)

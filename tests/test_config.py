@@ -1,0 +1,181 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d3gan import config as configs
+from d3gan.config import Config
+from d3gan.errors import UserError
+from d3gan.gan.aggregation import AGGREGATIONS
+
+PRESETS = configs.presets()
+
+
+def test_the_promised_presets_are_there() -> None:
+    promised = (
+        "demo-dcgan demo-d3gan mnist-dcgan mnist-d3gan cifar10-dcgan cifar10-d3gan "
+        "cifar100-d3gan svhn-d3gan"
+    )
+    assert set(promised.split()) <= set(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_survive_a_round_trip(name: str) -> None:
+    config = configs.load_preset(name)
+    assert config.name == name
+    assert configs.validate(config) == config
+    assert configs.from_toml(configs.to_toml(config), "x", "x") == config
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("-d3gan")])
+def test_a_pair_differs_in_discriminators_and_rule_alone(name: str) -> None:
+    pair = [configs.load_preset(n) for n in (name, name.replace("d3gan", "dcgan"))]
+    d3gan, dcgan = (configs.flatten(configs.to_dict(config)) for config in pair)
+    different = {key for key in d3gan if d3gan[key] != dcgan[key]}
+    assert "gan.discriminators" in different
+    assert different <= {"name", "gan.discriminators", "gan.aggregation"}
+    assert (dcgan["gan.discriminators"], d3gan["gan.discriminators"]) == (1, 2)
+
+
+@given(
+    seed=st.integers(0, 2**63 - 1),
+    n=st.integers(1, 64),
+    rule=st.sampled_from(list(AGGREGATIONS)),
+    rate=st.floats(1e-9, 1, allow_nan=False),
+    epochs=st.floats(1e-3, 1e6),
+    flip=st.booleans(),
+    source=st.text("abc/\\ :.ü'\"\n", min_size=1).filter(
+        lambda text: text.strip() and "\n" not in text
+    ),
+)
+def test_config_to_toml_and_back_is_the_identity(
+    seed: int, n: int, rule: str, rate: float, epochs: float, flip: bool, source: str
+) -> None:
+    values = {
+        "name": "a",
+        "seed": seed,
+        "gan": {"discriminators": n, "aggregation": rule},
+        "optim": {"lr_g": rate},
+        "train": {"epochs": epochs},
+        "data": {"flip": flip, "source": source},
+    }
+    config = configs.from_dict(values)
+    assert configs.from_toml(configs.to_toml(config), "", "") == config
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[gan]\ndiscriminatrs = 2", "unknown key gan.discriminatrs = 2 (did you mean 'gan.disc"),
+        ("[gna]\ndiscriminators = 2", "unknown key gna"),
+        ("sed = 2", "unknown key sed = 2 (did you mean 'seed'?)"),
+        ("gan = 2", "gan = 2: must be a table of keys"),
+        ("[gan]\ndiscriminators = 'two'", "gan.discriminators = 'two': must be a whole number"),
+        ("[gan]\ndiscriminators = true", "gan.discriminators = True: must be a whole number"),
+        ("[gan]\ndiscriminators = 0", "gan.discriminators = 0: must be at least 1 and at most 64"),
+        ("[model]\ngenerator_width = -4", "model.generator_width = -4: must be at least 1"),
+        ("[optim]\nlr_g = 0", "optim.lr_g = 0.0: must be above 0"),
+        ("[optim]\nlr_g = nan", "optim.lr_g = nan: must be above 0"),
+        ("[optim]\nbeta1 = 1.0", "optim.beta1 = 1.0: must be at least 0 and at most 0.999999"),
+        ("[data]\nflip = 1", "data.flip = 1: must be true or false"),
+        ("[data]\nresolution = 48", "data.resolution = 48: allowed: 16, 32, 64, 128"),
+        ("[data]\nchannels = 2", "data.channels = 2: allowed: 1, 3"),
+        ("[model]\ngenerator_norm = 'bach'", "allowed: batch, sync, group, none (did you mean"),
+        ("[gan]\naggregation = 'maximum'", "'maximum' is no aggregation rule"),
+        ("[gan]\naggregation = 'softmax(temp=1)'", "softmax has no parameter 'temp'"),
+        ("[gan]\naggregation = 'softmax(temperature=-1)'", "temperature must be above 0, not -1"),
+        ("name = '../escape'", "name = '../escape': must be letters, digits, . _ -"),
+        ("name = '..'", "name = '..': must be letters, digits, . _ -"),
+        ("[gan", "not valid TOML"),
+        ("base = 'mnist-dcgam'", "no preset 'mnist-dcgam' (did you mean 'mnist-dcgan'?)"),
+        ("base = 3", "base = 3: must be the name of a preset"),
+    ],
+)
+def test_mistakes_in_a_file_are_one_line_that_names_them(
+    tmp_path: Path, toml: str, message: str
+) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text(toml)
+    with pytest.raises(UserError) as caught:
+        configs.load_file(file)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_builds_on_a_preset_and_is_named_after_itself(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('base = "mnist-d3gan"\n[gan]\ndiscriminators = 4\n')
+    config = configs.load_file(file)
+    expected = configs.load_preset("mnist-d3gan")
+    gan = dataclasses.replace(expected.gan, discriminators=4)
+    assert config == dataclasses.replace(expected, name="mine", gan=gan)
+
+
+def test_ini_of_the_succeeded_project() -> None:
+    text = """
+        [model]
+        type = d3gan
+        nz = 90   ; latent
+        ngf = 32
+        ndf = 48
+        nc = 1
+        [training]
+        batch_size = 256
+        lr = 0.0003
+        beta1 = 0.4
+        beta2 = 0.99
+        workers = 2
+        epochs = 7
+    """
+    config = configs.from_ini(
+        "\n".join(line.strip() for line in text.splitlines()), "old", "old.ini"
+    )
+    expected = configs.from_dict(
+        {
+            "name": "old",
+            "gan": {"discriminators": 2, "aggregation": "original"},
+            "model": {"latent_dim": 90, "generator_width": 32, "discriminator_width": 48},
+            "data": {"channels": 1, "workers": 2},
+            "train": {"batch_size": 256, "epochs": 7.0},
+            "optim": {"lr_g": 3e-4, "lr_d": 3e-4, "beta1": 0.4, "beta2": 0.99},
+        }
+    )
+    assert config == expected
+
+
+def test_ini_without_sections_and_by_data_set() -> None:
+    config = configs.from_ini("type = SVHN\nepochs=2\n", "old", "old.ini")
+    assert (config.data.source, config.train.epochs) == ("svhn", 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_size = 64", "old.ini: unknown key image_size = '64'"),
+        ("nz = many", "old.ini: nz = 'many': must be a whole number"),
+        ("lr = fast", "old.ini: lr = 'fast': must be a number"),
+        ("type = wgan", "old.ini: type = 'wgan': allowed: dcgan, d3gan, mnist"),
+        ("ngf = -1", "old.ini: model.generator_width = -1: must be at least 1"),
+        ("no equals sign", "old.ini: not a valid ini file"),
+    ],
+)
+def test_mistakes_in_an_ini_are_named(text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        configs.from_ini(text, "old", "old.ini")
+    assert message in str(caught.value)
+
+
+def test_values_that_do_not_go_together_are_named() -> None:
+    hinge = configs.from_dict({"gan": {"objective": "hinge", "aggregation": "hypervolume"}})
+    with pytest.raises(UserError, match="needs losses above zero"):
+        configs.validate(hinge)
+    grey = configs.from_dict({"data": {"source": "stacked-mnist", "channels": 1}})
+    with pytest.raises(UserError, match=r"stacked-mnist needs 3"):
+        configs.validate(grey)
+
+
+def test_every_key_has_a_default_that_is_allowed() -> None:
+    assert configs.validate(Config()) == Config()
+    assert configs.keys()[:4] == ["name", "seed", "out_dir", "data.source"]
