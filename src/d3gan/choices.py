@@ -7,8 +7,8 @@ with the rules of `ast.literal_eval` and never evaluated.
 import ast
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from d3gan.errors import UserError
 
@@ -22,12 +22,15 @@ def nearest(word: str, allowed: list[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-class Registry(Mapping[str, type[T]]):
+class Registry(Collection[str], Generic[T]):
     """Named classes of one kind, each a dataclass whose fields are its parameters."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, type[T]] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
 
     def __len__(self) -> int:
         return len(self._entries)

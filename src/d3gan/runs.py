@@ -10,7 +10,7 @@ import os
 import shutil
 import tomllib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,27 +45,31 @@ class RunFolder:
 
         The folder is made for it, and removed again if nothing was put into it.
         """
+        missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / ".lock")
-        try:
-            with writing(self.path):
+        with writing(self.path):
+            try:
                 lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(
-                f"another process is writing the run {self.path}; wait for it"
-            ) from None
+            except Timeout:
+                raise UserError(
+                    f"another process is writing the run {self.path}; wait until it ends"
+                ) from None
         try:
             yield
         finally:
             lock.release()
             if [file.name for file in self.path.iterdir()] in ([], [".lock"]):
                 shutil.rmtree(self.path, ignore_errors=True)
+                with suppress(OSError):  # a folder that something was put into meanwhile stays
+                    for folder in missing[1:]:
+                        folder.rmdir()
 
     def begin(self, config_toml: str, environment: dict[str, Any]) -> None:
         """Write the config, and add to environment.json where and when the run goes on."""
         with writing(self.path):
-            self.samples.mkdir(exist_ok=True)
+            self.samples.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
             sessions = [*self.sessions(), environment]
             write_text(self.environment_file, json.dumps(sessions, indent=2) + "\n")
@@ -95,8 +99,9 @@ class RunFolder:
     def forget_after(self, step: int) -> None:
         """Drop the rows and sample pictures of steps past `step`, which will be done again."""
         with writing(self.path):
-            kept = [row for row in self.metrics() if row["step"] <= step]
-            write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in kept))
+            if self.metrics_file.exists():
+                kept = [row for row in self.metrics() if row["step"] <= step]
+                write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in kept))
             for picture in self.samples.glob("step-*.png"):
                 if step_of(picture) > step:
                     picture.unlink()
@@ -121,7 +126,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"cannot write to {path}: {error.strerror or error}; "
-            "make room or choose another folder with --out-dir; what was written before is kept"
+            "make room or choose another place; what was written before is kept"
         ) from error
 
 

@@ -1,5 +1,6 @@
 """The program's entry: which command, and how it ends."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status (0, 1, 2, 130, 143)."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         _say(f"d3gan: error: {error}")
         return 2
@@ -32,8 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("d3gan: interrupted")
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader of our output went away (`d3gan presets | head`): nobody's fault.
-        sys.stderr.close()
+        # The reader of our output went away (`d3gan presets | head`): nobody's fault. What is
+        # still buffered must go somewhere when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 

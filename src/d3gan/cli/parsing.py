@@ -1,10 +1,10 @@
 """Flags to Python values by tyro, and its errors as one line."""
 
 import contextlib
+import functools
 import io
 import itertools
 import re
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,15 +21,25 @@ def parse(
     `--help` prints the help and ends the program. Raises UserError for wrong arguments.
     """
     settings = {} if default is None else {"default": default}
+
+    @functools.wraps(target, updated=())
+    def bound(*values: Any, **named: Any) -> Callable[[], Any]:
+        return functools.partial(target, *values, **named)
+
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            return tyro.cli(target, args=list(arguments), prog=f"d3gan {command}", **settings)
+        with contextlib.redirect_stderr(said):  # round the parsing alone, not the command
+            call = tyro.cli(
+                target if default else bound,
+                args=list(arguments),
+                prog=f"d3gan {command}",
+                **settings,
+            )
     except SystemExit as end:
         if end.code:
             raise UserError(f"{_one_line(said.getvalue())}; see d3gan {command} --help") from None
-        sys.stderr.write(said.getvalue())
         raise
+    return call if default else call()
 
 
 def _one_line(panel: str) -> str:

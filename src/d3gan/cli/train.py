@@ -32,8 +32,7 @@ MAY_CHANGE = (
 
 @dataclass(frozen=True)
 class Train:
-    """Train a GAN. The first word is a preset (d3gan presets), a .toml file, a config.ini of the
-    succeeded project, or the folder of a run, which then continues. All other keys are flags."""
+    """Train a new run, or go on with one. Every key of the config is a flag."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     processes: int = 1

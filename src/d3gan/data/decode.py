@@ -82,8 +82,10 @@ def to_array(picture: Image.Image, resolution: int, channels: int) -> Images:
         picture = Image.alpha_composite(paper, picture)
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (resolution, resolution):
-        size = (resolution, resolution)
-        picture = ImageOps.fit(picture, size, Image.Resampling.BICUBIC)
+        side = min(picture.size)
+        left, top = (picture.width - side) // 2, (picture.height - side) // 2
+        square = picture.crop((left, top, left + side, top + side))
+        picture = square.resize((resolution, resolution), Image.Resampling.BICUBIC)
     array = np.asarray(picture)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 

@@ -12,31 +12,48 @@ def download(repository: str, config: str, split: str, revision: str) -> Path:
     into which the hub converts them. Raises UserError that names both ways out.
     """
     # Imported here because it takes a while, and most runs find their data on this machine.
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
+
+    # Asked first, because the client would try again and again for half a minute.
+    connected = _answers(constants.ENDPOINT)
 
     def fetch(revision: str) -> Path:
         patterns = [f"*{split}*.parquet", f"*{split}*/*.parquet"]
         if config:
             patterns = [f"{config}/{pattern}" for pattern in patterns]
-        return Path(
-            snapshot_download(
-                repository, repo_type="dataset", revision=revision, allow_patterns=patterns
-            )
+        folder = snapshot_download(
+            repository,
+            repo_type="dataset",
+            revision=revision,
+            allow_patterns=patterns,
+            local_files_only=not connected,
         )
+        return Path(folder)
 
     try:
         folder = fetch(revision)
         if not any(folder.rglob("*.parquet")):
             folder = fetch("refs/convert/parquet")
     except Exception as error:  # the hub's client raises errors of several libraries
+        reason = _first_line(error) if connected else f"no answer from {constants.ENDPOINT}"
         raise UserError(
-            f"cannot fetch {repository} from the Hugging Face hub ({_reason(error)}); either "
-            f"connect this machine to the network, or put the data set's files under "
-            f"$D3GAN_DATA (see d3gan data list) or name their folder as data.source"
+            f"cannot fetch {repository} from the Hugging Face hub ({reason}); either connect this "
+            "machine to the network, or put the data set's files under $D3GAN_DATA (see d3gan "
+            "data list), or name their folder as data.source"
         ) from error
     return folder
 
 
-def _reason(error: Exception) -> str:
+def _answers(endpoint: str) -> bool:
+    from huggingface_hub import get_session
+
+    try:
+        get_session().head(endpoint, timeout=5)
+    except Exception:  # whatever it is: without an answer there is no download
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:120] if lines else 'no details'}"

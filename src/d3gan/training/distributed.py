@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
 
@@ -80,12 +81,15 @@ def reduced(module: nn.Module) -> nn.Module:
         if isinstance(layer, SyncBatchNorm2d):
             layer.sum_over_ranks = _differentiable_sum
     device = next(module.parameters()).device
-    return DistributedDataParallel(
-        module,
-        device_ids=[device.index] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-        gradient_as_bucket_view=True,
-    )
+    with warnings.catch_warnings():
+        # torch 2.13 renames broadcast_buffers; 2.9 knows no other name for it.
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(
+            module,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
 
 
 def _differentiable_sum(x: Tensor) -> Tensor:
@@ -168,7 +172,8 @@ def launch(processes: int, command: Sequence[str]) -> int:
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for worker in workers:
-            worker.send_signal(number)
+            with suppress(ValueError):  # Windows passes Ctrl-C on by itself
+                worker.send_signal(number)
 
     with handling([signal.SIGINT, signal.SIGTERM], pass_on):
         return _wait_for(workers)

@@ -1,6 +1,8 @@
 """The training loop: one file for one process and for many."""
 
 import math
+import os
+import sys
 from contextlib import ExitStack
 
 import torch
@@ -36,6 +38,8 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
     """
     run = RunFolder(config.run_dir)
     with distributed.process_group(config.train.device) as device, ExitStack() as stack:
+        if config.train.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for
         torch.use_deterministic_algorithms(config.train.deterministic)
         with distributed.all_or_none():
             _check_batches(config)
@@ -82,7 +86,7 @@ def _check_batches(config: Config) -> None:
 
 def _load_images(config: Config) -> ImageSet:
     data = config.data
-    return load_images(
+    images = load_images(
         data.source,
         data.split,
         resolution=data.resolution,
@@ -91,6 +95,13 @@ def _load_images(config: Config) -> ImageSet:
         skip_broken=data.skip_broken,
         workers=data.workers,
     )
+    if images.skipped and distributed.is_main():
+        print(
+            f"d3gan: warning: skipped {len(images.skipped)} broken images, the first: "
+            f"{images.skipped[0]}",
+            file=sys.stderr,
+        )
+    return images
 
 
 class _Trainer:
@@ -199,19 +210,23 @@ class _Trainer:
         return math.floor(self.state.step / batches) > math.floor((self.state.step - 1) / batches)
 
     def _record(self, bar: Bar) -> None:
+        """Write what the last steps came to. Raises UserError if training diverged."""
         try:
             row = self.recorder.flush()
         except NonFinite as error:
-            kept = sorted(self.run.checkpoints.glob("step-*.pt"))
-            last = f"the last good checkpoint is {kept[-1]}" if kept else "nothing was saved yet"
-            raise UserError(
-                f"{error}: training diverged; {last}; try lower optim.lr_g and optim.lr_d, "
-                "or a larger gan.r1_gamma"
-            ) from error
+            raise self._diverged(str(error)) from error
         if row:
             loss_d = sum(row["loss_d"]) / len(row["loss_d"])
             rate = row["images_per_second"]
             bar.advance(0, f"D {loss_d:.2f} G {row['loss_g']:.2f} {rate:.0f} img/s")
+
+    def _diverged(self, what: str) -> UserError:
+        kept = sorted(self.run.checkpoints.glob("step-*.pt"))
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "nothing had been saved yet"
+        return UserError(
+            f"{what}: training diverged; {last}; start anew with lower optim.lr_g and optim.lr_d, "
+            "or a larger gan.r1_gamma"
+        )
 
     def _save_samples(self) -> None:
         """A grid from the fixed latents of the run's seed."""
@@ -225,6 +240,9 @@ class _Trainer:
                     save_picture(picture, self.run.sample_file(self.state.step))
 
     def _save_checkpoint(self) -> None:
+        """Save the state, unless a weight is infinite or not a number: then UserError."""
+        if not self.state.is_finite():  # losses are of before the step; this is after it
+            raise self._diverged(f"weights not finite after step {self.state.step}")
         self._average_statistics()
         self.state.train_seconds = self.clock.seconds
         with distributed.all_or_none():

@@ -1,6 +1,7 @@
 """Stopping on Ctrl-C and SIGTERM, between two steps and on all ranks at the same one."""
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,17 +11,23 @@ from d3gan.training import distributed
 STEPS_BETWEEN_AGREEMENTS = 8
 """Asking all ranks costs a collective, so they agree on stopping only so often."""
 
+SECONDS_OF_ONE_REQUEST = 1.0
+"""Ctrl-C reaches a worker twice, from the terminal and from the process that launched it."""
+
 
 class StopRequest:
     """Whether a signal has asked this process to stop."""
 
     def __init__(self) -> None:
         self._received = 0
+        self._when = 0.0
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        if self._received:
-            raise KeyboardInterrupt  # asked twice: do not wait for the step to end
-        self._received = number
+        """The signal handler. Whoever asks twice does not wait for the step to end."""
+        if not self._received:
+            self._received, self._when = number, time.monotonic()
+        elif time.monotonic() - self._when > SECONDS_OF_ONE_REQUEST:
+            raise KeyboardInterrupt
 
     def agreed(self, step: int) -> int:
         """The signal to stop for after `step`, on any rank; 0 if there is none."""

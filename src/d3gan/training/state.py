@@ -36,6 +36,12 @@ class State:
         """The generator to sample from."""
         return self.average if self.average is not None else self.generator
 
+    def is_finite(self) -> bool:
+        """Whether all weights are finite numbers."""
+        networks = (self.generator, self.discriminators)
+        weights = [p for network in networks for p in network.parameters()]
+        return bool(torch.stack([weight.isfinite().all() for weight in weights]).all())
+
     def _parts(self) -> dict[str, Any]:
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: part for name, part in parts.items() if hasattr(part, "state_dict")}

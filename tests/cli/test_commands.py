@@ -1,0 +1,228 @@
+"""Commands that go well."""
+
+import dataclasses
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.program import chosen, d3gan, start, wait_for, weights, written
+
+import d3gan as package
+from d3gan import config as configs
+from d3gan.cli.main import COMMANDS, main
+from d3gan.config import Config
+from d3gan.runs import RunFolder
+from d3gan.training.loop import train
+
+
+@pytest.fixture
+def run(tiny: Config) -> Path:
+    return train(tiny).path
+
+
+def size(file: Path) -> tuple[int, int]:
+    with Image.open(file) as picture:
+        return picture.size
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = main([command, "--help"])
+    except SystemExit as end:
+        status = end.code  # type: ignore[assignment]
+    assert not status
+    output = capsys.readouterr().out
+    assert f"d3gan {command}" in output
+    assert all(len(line) <= 80 for line in output.splitlines())
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert main(["--help"]) == 0
+    assert main(["--version"]) == 0
+    output = capsys.readouterr().out
+    assert all(f"  {command} " in output for command in COMMANDS)
+    assert "d3gan 0." in output
+
+
+def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    output = capsys.readouterr().out
+    assert all(name in output for name in configs.presets())
+
+
+def test_train_by_flags_over_a_file(tiny: Config, tmp_path: Path) -> None:
+    file = written(tiny, tmp_path)
+    flags = "--gan.discriminators 3 --gan.r1-gamma=0.5 --gan.aggregation softmax(temperature=0.5)"
+    assert main(["train", str(file), *flags.split(), "--data.flip", "--seed", "7"]) == 0
+    config = configs.load_file(RunFolder(tiny.run_dir).config_file)
+    gan = dataclasses.replace(
+        tiny.gan, discriminators=3, r1_gamma=0.5, aggregation="softmax(temperature=0.5)"
+    )
+    data = dataclasses.replace(tiny.data, flip=True)
+    assert config == dataclasses.replace(tiny, gan=gan, data=data, seed=7)
+
+
+def test_an_ini_of_the_succeeded_project_trains(tiny: Config, tmp_path: Path) -> None:
+    file = tmp_path / "config.ini"
+    file.write_text("[train]\ntype = d3gan\nnz = 8\nngf = 4\nndf = 4\nbatch_size = 8\nepochs = 1\n")
+    flags = ["--data.source", tiny.data.source, "--data.resolution", "16", "--name", "old"]
+    assert main(["train", str(file), *flags, "--out-dir", str(tmp_path)]) == 0
+    assert len(RunFolder(tmp_path / "old").metrics()[-1]["loss_d"]) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_goes_on_as_if_never_stopped(
+    tiny: Config, tmp_path: Path, number: signal.Signals
+) -> None:
+    long = {"train": {"epochs": 40.0, "log_every_steps": 3}}
+    whole = train(configs.from_dict({"name": "whole"} | long, tiny))
+    run = tiny.run_dir
+    process = start("train", written(tiny, tmp_path, **long))
+    wait_for(lambda: RunFolder(run).metrics(), process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, errors
+    assert f"continue with 'd3gan train {run}'" in errors
+    assert len(errors.splitlines()) == 1
+    assert not (run / "checkpoints" / "step-00000200.pt").exists(), "it was stopped in time"
+    result = d3gan("train", run)
+    assert result.returncode == 0, result.stderr
+    assert chosen(run) == chosen(whole.path)
+    one, other = weights(run), weights(whole.path)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_a_moved_run_goes_on_where_it_is(run: Path, tmp_path: Path) -> None:
+    moved = run.rename(tmp_path / "renamed")
+    assert main(["train", str(moved), "--train.epochs", "3"]) == 0
+    assert RunFolder(moved).metrics()[-1]["step"] == 15
+    assert not run.exists()
+
+
+def test_a_finished_run_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (run / "metrics.jsonl").read_bytes()
+    assert main(["train", str(run)]) == 0
+    assert "10 steps" in capsys.readouterr().out
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_sample_a_grid(run: Path, tmp_path: Path) -> None:
+    first, second, other = (tmp_path / name for name in ("a.png", "b.png", "new/c.png"))
+    assert main(["sample", str(run), "-n", "9", "--seed", "5", "-o", str(first)]) == 0
+    assert main(["sample", str(run), "-n", "9", "--seed", "5", "-o", str(second)]) == 0
+    assert main(["sample", str(run), "-n", "9", "--seed", "6", "-o", str(other)]) == 0
+    assert size(first) == (56, 56)
+    assert first.read_bytes() == second.read_bytes() != other.read_bytes()
+
+
+def test_sample_many_images_each_the_same_as_in_the_array(run: Path, tmp_path: Path) -> None:
+    folder, array = tmp_path / "many", tmp_path / "many.npz"
+    count = ["-n", "70", "--seed", "3"]
+    assert main(["sample", str(run), *count, "--format", "png", "-o", str(folder)]) == 0
+    assert main(["sample", str(run), *count, "--format", "npz", "-o", str(array)]) == 0
+    with np.load(array) as file:
+        images = file["images"]
+    assert images.shape == (70, 16, 16, 3)
+    for number, name in enumerate(sorted(folder.iterdir())):
+        with Image.open(name) as picture:
+            assert np.array_equal(np.asarray(picture), images[number])
+    assert main(["data", "prepare", str(folder), "--resolution", "16"]) == 0
+
+
+def test_interpolation_leads_from_one_image_to_another(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "walk.png"
+    assert main(["sample", str(run), "-n", "16", "--interpolate", "-o", str(file)]) == 0
+    assert size(file) == (8 * 18 + 2, 2 * 18 + 2)
+    trained = package.load(run)
+    row = trained.interpolate(1, 8, seed=0)
+    ends = trained.sample(2, seed=0)
+    torch.testing.assert_close(row[[0, 7]], ends)
+    assert not torch.allclose(row[3], ends[0])
+
+
+def test_from_python(run: Path) -> None:
+    images = package.load(str(run)).sample(64, seed=0)
+    assert images.shape == (64, 3, 16, 16)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert torch.equal(package.load(run).sample(10, seed=0, first=54), images[54:])
+
+
+def test_export_samples_as_the_run_does(run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "g.safetensors"
+    assert main(["export", str(run), "-o", str(file)]) == 0
+    assert torch.equal(package.load(file).sample(5, seed=2), package.load(run).sample(5, seed=2))
+    assert main(["sample", str(file), "-n", "4", "-o", str(tmp_path / "grid.png")]) == 0
+    assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.mark.filterwarnings("ignore")  # of the exporter's own making
+def test_onnx_computes_what_the_generator_does(run: Path, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx.reference")
+    file = tmp_path / "g.onnx"
+    assert main(["export", str(run), "-o", str(file)]) == 0
+    trained = package.load(run)
+    for count in (1, 5):
+        z = torch.randn(count, 8)
+        (images,) = onnx.ReferenceEvaluator(str(file)).run(None, {"z": z.numpy()})
+        torch.testing.assert_close(
+            torch.from_numpy((images + 1) / 2), trained.images(z), atol=1e-5, rtol=0
+        )
+
+
+def test_data_show_and_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("D3GAN_DATA", str(tmp_path))
+    (tmp_path / "svhn").mkdir()
+    assert main(["data", "list"]) == 0
+    output = capsys.readouterr().out
+    assert "hub: uoft-cs/cifar100" in output
+    assert all(len(line) <= 80 for line in output.splitlines() if str(tmp_path) not in line)
+    file = tmp_path / "grid.png"
+    assert main(["data", "show", "digits", "-n", "16", "-o", str(file)]) == 0
+    assert min(size(file)) >= 480
+
+
+def test_the_demo_ends_with_table_grid_and_animation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--out-dir", str(tmp_path), "--epochs", "0.1"]) == 0
+    output = capsys.readouterr().out
+    assert "demo-dcgan" in output
+    assert "demo-d3gan" in output
+    with Image.open(tmp_path / "demo.gif") as film:
+        assert film.n_frames == 2
+    assert size(tmp_path / "demo-grid.png")[0] > size(tmp_path / "demo-grid.png")[1]
+    before = {name: weights(tmp_path / name) for name in ("demo-dcgan", "demo-d3gan")}
+    assert main(["demo", "--out-dir", str(tmp_path), "--epochs", "0.1"]) == 0, "it can be repeated"
+    for name, tensors in before.items():
+        again = weights(tmp_path / name)
+        assert all(torch.equal(again[key], tensor) for key, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("name", ["mnist-d3gan", "cifar10-d3gan"])
+def test_real_images_leave_every_file(name: str, data_folder: Path, tmp_path: Path) -> None:
+    flags = ["--train.epochs", "1", "--data.limit", "256", "--model.generator-width", "8"]
+    small = ["--model.discriminator-width", "8", "--out-dir", str(tmp_path)]
+    assert main(["train", name, *flags, *small]) == 0
+    run = tmp_path / name
+    found = {file.name.partition(".tfevents")[0] for file in run.iterdir()} - {".lock"}
+    assert found == {
+        "config.toml", "environment.json", "metrics.jsonl", "samples", "checkpoints", "events.out",
+    }  # fmt: skip
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    process = start("presets")
+    assert process.stdout
+    process.stdout.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr
+    with process.stderr as errors:
+        assert errors.read() == ""

@@ -1,0 +1,211 @@
+"""Wrong input as a new user gives it: one line that says what is wrong and what would be right."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.program import d3gan, weights, written
+
+from d3gan import config as configs
+from d3gan.cli.main import main
+from d3gan.config import Config
+from d3gan.training.loop import train
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What the command says, having failed as a user's mistake should."""
+    status = main([str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    assert status == 2
+    assert output.out == ""
+    (line,) = output.err.splitlines()
+    assert line.startswith("d3gan: error: ")
+    return line.removeprefix("d3gan: error: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("trian mnist-d3gan", "there is no command 'trian' (did you mean 'train'?); commands: demo,"),
+        ("train", "name what to train first: d3gan train PRESET|FILE|RUN; presets: cifar10-d3gan,"),
+        ("train --train.epochs 3", "name what to train first"),
+        ("train mnist-d3gna", "there is no preset 'mnist-d3gna' (did you mean 'mnist-d3gan'?)"),
+        ("train no/such/run", "there is no run at no/such/run"),
+        ("train no-such-file.toml", "there is no file no-such-file.toml"),
+        ("train demo-dcgan --gan.discriminatrs 2", "(did you mean --gan.discriminators?)"),
+        ("train demo-dcgan --gan.discriminators two", "--gan.discriminators: invalid literal for int"),
+        ("train demo-dcgan --gan.discriminators", "Missing value for argument '--gan.discriminators'"),
+        ("train demo-dcgan --gan.discriminators 0", "gan.discriminators = 0: must be at least 1"),
+        ("train demo-dcgan --model.generator-width -8", "model.generator_width = -8: must be at least"),
+        ("train demo-dcgan --data.resolution 33", "data.resolution = 33: allowed: 16, 32, 64, 128"),
+        ("train demo-dcgan --data.channels 2", "invalid choice '2' for argument '--data.channels'"),
+        ("train demo-dcgan --gan.aggregation softmx", "'softmx' is no aggregation rule (did you mean"),
+        ("train demo-dcgan --optim.lr-g 0", "optim.lr_g = 0.0: must be above 0"),
+        ("train demo-dcgan --optim.schedule cosine", "'cosine' is no schedule; allowed: constant,"),
+        ("train demo-dcgan --name a/b", "name = 'a/b': must be letters, digits, . _ -"),
+        ("train demo-dcgan --processes 0", "processes = 0: must be at least 1"),
+        ("train demo-dcgan stray", "Unrecognized options: stray"),
+        ("train demo-dcgan --data.source /no/such", "there is no data source '/no/such'"),
+        ("train demo-dcgan --data.source cifar-10", "(did you mean 'cifar10'?)"),
+        ("train demo-dcgan --data.split test", "digits has no split 'test'; splits: train"),
+        ("sample no/such/run", "there is no run at no/such/run"),
+        ("sample", "Missing"),
+        ("sample x -n 0", "count = 0: must be at least 1"),
+        ("sample x --seed -1", "seed = -1: must be at least 0"),
+        ("export no/such/run -o g.safetensors", "there is no run at no/such/run"),
+        ("data", "write data list, data prepare SOURCE or data show SOURCE"),
+        ("data lst", "there is no command 'data lst' (did you mean 'list'?)"),
+        ("data show digts", "there is no data source 'digts' (did you mean 'digits'?)"),
+        ("data show digits --resolution 20", "data.resolution = 20: allowed: 16, 32, 64, 128"),
+        ("demo --epochs -1", "train.epochs = -1.0: must be above 0"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert message in complaint(capsys, *arguments.split())
+    assert list(tmp_path.iterdir()) == [], "nothing was started"
+
+
+def test_folders_that_hold_nothing_to_use(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "holds no images" in complaint(capsys, "train", "demo-dcgan", "--data.source", empty)
+    assert "there is no run at" in complaint(capsys, "train", empty)
+    assert "there is no run at" in complaint(capsys, "sample", empty)
+    assert list(empty.iterdir()) == []
+
+
+def test_a_broken_image_is_named_and_skipped_on_demand(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny: Config
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(9):
+        Image.effect_noise((20, 20), 50).save(folder / f"{number}.png")
+    (folder / "4.png").write_bytes((folder / "4.png").read_bytes()[:60])
+    (folder / "7.png").write_text("a letter")
+    line = complaint(capsys, "data", "prepare", folder)
+    assert f"broken image {folder / '4.png'}: " in line
+    assert "2 of 9 images are broken" in line
+    assert "--data.skip-broken" in line
+    file = written(tiny, tmp_path, data={"source": str(folder)})
+    assert main(["train", str(file), "--data.skip-broken"]) == 0
+    assert "skipped 2 broken images" in capsys.readouterr().err
+    assert tiny.run_dir.is_dir()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_folders_without_permission(tiny: Config, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read and write everything")
+    for folder, flag in (("unreadable", "--data.source"), ("unwritable", "--out-dir")):
+        (tmp_path / folder).mkdir(mode=0o300 if folder == "unreadable" else 0o500)
+        result = d3gan("train", written(tiny, tmp_path), flag, tmp_path / folder)
+        assert result.returncode == 2
+        assert "Permission denied" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_out_dir_that_cannot_be_made(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    line = complaint(capsys, "train", written(tiny, tmp_path), "--out-dir", tmp_path / "taken")
+    assert "cannot write to" in line
+    assert "choose another place" in line
+
+
+def test_a_run_is_neither_overwritten_nor_changed_midway(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    file = written(tiny, tmp_path)
+    run = train(tiny)
+    before = {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()}
+    assert f"continue it with 'd3gan train {run.path}'" in complaint(capsys, "train", file)
+    line = complaint(capsys, "train", run.path, "--model.latent-dim", 9)
+    assert "model.latent_dim = 9: a run cannot change it midway (it is 8)" in line
+    assert {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()} == before
+
+
+def test_a_corrupt_checkpoint_is_a_warning_and_the_one_before_serves(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    run = train(tiny)
+    newest = run.checkpoint_file(10)
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert main(["sample", str(run.path), "-o", str(tmp_path / "grid.png")]) == 0
+    output = capsys.readouterr()
+    assert f"warning: broken checkpoint {newest}" in output.err
+    assert "64 images from step 5" in output.out
+    run.checkpoint_file(5).write_bytes(b"")
+    assert main(["sample", str(run.path), "-o", str(tmp_path / "grid.png")]) == 2
+    assert "are broken; train the run anew" in capsys.readouterr().err
+
+
+def test_an_export_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    run = train(tiny)
+    line = complaint(capsys, "export", run.path, "-o", tmp_path / "generator.pt")
+    assert "must end in .safetensors or .onnx" in line
+    line = complaint(capsys, "export", run.path, "-o", tmp_path / "no" / "folder" / "g.safetensors")
+    assert "No such file or directory" in line
+    (tmp_path / "fake.safetensors").write_bytes(b"nonsense")
+    assert "cannot read" in complaint(capsys, "sample", tmp_path / "fake.safetensors")
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from d3gan.training import checkpoint
+save = checkpoint.save_checkpoint
+from d3gan.training import loop
+
+def limited(run, saved, keep):
+    if saved["step"] == 10:  # from now on no file may grow past 20 kB
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    return save(run, saved, keep)
+
+loop.save_checkpoint = limited
+from d3gan.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
+def test_a_disk_that_is_full_at_checkpoint_time(tiny: Config, tmp_path: Path) -> None:
+    file = written(tiny, tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, "train", str(file)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert result.returncode == 2, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("d3gan: error: cannot write to ")
+    assert "make room" in line
+    run = tiny.run_dir
+    assert [f.name for f in (run / "checkpoints").iterdir()] == ["step-00000005.pt"]
+    assert d3gan("train", run).returncode == 0, "with room again it goes on"
+    whole = train(dataclasses.replace(tiny, name="whole"))
+    one, other = weights(run), weights(whole.path)
+    assert all(np.array_equal(one[name], other[name]) for name in other)
+
+
+def test_a_config_of_another_version_is_named(
+    capsys: pytest.CaptureFixture[str], tiny: Config
+) -> None:
+    run = train(tiny)
+    text = configs.to_toml(tiny).replace("latent_dim", "latent_size")
+    run.config_file.write_text(text)
+    assert "unknown key model.latent_size = 8 (did you mean" in complaint(capsys, "train", run.path)

@@ -1,0 +1,106 @@
+"""Every command in the README runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.program import d3gan
+
+from d3gan import config as configs
+from d3gan.cli.main import main
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
+SMALL = [
+    *("--train.epochs", "0.02", "--train.batch-size", "16", "--data.source", "digits"),
+    *("--model.generator-width", "4", "--model.discriminator-width", "4"),
+]
+ELSEWHERE = {
+    'pip install -c constraints.txt -e . && d3gan demo',
+    'pip install -c constraints.txt -e ".[dev]" && pytest',
+}  # fmt: skip
+"""The first by .ci/run's installation and the test of the demo; the second is .ci/run itself."""
+OTHER_PROGRAMS = ("tensorboard", "torchrun")
+
+
+def test_the_set_up_stands_at_the_top() -> None:
+    assert set(COMMANDS[:2]) == ELSEWHERE
+    script = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
+    assert 'pip install -c constraints.txt -e ".[dev]"\n' in script
+
+
+def test_every_other_command_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With small runs in the place of long ones, and the flags of the README as they stand."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.effect_noise((90, 70), 40).save(tmp_path / "photos" / "a.jpg")
+    assert main(["train", "demo-d3gan", *SMALL]) == 0
+    ran = 0
+    for line in COMMANDS[2:]:
+        program, *arguments = shlex.split(line)
+        if program in OTHER_PROGRAMS:
+            continue
+        assert program == "d3gan"
+        if arguments[:2] == ["train", "cifar10-d3gan"]:
+            arguments += ["--data.channels", "1"]
+        starts = arguments[0] == "train" and not arguments[1].startswith("runs/")
+        if "--processes" in arguments:
+            arguments += ["--name", "two"]
+        if starts and "--help" not in arguments:
+            arguments += SMALL
+        if "--processes" in arguments:  # workers of its own would outlive a captured main()
+            assert d3gan(*arguments).returncode == 0
+        elif "--help" in arguments:
+            with pytest.raises(SystemExit) as end:
+                main(arguments)
+            assert not end.value.code
+        else:
+            assert main(arguments) == 0, (line, capsys.readouterr().err)
+        ran += 1
+    assert ran >= 14
+    for file in ("grid.png", "walk.png", "many.npz", "generator.safetensors", "runs/two"):
+        assert (tmp_path / file).exists(), file
+    assert len(list((tmp_path / "many").iterdir())) == 1000
+
+
+def test_torchrun_and_tensorboard_are_called_as_they_are_elsewhere() -> None:
+    others = [line for line in COMMANDS if shlex.split(line)[0] in OTHER_PROGRAMS]
+    assert others == [
+        "tensorboard --logdir runs",
+        # tests/training/test_distributed.py runs torchrun's module so.
+        "torchrun --standalone --nproc-per-node 2 -m d3gan train mnist-d3gan",
+    ]
+
+
+def test_the_file_of_one_s_own_is_a_config(tmp_path: Path) -> None:
+    (toml,) = (text for kind, text in BLOCKS if kind == "toml")
+    file = tmp_path / "mine.toml"
+    file.write_text(toml)
+    config = configs.load_file(file)
+    assert (config.data.resolution, config.gan.discriminators) == (64, 2)
+
+
+def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "demo-d3gan", *SMALL]) == 0
+    (python,) = (text for kind, text in BLOCKS if kind == "python")
+    names: dict[str, object] = {}
+    exec(python, names)
+    assert names["images"].shape == (64, 1, 32, 32)  # type: ignore[attr-defined]
+
+
+def test_the_pictures_are_there() -> None:
+    for name in re.findall(r"!\[.*?\]\((.*?)\)", README.read_text(encoding="utf-8")):
+        with Image.open(README.parent / name) as picture:
+            assert min(picture.size) > 200
+
+
+def test_every_rule_and_objective_is_listed() -> None:
+    text = README.read_text(encoding="utf-8")
+    for name in (*configs.AGGREGATIONS, *configs.OBJECTIVES):
+        assert f"`{name}" in text

@@ -1,0 +1,43 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d3gan.data.sampler import batch_indices, flips, shard
+
+
+@given(length=st.integers(1, 50), batch=st.integers(1, 70), seed=st.integers(0, 2**40))
+def test_every_image_is_seen_once_per_epoch(length: int, batch: int, seed: int) -> None:
+    positions = torch.arange(3 * length)
+    seen = torch.cat([batch_indices(seed, part, length) for part in positions.split(batch)])
+    for epoch in seen.split(length):
+        assert sorted(epoch.tolist()) == list(range(length))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    positions = torch.arange(200)
+    seen = batch_indices(0, positions, 100)
+    assert not torch.equal(seen[:100], seen[100:])
+    assert not torch.equal(seen, batch_indices(1, positions, 100))
+
+
+@given(batch=st.integers(1, 300), world=st.integers(1, 9))
+def test_shards_partition_a_batch_evenly(batch: int, world: int) -> None:
+    shards = [shard(batch, rank, world) for rank in range(world)]
+    assert [i for part in shards for i in part] == list(range(batch))
+    sizes = [len(part) for part in shards]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_ranks_see_the_images_that_one_process_sees() -> None:
+    step, batch = 7, 10
+    whole = step * batch + torch.arange(batch)
+    parts = [step * batch + torch.tensor([*shard(batch, rank, 3)]) for rank in range(3)]
+    together = torch.cat([batch_indices(0, part, 33) for part in parts])
+    assert torch.equal(together, batch_indices(0, whole, 33))
+
+
+def test_flips_are_even_and_belong_to_the_position() -> None:
+    drawn = flips(0, torch.arange(10_000))
+    assert int(drawn.sum()) == pytest.approx(5000, abs=250)
+    assert torch.equal(drawn[500:600], flips(0, torch.arange(500, 600)))

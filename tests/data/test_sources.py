@@ -1,0 +1,205 @@
+"""Finding sources and reading them, in the layouts that the hub really has."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from d3gan.data.sources import HUB_SOURCES, NAMES, find_source
+from d3gan.data.store import load_images
+from d3gan.errors import UserError
+
+LAYOUTS = {
+    "mnist": ("mnist/{split}-00000-of-00001.parquet", "image", ("label",), ("train", "test")),
+    "fashion-mnist": (
+        "fashion_mnist/{split}-00000-of-00001.parquet", "image", ("label",), ("train", "test"),
+    ),
+    "cifar10": ("plain_text/{split}-00000-of-00001.parquet", "img", ("label",), ("train", "test")),
+    "cifar100": (
+        "cifar100/{split}-00000-of-00001.parquet", "img", ("fine_label", "coarse_label"),
+        ("train", "test"),
+    ),
+    "svhn": (
+        "cropped_digits/{split}-00000-of-00001.parquet", "image", ("label",),
+        ("train", "test", "extra"),
+    ),
+    "stl10": ("data/{split}-00000-of-00001.parquet", "image", ("label",), ("train", "test")),
+}  # fmt: skip
+
+
+def encoded(value: int, size: int = 32) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (size, size), (value, value, value)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_parquet(file: Path, values: list[int], image: str, labels: tuple[str, ...]) -> None:
+    """Rows whose image is one grey value, which is also the (first) label."""
+    columns: dict[str, Any] = {image: [{"bytes": encoded(v), "path": f"{v}.png"} for v in values]}
+    for number, label in enumerate(labels):
+        columns[label] = pa.array([v if number == 0 else 99 for v in values], pa.int64())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), file)
+
+
+def test_every_hub_source_has_its_layout_here() -> None:
+    assert set(LAYOUTS) == set(HUB_SOURCES)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_names_are_read_from_the_data_folder_in_the_hub_s_layout(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("D3GAN_DATA", str(tmp_path))
+    pattern, image, labels, splits = LAYOUTS[name]
+    for number, split in enumerate(splits):
+        file = tmp_path / name / pattern.format(split=split)
+        write_parquet(file, [10 * number + 1, 10 * number + 2], image, labels)
+    if name == "svhn":  # the hub's folder also holds the uncropped pictures
+        write_parquet(
+            tmp_path / name / "full_numbers/train-00000-of-00001.parquet", [200], "image", ()
+        )
+    for number, split in enumerate(splits):
+        images = load_images(name, split, resolution=32, channels=3)
+        assert images.images[:, 0, 0, 0].tolist() == [10 * number + 1, 10 * number + 2]
+        assert images.labels.tolist() == [10 * number + 1, 10 * number + 2]
+
+
+def test_shards_are_read_in_order(tmp_path: Path) -> None:
+    for shard in (1, 0, 2):
+        values = [10 * shard, 10 * shard + 1]
+        write_parquet(
+            tmp_path / f"data/train-0000{shard}-of-00003.parquet", values, "image", ("label",)
+        )
+    images = load_images(str(tmp_path), resolution=16, channels=1)
+    assert images.labels.tolist() == [0, 1, 10, 11, 20, 21]
+    assert images.images[:, 0, 3, 3].tolist() == [0, 1, 10, 11, 20, 21]
+
+
+def test_the_hub_s_converted_layout_and_plain_bytes_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "default" / "train" / "0000.parquet"
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"caption": ["a"], "picture": [encoded(5)]}), file)
+    images = load_images(str(tmp_path), resolution=16, channels=1)
+    assert (images.images == 5).all()
+    assert images.labels.tolist() == [-1]
+
+
+def test_a_folder_with_several_data_sets_is_asked_about(tmp_path: Path) -> None:
+    for name in ("small", "large"):
+        write_parquet(tmp_path / name / "train-00000-of-00001.parquet", [1], "image", ())
+    with pytest.raises(UserError, match=r"several data sets .* large, small"):
+        find_source(str(tmp_path), "train")
+    assert find_source(str(tmp_path / "small"), "train").number == 1
+
+
+def test_mnist_of_the_data_folder(data_folder: Path) -> None:
+    images = load_images("mnist", resolution=32, channels=1)
+    assert images.images.shape == (60_000, 1, 32, 32)
+    assert np.bincount(images.labels).tolist() == [
+        5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
+    ]  # fmt: skip
+    assert load_images("mnist", "test", resolution=32, channels=1).images.shape[0] == 10_000
+
+
+def test_cifar10_of_the_data_folder(data_folder: Path) -> None:
+    images = load_images("cifar10", resolution=32, channels=3)
+    assert images.images.shape == (50_000, 3, 32, 32)
+    assert np.bincount(images.labels).tolist() == [5000] * 10
+    means = images.images.mean(axis=(0, 2, 3)) / 255
+    assert means.tolist() == pytest.approx([0.4914, 0.4822, 0.4465], abs=5e-5)
+
+
+def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
+    stacked = load_images("stacked-mnist", resolution=32, channels=3)
+    digits = load_images("mnist", resolution=32, channels=1)
+    assert stacked.images.shape == (60_000, 3, 32, 32)
+    assert len(np.unique(stacked.labels)) == 1000
+    # Each channel holds every digit once, and the label tells which.
+    for channel, place in enumerate((100, 10, 1)):
+        shown = stacked.labels // place % 10
+        assert np.array_equal(np.bincount(shown), np.bincount(digits.labels))
+        ink = stacked.images[:, channel].mean(axis=(1, 2))
+        expected = digits.images[:, 0].mean(axis=(1, 2))
+        for digit in range(10):
+            assert ink[shown == digit].mean() == pytest.approx(
+                expected[digits.labels == digit].mean()
+            )
+
+
+def test_digits_need_nothing() -> None:
+    images = load_images("digits", resolution=32, channels=1)
+    assert images.images.shape == (5000, 1, 32, 32)
+    assert np.bincount(images.labels).tolist() == [500] * 10
+    assert images.images.max() > 250
+
+
+def test_an_image_folder_of_all_sorts(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "dogs" / "more").mkdir(parents=True)
+    (tmp_path / ".thumbs").mkdir()
+    Image.new("RGB", (50, 30), "red").save(tmp_path / "cats" / "a.jpg")
+    Image.new("P", (10, 70)).save(tmp_path / "cats" / "B.PNG")
+    Image.fromarray(np.full((20, 20), 65535, np.uint16)).save(tmp_path / "dogs" / "c.png")
+    Image.new("RGBA", (300, 300)).save(tmp_path / "dogs" / "more" / "d.webp")
+    Image.new("L", (5, 5)).save(tmp_path / ".thumbs" / "hidden.png")
+    (tmp_path / "readme.txt").write_text("not an image, and not taken for one")
+    images = load_images(str(tmp_path), resolution=16, channels=3)
+    assert images.labels.tolist() == [0, 0, 1, 1]  # cats/B.PNG, cats/a.jpg, dogs/c, dogs/more/d
+    assert images.images[2].min() == 255
+
+
+@pytest.mark.parametrize("shape", [(9, 20, 20), (9, 20, 20, 3), (9, 3, 20, 20), (9, 20, 20, 1)])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_arrays_of_every_layout(shape: tuple[int, ...], suffix: str, tmp_path: Path) -> None:
+    images = np.zeros(shape, np.uint8) + np.arange(9, dtype=np.uint8).reshape(
+        -1, *[1] * (len(shape) - 1)
+    )
+    file = tmp_path / f"images{suffix}"
+    if suffix == ".npy":
+        np.save(file, images)
+    else:
+        np.savez(file, y=np.arange(9) + 5, x=images)
+    loaded = load_images(str(file), resolution=16, channels=3)
+    assert loaded.images[:, 1, 2, 3].tolist() == list(range(9))
+    assert loaded.labels.tolist() == (list(range(5, 14)) if suffix == ".npz" else [-1] * 9)
+
+
+def test_mistakes_are_one_line_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("D3GAN_DATA", str(tmp_path / "data"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "bad.npz").write_bytes(b"PK nonsense")
+    np.save(tmp_path / "floats.npy", np.zeros((3, 8, 8)))
+    np.save(tmp_path / "five.npy", np.zeros((3, 8, 8, 5), np.uint8))
+    write_parquet(tmp_path / "data/cifar10/plain_text/train-00000-of-00001.parquet", [1], "jpg", ())
+    cut = tmp_path / "data/svhn/cropped_digits/train-00000-of-00001.parquet"
+    write_parquet(cut, [1, 2], "image", ("label",))
+    cut.write_bytes(cut.read_bytes()[:-10])
+    cases = {
+        ("cifar-10", "train"): "no data source 'cifar-10' (did you mean 'cifar10'?)",
+        (str(tmp_path / "empty"), "train"): "holds no images",
+        (str(tmp_path / "notes.txt"), "train"): "neither a folder nor a .npy or .npz file",
+        (str(tmp_path / "no.npz"), "train"): "there is no file",
+        (str(tmp_path / "bad.npz"), "train"): "cannot read",
+        (str(tmp_path / "floats.npy"), "train"): "holds no uint8 images",
+        (str(tmp_path / "five.npy"), "train"): "neither 1 nor 3 channels",
+        ("/no/such/folder", "train"): "no data source '/no/such/folder'",
+        ("cifar10", "train"): "has no column 'img'; columns: jpg",
+        ("cifar10", "valid"): "cifar10 has no split 'valid'; splits: train, test",
+        ("digits", "test"): "digits has no split 'test'; splits: train",
+        ("svhn", "train"): "fetch it again",
+    }
+    for (source, split), message in cases.items():
+        with pytest.raises(UserError) as caught:
+            find_source(source, split)
+        assert message in str(caught.value), source
+        assert "\n" not in str(caught.value)
+    assert len(NAMES) == 8

@@ -1,0 +1,135 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from d3gan.data import store
+from d3gan.data.store import ImageStore, load_images
+from d3gan.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for value in range(6):
+        Image.new("L", (16, 16), value).save(tmp_path / "images" / f"{value}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("D3GAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def values(source: Path, **options: bool) -> list[int]:
+    images = load_images(str(source), resolution=16, channels=1, **options)
+    return [int(image.mean()) for image in images.images]
+
+
+def test_decoding_happens_once(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert values(folder) == list(range(6))
+    monkeypatch.setattr(store, "decode_all", None)  # a second decoding would fail
+    assert values(folder) == list(range(6))
+
+
+def test_the_cache_follows_the_content_not_the_name(folder: Path, cache: Path) -> None:
+    values(folder)
+    entries = set((cache / "images").glob("*/images.npy"))
+    moved = folder.rename(folder.with_name("moved"))
+    values(moved)
+    assert set((cache / "images").glob("*/images.npy")) == entries
+    Image.new("L", (16, 16), 99).save(moved / "3.png")
+    assert values(moved) == [0, 1, 2, 99, 4, 5]
+
+
+def test_a_damaged_cache_is_decoded_again(folder: Path, cache: Path) -> None:
+    values(folder)
+    for file in cache.glob("images/*/images.npy"):
+        file.write_bytes(file.read_bytes()[:200])
+    assert values(folder) == list(range(6))
+
+
+def test_broken_images_stop_or_are_skipped_and_counted(folder: Path, cache: Path) -> None:
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:40])
+    (folder / "4.png").write_text("not an image")
+    for _ in range(2):  # decoded now, and from the cache
+        with pytest.raises(UserError, match=r"broken image .*2\.png.*2 of 6.*--data\.skip-broken"):
+            values(folder)
+        assert values(folder, skip_broken=True) == [0, 1, 3, 5]
+    skipped = load_images(str(folder), resolution=16, channels=1, skip_broken=True).skipped
+    assert len(skipped) == 2
+
+
+def test_nothing_left_is_said(folder: Path, cache: Path) -> None:
+    for file in folder.iterdir():
+        file.write_text("no")
+    with pytest.raises(UserError, match="not one image could be read"):
+        values(folder, skip_broken=True)
+
+
+def test_limit_is_a_fixed_random_choice(folder: Path, cache: Path) -> None:
+    chosen = [
+        load_images(str(folder), resolution=16, channels=1, limit=limit).images[:, 0, 0, 0].tolist()
+        for limit in (3, 3, 6, 100)
+    ]
+    assert chosen[0] == chosen[1]
+    assert len(set(chosen[0])) == 3
+    assert chosen[2] == chosen[3] == list(range(6))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(UserError, match=r"No space left on device.*set D3GAN_CACHE"):
+        values(folder)
+    assert list((cache / "images").glob("*/")) == []
+    monkeypatch.undo()
+    monkeypatch.setenv("D3GAN_CACHE", str(cache))
+    assert values(folder) == list(range(6))
+
+
+def test_processes_that_start_together_decode_once(folder: Path, cache: Path) -> None:
+    code = (
+        "from d3gan.data.store import load_images; import sys;"
+        "print(load_images(sys.argv[1], resolution=16, channels=1).images.sum())"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            env=os.environ | {"D3GAN_CACHE": str(cache)},
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    assert {child.communicate()[0].strip() for child in children} == {str(256 * 15).encode()}
+    assert len(list(cache.glob("images/*/images.npy"))) == 1
+
+
+@pytest.mark.parametrize("resident", ["always", "never"])
+def test_batches_are_gathered_normalised_and_mirrored(resident: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 4), np.uint8)
+    data = ImageStore(pixels, torch.device("cpu"), torch.float64, resident)  # type: ignore[arg-type]
+    indices = torch.tensor([5, 0, 5])
+    plain = data.batch(indices)
+    expected = torch.from_numpy(pixels[[5, 0, 5]]).double() / 255 * 2 - 1
+    torch.testing.assert_close(plain, expected)
+    mirrored = data.batch(indices, torch.tensor([True, False, False]))
+    torch.testing.assert_close(mirrored[0], expected[0].flip(2))
+    torch.testing.assert_close(mirrored[1:], expected[1:])
+    assert len(data) == 7
+
+
+def test_normalisation_reaches_both_ends() -> None:
+    pixels = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
+    data = ImageStore(pixels, torch.device("cpu"), torch.float32)
+    assert data.batch(torch.tensor([0, 1])).flatten().tolist() == [-1.0, 1.0]

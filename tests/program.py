@@ -1,0 +1,66 @@
+"""The program from outside, as a user runs it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from d3gan import config as configs
+from d3gan.config import Config
+from d3gan.runs import RunFolder
+from d3gan.training.checkpoint import newest_checkpoint
+
+
+def start(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
+    """`d3gan arguments...` in a process of its own, with one thread."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "d3gan", *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def d3gan(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run it to its end."""
+    process = start(*arguments, **environment)
+    output, errors = process.communicate(timeout=240)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def written(config: Config, folder: Path, **sections: dict[str, Any]) -> Path:
+    """The config as a file to train from, changed by `sections`."""
+    file = folder / f"{config.name}.toml"
+    file.write_text(configs.to_toml(configs.from_dict(sections, config)), encoding="utf-8")
+    return file
+
+
+def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
+    """Until `condition` holds; fails if the process ends before, or after a minute."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    """All networks' tensors of the run's newest checkpoint."""
+    saved = newest_checkpoint(RunFolder(run))
+    assert saved is not None
+    return {
+        f"{part}.{name}": tensor
+        for part in ("generator", "discriminators", "average")
+        for name, tensor in saved[part].items()
+    }
+
+
+def chosen(run: Path) -> list[int]:
+    """The discriminator chosen at every step."""
+    return [k for row in RunFolder(run).metrics() for k in row["chosen"]]

@@ -1,0 +1,74 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from d3gan.errors import UserError
+from d3gan.report.pictures import animation, side_by_side
+from d3gan.report.summary import summary, summary_table
+from d3gan.runs import RunFolder
+
+
+def run_folder(path: Path, steps: range, mode: str = "L", batch_size: int = 4) -> RunFolder:
+    run = RunFolder(path)
+    with run.locked():
+        run.begin(f"[train]\nbatch_size = {batch_size}\n", {})
+    for step in steps:
+        Image.new(mode, (300, 200), step).save(run.sample_file(step))
+    return run
+
+
+def test_an_animation_shows_the_steps_that_all_runs_have(tmp_path: Path) -> None:
+    runs = [run_folder(tmp_path / "a", range(5)), run_folder(tmp_path / "b", range(2, 9))]
+    animation(runs, ["one", "two"], tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == 3
+        assert film.info["loop"] == 0
+        assert film.size[0] > 600
+    with pytest.raises(UserError, match="share no sample step"):
+        animation(
+            [runs[0], run_folder(tmp_path / "c", range(7, 9))], ["a", "c"], tmp_path / "no.gif"
+        )
+    assert not (tmp_path / "no.gif").exists()
+
+
+def test_sheets_stand_side_by_side_under_their_captions() -> None:
+    sheets = [Image.new("L", (40, 30), value) for value in (10, 90)]
+    page = np.asarray(side_by_side(sheets, ["a", "b"]))
+    for value in (10, 90):
+        rows, columns = np.nonzero(page == value)
+        assert len(rows) >= 40 * 30
+        assert columns.max() - columns.min() + 1 >= 40
+    assert page[:20].min() < 128, "there is text"
+    colour = side_by_side([Image.new("RGB", (4, 4)), Image.new("L", (4, 4))], ["a", "b"])
+    assert colour.mode == "RGB"
+
+
+def test_a_summary_is_of_the_whole_run(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "a", range(1))
+    row = {"kind": "train", "loss_d": [0.5, 1.5], "loss_g": 2.0}
+    run.append_metrics(
+        row | {"step": step, "images": 4 * step, "train_seconds": step / 10} for step in (1, 2)
+    )
+    assert summary(run) == {
+        "name": "a",
+        "discriminators": 2,
+        "steps": 2,
+        "images": 8,
+        "train_seconds": 0.2,
+        "images_per_second": 40.0,
+        "loss_d": 1.0,
+        "loss_g": 2.0,
+    }
+    assert summary_table([run]).row_count == 1
+
+
+def test_a_report_needs_no_torch() -> None:
+    code = (
+        "import sys; import d3gan, d3gan.report.pictures, d3gan.report.summary;"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,147 @@
+"""Several processes train as one does."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tests.program import chosen, d3gan, start, wait_for, weights, written
+
+from d3gan.config import Config
+from d3gan.errors import UserError
+from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.training import distributed
+
+TWENTY_STEPS = {"epochs": 4.0, "batch_size": 8, "precision": "fp64"}
+
+
+def assert_same_run(one: Path, other: Path, tolerance: float) -> None:
+    assert_same_weights(one, other, tolerance)
+    assert chosen(one) == chosen(other)
+    assert len(set(chosen(one))) > 1, "the test would not see a wrong choice"
+
+
+def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
+    mine, theirs = weights(one), weights(other)
+    for name, tensor in theirs.items():
+        difference = (mine[name] - tensor).double().norm() / tensor.double().norm()
+        assert float(difference) < tolerance, f"{name}: {difference}"
+
+
+def trained(config: Config, folder: Path, name: str, *flags: object, **sections: object) -> Path:
+    file = written(dataclasses.replace(config, name=name), folder, **sections)  # type: ignore[arg-type]
+    result = d3gan("train", file, *flags)
+    assert result.returncode == 0, result.stderr
+    return config.run_dir.with_name(name)
+
+
+def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
+    settings = {"train": TWENTY_STEPS, "gan": {"r1_gamma": 0.5}}
+    one = trained(tiny, tmp_path, "one", **settings)
+    two = trained(tiny, tmp_path, "two", "--processes", 2, **settings)
+    assert len(chosen(one)) == 20
+    assert_same_run(two, one, 1e-8)
+
+
+def test_uneven_shards_are_weighted_rightly(tiny: Config, tmp_path: Path) -> None:
+    settings = {"train": TWENTY_STEPS | {"batch_size": 7, "epochs": 2.0}}
+    one = trained(tiny, tmp_path, "one", **settings)
+    three = trained(tiny, tmp_path, "three", "--processes", 3, **settings)
+    assert_same_run(three, one, 1e-8)
+
+
+def test_sync_norm_is_batch_norm_over_all_processes(tiny: Config, tmp_path: Path) -> None:
+    def norm(name: str) -> dict[str, object]:
+        return {
+            "train": TWENTY_STEPS,
+            "model": {"generator_norm": name, "discriminator_norm": name},
+        }
+
+    one = trained(tiny, tmp_path, "one", **norm("batch"))
+    two = trained(tiny, tmp_path, "two", "--processes", 2, **norm("sync"))
+    assert_same_weights(two, one, 1e-8)
+
+
+def test_under_torchrun(tiny: Config, tmp_path: Path) -> None:
+    one = trained(tiny, tmp_path, "one", train=TWENTY_STEPS)
+    file = written(dataclasses.replace(tiny, name="two"), tmp_path, train=TWENTY_STEPS)
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", "2", "-m", "d3gan", "train", str(file)),
+        ],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=True,
+        capture_output=True,
+        timeout=240,
+    )
+    assert_same_run(tiny.run_dir.with_name("two"), one, 1e-8)
+
+
+def test_two_processes_stop_together_and_one_goes_on(tiny: Config, tmp_path: Path) -> None:
+    settings = {"train": TWENTY_STEPS | {"epochs": 40.0, "log_every_steps": 8}}
+    file = written(dataclasses.replace(tiny, name="two"), tmp_path, **settings)
+    run = tiny.run_dir.with_name("two")
+    process = start("train", file, "--processes", 2)
+    wait_for((run / "metrics.jsonl").exists, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert errors.count("which is saved") == 1, "one process speaks for all"
+    saved = sorted((run / "checkpoints").iterdir())
+    assert len(weights(run)) > 0
+    assert d3gan("train", run).returncode == 0
+    assert len(chosen(run)) == 200
+    assert sorted((run / "checkpoints").iterdir()) != saved
+
+
+def test_a_mistake_is_told_once_and_ends_all(tiny: Config, tmp_path: Path) -> None:
+    file = written(tiny, tmp_path, data={"source": "no-such-source"})
+    result = d3gan("train", file, "--processes", 2)
+    assert result.returncode == 2
+    assert result.stderr.count("d3gan: error: ") == 1
+    assert "no data source 'no-such-source'" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not tiny.run_dir.exists()
+
+
+def test_fewer_images_than_processes_is_refused(tiny: Config, tmp_path: Path) -> None:
+    file = written(tiny, tmp_path, train={"batch_size": 2})
+    result = d3gan("train", file, "--processes", 3)
+    assert result.returncode == 2
+    assert "train.batch_size = 2: must be at least 3" in result.stderr
+
+
+def test_without_a_group_everything_answers() -> None:
+    assert distributed.rank() == 0
+    assert distributed.world_size() == 1
+    assert distributed.is_main()
+    x = torch.tensor([1.0, 2.0])
+    assert distributed.mean_over_ranks(x) is x
+    assert distributed.any_rank(15) == 15
+    network = torch.nn.Linear(1, 1)
+    assert distributed.reduced(network) is network
+    with pytest.raises(UserError, match=r"^no room$"), distributed.all_or_none():
+        raise UserError("no room")
+
+
+def test_cuda_is_asked_for_only_where_it_is() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    with pytest.raises(UserError, match="no CUDA device"), distributed.process_group("cuda"):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", AGGREGATIONS)
+def test_every_rule_makes_the_same_choice_on_all_ranks(
+    tiny: Config, tmp_path: Path, rule: str
+) -> None:
+    settings = {"train": TWENTY_STEPS, "gan": {"aggregation": rule, "discriminators": 3}}
+    one = trained(tiny, tmp_path, "one", **settings)
+    two = trained(tiny, tmp_path, "two", "--processes", 2, **settings)
+    assert_same_weights(two, one, 1e-8)
