@@ -1,6 +1,7 @@
 """Commands that go well."""
 
 import dataclasses
+import json
 import signal
 from pathlib import Path
 
@@ -108,6 +109,8 @@ def test_a_finished_run_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -
     before = (run / "metrics.jsonl").read_bytes()
     assert main(["train", str(run)]) == 0
     assert "10 steps" in capsys.readouterr().out
+    assert main(["train", str(run), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 80
     assert (run / "metrics.jsonl").read_bytes() == before
 
 
@@ -200,10 +203,12 @@ def test_the_demo_ends_with_table_grid_and_animation(
         assert film.n_frames == 2
     assert size(tmp_path / "demo-grid.png")[0] > size(tmp_path / "demo-grid.png")[1]
     before = {name: weights(tmp_path / name) for name in ("demo-dcgan", "demo-d3gan")}
-    assert main(["demo", "--out-dir", str(tmp_path), "--epochs", "0.1"]) == 0, "it can be repeated"
+    again = ["demo", "--out-dir", str(tmp_path), "--epochs", "0.1", "--json", "-"]
+    assert main(again) == 0, "it can be repeated"
+    assert [row["steps"] for row in json.loads(capsys.readouterr().out)] == [16, 16]
     for name, tensors in before.items():
-        again = weights(tmp_path / name)
-        assert all(torch.equal(again[key], tensor) for key, tensor in tensors.items())
+        now = weights(tmp_path / name)
+        assert all(torch.equal(now[key], tensor) for key, tensor in tensors.items())
 
 
 @pytest.mark.parametrize("name", ["mnist-d3gan", "cifar10-d3gan"])

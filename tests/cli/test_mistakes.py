@@ -54,7 +54,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --data.source cifar-10", "(did you mean 'cifar10'?)"),
         ("train demo-dcgan --data.split test", "digits has no split 'test'; splits: train"),
         ("sample no/such/run", "there is no run at no/such/run"),
-        ("sample", "Missing"),
+        ("sample", "Missing from d3gan sample: PATH"),
         ("sample x -n 0", "count = 0: must be at least 1"),
         ("sample x --seed -1", "seed = -1: must be at least 0"),
         ("export no/such/run -o g.safetensors", "there is no run at no/such/run"),

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from d3gan import config as configs
 from d3gan.choices import nearest
 from d3gan.cli.parsing import parse
+from d3gan.cli.printing import print_table
 from d3gan.data import sources
 from d3gan.data.store import ImageSet, cache_folder, load_images
 from d3gan.errors import UserError
@@ -42,7 +42,7 @@ def _list() -> None:
     table = Table("source", "images", "from", box=None)
     for name in sources.NAMES:
         table.add_row(name, images[name], sources.whereabouts(name))
-    Console().print(table)
+    print_table(table)
     folder = sources.data_folder()
     print(
         f"\nAlso: any hub data set owner/name, a folder of images, a .npy or .npz file.\n"

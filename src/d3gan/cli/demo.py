@@ -2,17 +2,18 @@
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from d3gan import config as configs
 from d3gan.cli.parsing import parse
+from d3gan.cli.printing import STANDARD_OUTPUT, print_table, write_json
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import animation, side_by_side
-from d3gan.report.summary import summary_table
+from d3gan.report.summary import summary, summary_table
 from d3gan.runs import RunFolder, writing
 from d3gan.training import loop
 from d3gan.training.sampling import to_uint8
@@ -30,7 +31,9 @@ def demo(arguments: list[str]) -> int:
 
 
 def _demo(
-    out_dir: str = "runs", epochs: Annotated[float, tyro.conf.arg(metavar="E")] = 0.0
+    out_dir: str = "runs",
+    epochs: Annotated[float, tyro.conf.arg(metavar="E")] = 0.0,
+    json: str = "",
 ) -> None:
     """Train DCGAN and D3GAN on 5,000 real digits of MNIST and show both.
 
@@ -39,6 +42,7 @@ def _demo(
     Args:
         out_dir: The folder for the runs demo-dcgan and demo-d3gan, demo-grid.png and demo.gif.
         epochs: Train for so many epochs; 0: as the presets have it.
+        json: Write the table to this file; -: to standard output, and nothing else.
     """
     runs = [_trained(name, out_dir, epochs) for name in PRESETS]
     sheets = []
@@ -51,8 +55,10 @@ def _demo(
             side_by_side([enlarged(sheet) for sheet in sheets], [*PRESETS.values()]), picture
         )
     animation(runs, [*PRESETS.values()], film)
-    console = Console()
-    console.print(summary_table(runs))
+    write_json([summary(run) for run in runs], json)
+    if json == STANDARD_OUTPUT:
+        return
+    print_table(summary_table(runs))
     print(
         f"\ndigits:    {picture}\nanimation: {film}\nmore:      d3gan sample {runs[1].path} -n 64"
     )
@@ -66,5 +72,5 @@ def _trained(name: str, out_dir: str, epochs: float) -> RunFolder:
     config = configs.validate(config)
     run = RunFolder(config.run_dir)
     if run.exists():
-        print(f"{run.path} is there already: going on from where it stopped")
+        print(f"{run.path} is there already: going on from where it stopped", file=sys.stderr)
     return loop.train(config, resume=run.exists())

@@ -43,14 +43,18 @@ def parse(
 
 
 def _one_line(panel: str) -> str:
-    """What tyro's boxed message says, and the flag that it proposes, without the box."""
-    lines = [line.strip("│ ") for line in panel.splitlines() if line.startswith("│")]
+    """What tyro's message says, and the flag that it proposes, without its box or its rules."""
+    boxed = [line.strip("│ ") for line in panel.splitlines() if line.startswith("│")]
+    lines = boxed or [line.strip() for line in panel.splitlines()]
     parts = [
         " ".join(group)
-        for rule, group in itertools.groupby(lines, key=lambda line: line.startswith("──"))
+        for rule, group in itertools.groupby(
+            lines, key=lambda line: line.startswith(("───", "---"))
+        )
         if not rule
     ]
-    message = parts[0] if parts else " ".join(panel.split())
+    # The plain form, for terminals without box characters, has the title before the first rule.
+    message = parts[0] if boxed or len(parts) < 2 else parts[1]
     proposal = next((part for part in parts if part.startswith("Perhaps you meant")), "")
     if flag := re.search(r"--[\w.-]+", proposal):
         message += f" (did you mean {flag[0]}?)"

@@ -3,16 +3,17 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from d3gan import config as configs
 from d3gan.cli.parsing import parse
+from d3gan.cli.printing import STANDARD_OUTPUT, print_table, write_json
 from d3gan.config import Config
 from d3gan.errors import UserError
+from d3gan.report.summary import summary
 from d3gan.runs import RunFolder
 from d3gan.training import distributed, loop
 
@@ -38,6 +39,8 @@ class Train:
     processes: int = 1
     """Processes on this machine, over which the batch is divided. For several machines use
     torchrun ... -m d3gan train ..."""
+    json: str = ""
+    """Write a summary of the run to this file; -: to standard output, and nothing else."""
 
 
 def train(arguments: list[str]) -> int:
@@ -61,8 +64,11 @@ def train(arguments: list[str]) -> int:
     if options.processes > 1:
         return distributed.launch(options.processes, ["train", *_without_processes(arguments)])
     run = loop.train(config, resume=resume)
-    if distributed.is_main():
-        _summarise(run)
+    if distributed.is_main() and run.metrics():
+        result = summary(run)
+        write_json(result, options.json)
+        if options.json != STANDARD_OUTPUT:
+            _tell(run, result)
     return 0
 
 
@@ -102,15 +108,10 @@ def _without_processes(arguments: list[str]) -> list[str]:
     return kept
 
 
-def _summarise(run: RunFolder) -> None:
-    rows = [row for row in run.metrics() if row["kind"] == "train"]
-    if not rows:
-        return
-    last = rows[-1]
-    rate = last["images"] / last["train_seconds"]
+def _tell(run: RunFolder, result: dict[str, Any]) -> None:
     print(
-        f"{run.path}: {last['step']} steps, {last['images']} images in "
-        f"{last['train_seconds']:.1f} s of training ({rate:.0f} images/s)\n"
+        f"{run.path}: {result['steps']:,} steps, {result['images']:,} images in "
+        f"{result['train_seconds']:.1f} s of training ({result['images_per_second']:.0f} images/s)\n"
         f"samples: {run.samples}\n"
         f"more:    d3gan sample {run.path} -n 64 -o grid.png"
     )
@@ -123,7 +124,7 @@ def presets(arguments: list[str]) -> int:
 
 
 def _presets() -> None:
-    """List the ready-made configurations; `d3gan train NAME --help` shows all keys of one."""
+    """List the ready-made configurations."""
     table = Table("preset", "data", "N", "rule", "width", "batch", "epochs", box=None)
     for name in configs.presets():
         config = configs.load_preset(name)
@@ -136,5 +137,5 @@ def _presets() -> None:
             str(config.train.batch_size),
             f"{config.train.epochs:g}",
         )
-    Console().print(table)
+    print_table(table)
     print("\nN: number of discriminators (1 is DCGAN). Train one: d3gan train NAME")

@@ -20,15 +20,20 @@ def latents(count: int, latent_dim: int, seed: int, first: int = 0) -> Tensor:
 
 @torch.no_grad()
 def generate(generator: nn.Module, z: Tensor) -> Tensor:
-    """Images [M, C, H, W] in [-1, 1] on the CPU, in fixed batches, with running statistics."""
+    """Images [M, C, H, W] in [-1, 1] on the CPU for z [M, latent], with running statistics.
+
+    Batches always have the same size, the last one filled up, because rounding depends on it: so
+    an image depends on its latent alone, to the last bit.
+    """
     parameter = next(generator.parameters())
     training = generator.training
     generator.eval()
     try:
-        batches = [generator(part.to(parameter)).float().cpu() for part in z.split(BATCH)]
+        filled = torch.cat([z, z.new_zeros(-len(z) % BATCH, z.shape[1])])
+        batches = [generator(part.to(parameter)).float().cpu() for part in filled.split(BATCH)]
     finally:
         generator.train(training)
-    return torch.cat(batches)
+    return torch.cat(batches)[: len(z)]
 
 
 def to_uint8(images: Tensor) -> Images:

@@ -1,0 +1,34 @@
+"""Tables and JSON for standard output."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from d3gan.runs import write_text, writing
+
+STANDARD_OUTPUT = "-"
+
+
+def print_table(table: Table) -> None:
+    """Print by `print`, so that a reader that goes away ends the program as for any other line.
+
+    (rich by itself would end it with status 1.)
+    """
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    lines = captured.get().splitlines()
+    print("\n".join(line.rstrip() for line in lines))
+
+
+def write_json(value: Any, where: str) -> None:
+    """Write strict JSON to the file `where`, to standard output for "-", or nowhere for ""."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    if where == STANDARD_OUTPUT:
+        print(text)
+    elif where:
+        with writing(Path(where)):
+            write_text(Path(where), text + "\n")

@@ -1,0 +1,42 @@
+"""The same training on a CUDA device. Nothing here runs where there is none."""
+
+import pytest
+import torch
+
+from d3gan import config as configs
+from d3gan.config import Config
+from d3gan.training.loop import train
+from tests.program import weights
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
+
+
+def on(device: str, config: Config, **train_keys: object) -> Config:
+    keys = {"device": device, "log_every_steps": 1, "deterministic": True, **train_keys}
+    return configs.from_dict({"name": device, "train": keys}, config)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_the_first_steps_are_those_of_the_cpu(tiny: Config, precision: str) -> None:
+    cpu, cuda = (
+        train(on(device, tiny, precision=precision)).metrics()[:3] for device in ("cpu", "cuda")
+    )
+    tolerance = {"fp32": 1e-4, "fp64": 1e-9}[precision]
+    for one, other in zip(cpu, cuda, strict=True):
+        assert one["loss_d"] == pytest.approx(other["loss_d"], rel=tolerance)
+        assert one["chosen"] == other["chosen"]
+
+
+def test_a_run_goes_on_bit_for_bit(tiny: Config) -> None:
+    whole = train(configs.from_dict({"name": "whole"}, on("cuda", tiny)))
+    train(on("cuda", tiny, epochs=1.0))
+    run = train(on("cuda", tiny), resume=True)
+    one, other = weights(run.path), weights(whole.path)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_bf16_trains(tiny: Config) -> None:
+    assert train(on("cuda", tiny, precision="bf16")).metrics()[-1]["step"] == 10
