@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from tests.program import weights
 
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.training.loop import train
-from tests.program import weights
 
 pytestmark = [
     pytest.mark.gpu,

@@ -111,7 +111,7 @@ def _without_processes(arguments: list[str]) -> list[str]:
 def _tell(run: RunFolder, result: dict[str, Any]) -> None:
     print(
         f"{run.path}: {result['steps']:,} steps, {result['images']:,} images in "
-        f"{result['train_seconds']:.1f} s of training ({result['images_per_second']:.0f} images/s)\n"
+        f"{result['train_seconds']:.1f} s of training, {result['images_per_second']:.0f} images/s\n"
         f"samples: {run.samples}\n"
         f"more:    d3gan sample {run.path} -n 64 -o grid.png"
     )
