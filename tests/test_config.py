@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from d3gan import config as configs
+from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 
-PRESETS = configs.presets()
+PRESETS = config_files.presets()
 
 
 def test_the_promised_presets_are_there() -> None:
@@ -23,15 +24,15 @@ def test_the_promised_presets_are_there() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid_and_survive_a_round_trip(name: str) -> None:
-    config = configs.load_preset(name)
+    config = config_files.load_preset(name)
     assert config.name == name
     assert configs.validate(config) == config
-    assert configs.from_toml(configs.to_toml(config), "x", "x") == config
+    assert config_files.from_toml(configs.to_toml(config), "x", "x") == config
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("-d3gan")])
 def test_a_pair_differs_in_discriminators_and_rule_alone(name: str) -> None:
-    pair = [configs.load_preset(n) for n in (name, name.replace("d3gan", "dcgan"))]
+    pair = [config_files.load_preset(n) for n in (name, name.replace("d3gan", "dcgan"))]
     d3gan, dcgan = (configs.flatten(configs.to_dict(config)) for config in pair)
     different = {key for key in d3gan if d3gan[key] != dcgan[key]}
     assert "gan.discriminators" in different
@@ -62,7 +63,7 @@ def test_config_to_toml_and_back_is_the_identity(
         "data": {"flip": flip, "source": source},
     }
     config = configs.from_dict(values)
-    assert configs.from_toml(configs.to_toml(config), "", "") == config
+    assert config_files.from_toml(configs.to_toml(config), "", "") == config
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_mistakes_in_a_file_are_one_line_that_names_them(
     file = tmp_path / "wrong.toml"
     file.write_text(toml)
     with pytest.raises(UserError) as caught:
-        configs.load_file(file)
+        config_files.load_file(file)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -107,8 +108,8 @@ def test_mistakes_in_a_file_are_one_line_that_names_them(
 def test_a_file_builds_on_a_preset_and_is_named_after_itself(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('base = "mnist-d3gan"\n[gan]\ndiscriminators = 4\n')
-    config = configs.load_file(file)
-    expected = configs.load_preset("mnist-d3gan")
+    config = config_files.load_file(file)
+    expected = config_files.load_preset("mnist-d3gan")
     gan = dataclasses.replace(expected.gan, discriminators=4)
     assert config == dataclasses.replace(expected, name="mine", gan=gan)
 
@@ -129,7 +130,7 @@ def test_ini_of_the_succeeded_project() -> None:
         workers = 2
         epochs = 7
     """
-    config = configs.from_ini(
+    config = config_files.from_ini(
         "\n".join(line.strip() for line in text.splitlines()), "old", "old.ini"
     )
     expected = configs.from_dict(
@@ -146,7 +147,7 @@ def test_ini_of_the_succeeded_project() -> None:
 
 
 def test_ini_without_sections_and_by_data_set() -> None:
-    config = configs.from_ini("type = SVHN\nepochs=2\n", "old", "old.ini")
+    config = config_files.from_ini("type = SVHN\nepochs=2\n", "old", "old.ini")
     assert (config.data.source, config.train.epochs) == ("svhn", 2.0)
 
 
@@ -163,7 +164,7 @@ def test_ini_without_sections_and_by_data_set() -> None:
 )
 def test_mistakes_in_an_ini_are_named(text: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        configs.from_ini(text, "old", "old.ini")
+        config_files.from_ini(text, "old", "old.ini")
     assert message in str(caught.value)
 
 

@@ -13,6 +13,7 @@ from tests.program import chosen, d3gan, start, wait_for, weights, written
 
 import d3gan as package
 from d3gan import config as configs
+from d3gan import config_files
 from d3gan.cli.main import COMMANDS, main
 from d3gan.config import Config
 from d3gan.runs import RunFolder
@@ -53,14 +54,14 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["presets"]) == 0
     output = capsys.readouterr().out
-    assert all(name in output for name in configs.presets())
+    assert all(name in output for name in config_files.presets())
 
 
 def test_train_by_flags_over_a_file(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path)
     flags = "--gan.discriminators 3 --gan.r1-gamma=0.5 --gan.aggregation softmax(temperature=0.5)"
     assert main(["train", str(file), *flags.split(), "--data.flip", "--seed", "7"]) == 0
-    config = configs.load_file(RunFolder(tiny.run_dir).config_file)
+    config = config_files.load_file(RunFolder(tiny.run_dir).config_file)
     gan = dataclasses.replace(
         tiny.gan, discriminators=3, r1_gamma=0.5, aggregation="softmax(temperature=0.5)"
     )

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,30 @@ def test_a_broken_image_is_named_and_skipped_on_demand(
     assert main(["train", str(file), "--data.skip-broken"]) == 0
     assert "skipped 2 broken images" in capsys.readouterr().err
     assert tiny.run_dir.is_dir()
+
+
+def test_a_folder_that_may_not_be_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def walk(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[None]:
+        onerror(PermissionError(13, "Permission denied", str(folder)))
+        yield from ()
+
+    monkeypatch.setattr(os, "walk", walk)
+    line = complaint(capsys, "data", "show", tmp_path)
+    assert line == f"cannot read {tmp_path}: Permission denied"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_place_that_may_not_be_written(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    line = complaint(capsys, "train", written(tiny, tmp_path), "--out-dir", "/proc/runs")
+    assert "cannot write to /proc/runs/tiny" in line
+    run = train(tiny)
+    assert "cannot write to /proc" in complaint(
+        capsys, "sample", run.path, "-o", "/proc/a/grid.png"
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

@@ -9,6 +9,7 @@ from PIL import Image
 from tests.program import d3gan
 
 from d3gan import config as configs
+from d3gan import config_files
 from d3gan.cli.main import main
 
 README = Path(__file__).parents[2] / "README.md"
@@ -81,7 +82,7 @@ def test_the_file_of_one_s_own_is_a_config(tmp_path: Path) -> None:
     (toml,) = (text for kind, text in BLOCKS if kind == "toml")
     file = tmp_path / "mine.toml"
     file.write_text(toml)
-    config = configs.load_file(file)
+    config = config_files.load_file(file)
     assert (config.data.resolution, config.gan.discriminators) == (64, 2)
 
 

@@ -67,5 +67,7 @@ def test_r1_equals_finite_differences() -> None:
             moved[pixel] += step
             up = network(moved.view(1, 3, 2, 2))
             moved[pixel] -= 2 * step
-            slopes.append(float((up - network(moved.view(1, 3, 2, 2))) / (2 * step)))
-        assert float(penalty[i]) == pytest.approx(sum(slope**2 for slope in slopes), rel=1e-6)
+            slopes.append(float((up - network(moved.view(1, 3, 2, 2))).detach() / (2 * step)))
+        assert float(penalty[i].detach()) == pytest.approx(
+            sum(slope**2 for slope in slopes), rel=1e-6
+        )

@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tests.program import chosen, d3gan, start, wait_for, weights, written
 
+from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
-from d3gan.training import distributed
+from d3gan.training import distributed, loop
+from d3gan.training.loop import train
 
 TWENTY_STEPS = {"epochs": 4.0, "batch_size": 8, "precision": "fp64"}
 
@@ -32,25 +35,31 @@ def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
         assert float(difference) < tolerance, f"{name}: {difference}"
 
 
-def trained(config: Config, folder: Path, name: str, *flags: object, **sections: object) -> Path:
-    file = written(dataclasses.replace(config, name=name), folder, **sections)  # type: ignore[arg-type]
-    result = d3gan("train", file, *flags)
+def alone(config: Config, **sections: object) -> Path:
+    """Train in this process."""
+    return train(configs.from_dict({"name": "alone", **sections}, config)).path
+
+
+def together(config: Config, folder: Path, processes: int, **sections: dict[str, Any]) -> Path:
+    """Train the same by several processes."""
+    file = written(dataclasses.replace(config, name="together"), folder, **sections)
+    result = d3gan("train", file, "--processes", processes)
     assert result.returncode == 0, result.stderr
-    return config.run_dir.with_name(name)
+    return config.run_dir.with_name("together")
 
 
 def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS, "gan": {"r1_gamma": 0.5}}
-    one = trained(tiny, tmp_path, "one", **settings)
-    two = trained(tiny, tmp_path, "two", "--processes", 2, **settings)
+    one = alone(tiny, **settings)
+    two = together(tiny, tmp_path, 2, **settings)
     assert len(chosen(one)) == 20
     assert_same_run(two, one, 1e-8)
 
 
 def test_uneven_shards_are_weighted_rightly(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"batch_size": 7, "epochs": 2.0}}
-    one = trained(tiny, tmp_path, "one", **settings)
-    three = trained(tiny, tmp_path, "three", "--processes", 3, **settings)
+    one = alone(tiny, **settings)
+    three = together(tiny, tmp_path, 3, **settings)
     assert_same_run(three, one, 1e-8)
 
 
@@ -61,13 +70,13 @@ def test_sync_norm_is_batch_norm_over_all_processes(tiny: Config, tmp_path: Path
             "model": {"generator_norm": name, "discriminator_norm": name},
         }
 
-    one = trained(tiny, tmp_path, "one", **norm("batch"))
-    two = trained(tiny, tmp_path, "two", "--processes", 2, **norm("sync"))
+    one = alone(tiny, **norm("batch"))
+    two = together(tiny, tmp_path, 2, **norm("sync"))
     assert_same_weights(two, one, 1e-8)
 
 
 def test_under_torchrun(tiny: Config, tmp_path: Path) -> None:
-    one = trained(tiny, tmp_path, "one", train=TWENTY_STEPS)
+    one = alone(tiny, train=TWENTY_STEPS)
     file = written(dataclasses.replace(tiny, name="two"), tmp_path, train=TWENTY_STEPS)
     subprocess.run(
         [
@@ -109,11 +118,12 @@ def test_a_mistake_is_told_once_and_ends_all(tiny: Config, tmp_path: Path) -> No
     assert not tiny.run_dir.exists()
 
 
-def test_fewer_images_than_processes_is_refused(tiny: Config, tmp_path: Path) -> None:
-    file = written(tiny, tmp_path, train={"batch_size": 2})
-    result = d3gan("train", file, "--processes", 3)
-    assert result.returncode == 2
-    assert "train.batch_size = 2: must be at least 3" in result.stderr
+def test_fewer_images_than_processes_is_refused(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: 9)
+    with pytest.raises(UserError, match=r"train\.batch_size = 8: must be at least 9"):
+        loop._check_batches(tiny)
 
 
 def test_without_a_group_everything_answers() -> None:
@@ -142,6 +152,6 @@ def test_every_rule_makes_the_same_choice_on_all_ranks(
     tiny: Config, tmp_path: Path, rule: str
 ) -> None:
     settings = {"train": TWENTY_STEPS, "gan": {"aggregation": rule, "discriminators": 3}}
-    one = trained(tiny, tmp_path, "one", **settings)
-    two = trained(tiny, tmp_path, "two", "--processes", 2, **settings)
+    one = alone(tiny, **settings)
+    two = together(tiny, tmp_path, 2, **settings)
     assert_same_weights(two, one, 1e-8)

@@ -11,6 +11,7 @@ from PIL import Image
 from tests.program import chosen, weights
 
 from d3gan import config as configs
+from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
@@ -30,7 +31,7 @@ def picture(file: Path) -> np.ndarray:
 def test_a_run_leaves_every_file(tiny: Config) -> None:
     run = train(tiny)
     assert run.path == tiny.run_dir
-    assert configs.load_file(run.config_file) == tiny
+    assert config_files.load_file(run.config_file) == tiny
     (session,) = json.loads(run.environment_file.read_text())
     assert session["packages"]["torch"] == torch.__version__
     assert session["processes"] == 1

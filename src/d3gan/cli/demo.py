@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from d3gan import config as configs
+from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, print_table, write_json
 from d3gan.images import enlarged, grid, save_picture
@@ -66,7 +67,7 @@ def _demo(
 
 def _trained(name: str, out_dir: str, epochs: float) -> RunFolder:
     """The run of a preset, trained to its end."""
-    config = dataclasses.replace(configs.load_preset(name), out_dir=out_dir)
+    config = dataclasses.replace(config_files.load_preset(name), out_dir=out_dir)
     if epochs:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs))
     config = configs.validate(config)

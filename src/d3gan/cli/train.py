@@ -9,6 +9,7 @@ import tyro
 from rich.table import Table
 
 from d3gan import config as configs
+from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, print_table, write_json
 from d3gan.config import Config
@@ -50,7 +51,7 @@ def train(arguments: list[str]) -> int:
             parse(Train, ["--help"], "train PRESET|FILE|RUN", Train(Config()))
         raise UserError(
             f"name what to train first: d3gan train PRESET|FILE|RUN; "
-            f"presets: {', '.join(configs.presets())}"
+            f"presets: {', '.join(config_files.presets())}"
         )
     start, resume = starting_point(arguments[0])
     options: Train = parse(Train, arguments[1:], f"train {arguments[0]}", Train(start))
@@ -76,17 +77,18 @@ def starting_point(word: str) -> tuple[Config, bool]:
     """The config that `word` names, and whether it is a run to go on with. Raises UserError."""
     path = Path(word)
     run = RunFolder(path)
-    if path.is_dir():
-        if not run.exists():
-            raise UserError(f"there is no run at {path} (no config.toml in it)")
-        config = configs.load_file(run.config_file)
+    if run.exists():
+        config = config_files.load_file(run.config_file)
         # The folder may have been moved or renamed since.
         return dataclasses.replace(config, name=path.resolve().name, out_dir=str(path.parent)), True
     if path.suffix in (".toml", ".ini"):
-        return configs.load_file(path), False
-    if len(path.parts) > 1:
-        raise UserError(f"there is no run at {word}, nor such a file")
-    return configs.load_preset(word), False
+        return config_files.load_file(path), False
+    if word not in config_files.presets():
+        if path.is_dir():
+            raise UserError(f"there is no run at {path} (no config.toml in it)")
+        if len(path.parts) > 1:
+            raise UserError(f"there is no run at {word}, nor such a file")
+    return config_files.load_preset(word), False
 
 
 def _refuse_changes(old: Config, new: Config) -> None:
@@ -126,8 +128,8 @@ def presets(arguments: list[str]) -> int:
 def _presets() -> None:
     """List the ready-made configurations."""
     table = Table("preset", "data", "N", "rule", "width", "batch", "epochs", box=None)
-    for name in configs.presets():
-        config = configs.load_preset(name)
+    for name in config_files.presets():
+        config = config_files.load_preset(name)
         table.add_row(
             name,
             f"{config.data.source} {config.data.resolution}x{config.data.resolution}",

@@ -9,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from d3gan.config import Config, from_toml, load_file, to_toml
+from d3gan.config import Config, to_toml
+from d3gan.config_files import from_toml, load_file
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder, writing
 from d3gan.training.checkpoint import newest_checkpoint
