@@ -58,7 +58,7 @@ def play(played: Game, n: int) -> list[StepLosses]:
 
 def assert_same_parameters(one: nn.Module, other: nn.Module) -> None:
     for (name, a), b in zip(one.named_parameters(), other.parameters(), strict=True):
-        error = (a - b).norm() / b.norm()
+        error = (a - b).detach().norm() / b.detach().norm()
         assert float(error) < 1e-10, name
 
 

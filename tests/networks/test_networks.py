@@ -55,6 +55,7 @@ def test_discriminators_have_no_buffers(norm: str) -> None:
 
 def test_initial_weights() -> None:
     generator = build_generator("dcgan", resolution=32, latent_dim=64, **(SMALL | {"width": 16}))
+    generator.requires_grad_(False)
     for module in generator.modules():
         if isinstance(module, nn.ConvTranspose2d):
             assert abs(float(module.weight.mean())) < 0.002
