@@ -41,6 +41,16 @@ def test_metrics_are_strict_json(run: RunFolder) -> None:
     assert json.loads(run.metrics_file.read_text()) == {"step": 1, "loss_g": 0.5}
 
 
+def test_damage_is_named(run: RunFolder) -> None:
+    run.begin("", {})
+    run.metrics_file.write_text('{"step": 1}\nnonsense\n{"step": 3}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl line 2 is damaged .*; mend or remove it"):
+        run.metrics()
+    run.environment_file.write_text("[")
+    with pytest.raises(UserError, match=r"environment\.json is damaged"):
+        run.sessions()
+
+
 def test_a_folder_is_locked_against_others_and_vanishes_if_unused(run: RunFolder) -> None:
     with run.locked(), pytest.raises(UserError, match="another process is writing"), run.locked():
         pass

@@ -78,9 +78,10 @@ class RunFolder:
     def sessions(self) -> list[dict[str, Any]]:
         """What environment.json says: an entry for each time the run was begun or continued."""
         try:
-            sessions: list[dict[str, Any]] = json.loads(self.environment_file.read_text("utf-8"))
+            text = self.environment_file.read_text(encoding="utf-8")
         except FileNotFoundError:
             return []
+        sessions: list[dict[str, Any]] = _parsed(text, str(self.environment_file))
         return sessions
 
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -94,7 +95,11 @@ class RunFolder:
             lines = self.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        whole = [line for line in lines if line.endswith("\n")]
+        return [
+            _parsed(line, f"{self.metrics_file} line {number}")
+            for number, line in enumerate(whole, start=1)
+        ]
 
     def forget_after(self, step: int) -> None:
         """Drop the rows and sample pictures of steps past `step`, which will be done again."""
@@ -111,6 +116,14 @@ class RunFolder:
 
     def checkpoint_file(self, step: int) -> Path:
         return self.checkpoints / f"step-{step:08d}.pt"
+
+
+def _parsed(text: str, where: str) -> Any:
+    """JSON, or UserError naming the place."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{where} is damaged ({error}); mend or remove it") from error
 
 
 def step_of(file: Path) -> int:

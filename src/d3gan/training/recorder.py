@@ -56,9 +56,10 @@ class Recorder:
         self._steps: list[StepLosses] = []
         self._last_step, self._last_seconds = step, clock.seconds
         self._board: SummaryWriter | None = None
-        if distributed.is_main():
-            with writing(run.path):
-                self._board = SummaryWriter(str(run.path), purge_step=step + 1)
+        with distributed.all_or_none():
+            if distributed.is_main():
+                with writing(run.path):
+                    self._board = SummaryWriter(str(run.path), purge_step=step + 1)
 
     def add(self, losses: StepLosses) -> None:
         self._steps.append(losses)
