@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,18 @@ def test_rows_of_metrics_hold_what_the_design_lists(tiny: Config) -> None:
         assert row["weights"][1] == pytest.approx(np.mean(row["chosen"]))
         assert row["train_seconds"] > (before["train_seconds"] if before else 0)
         assert row["images_per_second"] > 0
+
+
+def test_the_docs_tell_of_every_file_and_every_key(tiny: Config) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "run-folder.md").read_text(encoding="utf-8")
+    files, rows, checkpoint = text.split("\n## ")
+    run = train(tiny)
+    for row in run.metrics():
+        assert set(row) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\|(.*?)\|", rows))))
+    for file in run.path.iterdir():
+        assert f"`{file.name.partition('.tfevents')[0]}" in files
+    saved = torch.load(run.checkpoint_file(10), weights_only=True)
+    assert all(f"`{key}`" in checkpoint for key in saved)
 
 
 def test_a_rule_that_mixes_has_no_chosen_one(tiny: Config) -> None:
