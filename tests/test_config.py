@@ -87,8 +87,11 @@ def test_config_to_toml_and_back_is_the_identity(
         ("[gan]\naggregation = 'maximum'", "'maximum' is no aggregation rule"),
         ("[gan]\naggregation = 'softmax(temp=1)'", "softmax has no parameter 'temp'"),
         ("[gan]\naggregation = 'softmax(temperature=-1)'", "temperature must be above 0, not -1"),
-        ("name = '../escape'", "name = '../escape': must be letters, digits, . _ -"),
-        ("name = '..'", "name = '..': must be letters, digits, . _ -"),
+        (
+            "name = '../escape'",
+            "name = '../escape': must be at most 200 letters, digits, spaces, . _ -",
+        ),
+        ("name = '..'", "name = '..': must be at most 200 letters, digits, spaces, . _ -"),
         ("[gan", "not valid TOML"),
         ("base = 'mnist-dcgam'", "no preset 'mnist-dcgam' (did you mean 'mnist-dcgan'?)"),
         ("base = 3", "base = 3: must be the name of a preset"),

@@ -35,15 +35,21 @@ def test_rows_past_a_step_are_forgotten_with_their_pictures(run: RunFolder) -> N
 def test_metrics_are_strict_json(run: RunFolder) -> None:
     run.begin("", {})
     with pytest.raises(ValueError, match="Out of range float"):
-        run.append_metrics([{"step": 1, "loss_g": float("nan")}])
+        run.append_metrics([{"kind": "train", "step": 1, "loss_g": float("nan")}])
     assert run.metrics() == []
-    run.append_metrics([{"step": 1, "loss_g": 0.5}])
-    assert json.loads(run.metrics_file.read_text()) == {"step": 1, "loss_g": 0.5}
+    row = {"kind": "train", "step": 1, "loss_g": 0.5}
+    run.append_metrics([row])
+    assert json.loads(run.metrics_file.read_text()) == row
 
 
 def test_damage_is_named(run: RunFolder) -> None:
     run.begin("", {})
-    run.metrics_file.write_text('{"step": 1}\nnonsense\n{"step": 3}\n')
+    row = '{"kind": "train", "step": 1}\n'
+    for damage in ("nonsense", "{}", "[1]"):
+        run.metrics_file.write_text(f"{row}{damage}\n{row}")
+        with pytest.raises(UserError, match=r"metrics\.jsonl line 2 is damaged"):
+            run.metrics()
+    run.metrics_file.write_text(f"{row}nonsense\n")
     with pytest.raises(UserError, match=r"metrics\.jsonl line 2 is damaged .*; mend or remove it"):
         run.metrics()
     run.environment_file.write_text("[")

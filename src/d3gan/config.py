@@ -26,12 +26,12 @@ class Range:
     """Allowed numbers: low <= value <= high, or low < value where `above` is set."""
 
     low: float
-    high: float = float("inf")
+    high: float
     above: bool = False
 
     def __str__(self) -> str:
         low = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
-        return low if self.high == float("inf") else f"{low} and at most {self.high:g}"
+        return f"{low} and at most {self.high:.12g}"
 
     def __contains__(self, value: float) -> bool:
         return (self.low < value if self.above else self.low <= value) and value <= self.high
@@ -52,9 +52,10 @@ class Matching:
     meaning: str
 
 
-Count = Annotated[int, Range(1)]
-Positive = Annotated[float, Range(0, above=True)]
-NotNegative = Annotated[float, Range(0)]
+Count = Annotated[int, Range(1, 10**6)]
+Epochs = Annotated[float, Range(1e-6, 10**6)]
+Rate = Annotated[float, Range(0, 10, above=True)]
+NotNegative = Annotated[float, Range(0, 1e12)]
 Momentum = Annotated[float, Range(0, 0.999999)]
 Norm = Literal["batch", "sync", "group", "none"]
 
@@ -74,13 +75,13 @@ class DataConfig:
     """1: grey; 3: colour."""
     flip: bool = False
     """Mirror each image left to right at random."""
-    limit: Annotated[int, Range(0)] = 0
+    limit: Annotated[int, Range(0, 10**12)] = 0
     """Use only so many images, a fixed random choice; 0: all."""
     resident: Literal["auto", "always", "never"] = "auto"
     """Keep all images in the device's memory; auto: if they take less than half of what is free."""
     skip_broken: bool = False
     """Leave out images that cannot be read, instead of stopping; they are named and counted."""
-    workers: Annotated[int, Range(0)] = 0
+    workers: Annotated[int, Range(0, 1024)] = 0
     """Threads that decode images, once; 0: one per CPU."""
 
 
@@ -120,8 +121,8 @@ class GanConfig:
 class OptimConfig:
     """Adam for all, and an average of the generator's weights."""
 
-    lr_g: Positive = 2e-4
-    lr_d: Positive = 2e-4
+    lr_g: Rate = 2e-4
+    lr_d: Rate = 2e-4
     beta1: Momentum = 0.5
     beta2: Momentum = 0.999
     schedule: Annotated[str, SCHEDULES] = "constant"
@@ -137,7 +138,7 @@ class TrainConfig:
 
     batch_size: Count = 128
     """Real images per step over all processes together."""
-    epochs: Positive = 25.0
+    epochs: Epochs = 25.0
     """How often every image is seen; fractions are allowed."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """bf16: mixed precision; fp64: for tests of exactness."""
@@ -153,7 +154,7 @@ class TrainConfig:
 class SamplesConfig:
     """Pictures of the generator at work, always from the same latents."""
 
-    every_epochs: Positive = 1.0
+    every_epochs: Epochs = 1.0
     count: Annotated[int, Range(1, 1024)] = 64
 
 
@@ -161,7 +162,7 @@ class SamplesConfig:
 class CheckpointConfig:
     """Saved states to continue from."""
 
-    every_epochs: Positive = 1.0
+    every_epochs: Epochs = 1.0
     keep: Count = 3
     """The newest so many are kept."""
 
@@ -170,7 +171,9 @@ class CheckpointConfig:
 class Config:
     """Everything that determines a run."""
 
-    name: Annotated[str, Matching(r"(?!\.+$)[\w.-]*", "letters, digits, . _ -")] = ""
+    name: Annotated[
+        str, Matching(r"(?!\.+$)[\w. -]{0,200}", "at most 200 letters, digits, spaces, . _ -")
+    ] = ""
     """Name of the run and of its folder; as a rule that of the preset."""
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """Decides weights, noise and data order, all of them."""

@@ -78,10 +78,10 @@ class RunFolder:
     def sessions(self) -> list[dict[str, Any]]:
         """What environment.json says: an entry for each time the run was begun or continued."""
         try:
-            text = self.environment_file.read_text(encoding="utf-8")
+            text = self.environment_file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
-        sessions: list[dict[str, Any]] = _parsed(text, str(self.environment_file))
+        sessions: list[dict[str, Any]] = _parsed(text, str(self.environment_file), list)
         return sessions
 
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -92,12 +92,12 @@ class RunFolder:
     def metrics(self) -> list[dict[str, Any]]:
         """All rows of metrics.jsonl; a last line cut short by a crash is left out."""
         try:
-            lines = self.metrics_file.read_text(encoding="utf-8").splitlines(keepends=True)
+            text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
-        whole = [line for line in lines if line.endswith("\n")]
+        whole = text.split("\n")[:-1]
         return [
-            _parsed(line, f"{self.metrics_file} line {number}")
+            _parsed(line, f"{self.metrics_file} line {number}", dict, ("kind", "step"))
             for number, line in enumerate(whole, start=1)
         ]
 
@@ -107,9 +107,14 @@ class RunFolder:
             if self.metrics_file.exists():
                 kept = [row for row in self.metrics() if row["step"] <= step]
                 write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in kept))
-            for picture in self.samples.glob("step-*.png"):
+            for picture in numbered(self.samples, "png"):
                 if step_of(picture) > step:
                     picture.unlink()
+            # Broken, or the run would go on from them: out of the way, so that what is saved from
+            # now on is the newest.
+            for checkpoint in numbered(self.checkpoints, "pt"):
+                if step_of(checkpoint) > step:
+                    checkpoint.replace(checkpoint.with_name(f"{checkpoint.name}.broken"))
 
     def sample_file(self, step: int) -> Path:
         return self.samples / f"step-{step:08d}.png"
@@ -118,17 +123,31 @@ class RunFolder:
         return self.checkpoints / f"step-{step:08d}.pt"
 
 
-def _parsed(text: str, where: str) -> Any:
-    """JSON, or UserError naming the place."""
+def _parsed(
+    text: str,
+    where: str,
+    kind: type[dict[str, Any]] | type[list[Any]],
+    required: tuple[str, ...] = (),
+) -> Any:
+    """JSON of this kind that has the required keys, or UserError naming the place."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{where} is damaged ({error}); mend or remove it") from error
+    if not isinstance(value, kind) or any(key not in value for key in required):
+        raise UserError(f"{where} is damaged (not what d3gan writes); mend or remove it")
+    return value
 
 
 def step_of(file: Path) -> int:
     """The step in the name of a file ``step-00001234.*``."""
     return int(file.stem.partition("-")[2])
+
+
+def numbered(folder: Path, suffix: str) -> list[Path]:
+    """The files ``step-00001234.suffix`` in a folder, by step; others there are ignored."""
+    files = [f for f in folder.glob(f"step-*.{suffix}") if f.stem.partition("-")[2].isdecimal()]
+    return sorted(files, key=step_of)
 
 
 @contextmanager

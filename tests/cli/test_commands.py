@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -104,6 +105,25 @@ def test_a_moved_run_goes_on_where_it_is(run: Path, tmp_path: Path) -> None:
     assert main(["train", str(moved), "--train.epochs", "3"]) == 0
     assert RunFolder(moved).metrics()[-1]["step"] == 15
     assert not run.exists()
+
+
+def test_a_run_goes_on_however_its_folder_is_named(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "latest").symlink_to(run)
+    assert main(["train", str(tmp_path / "latest"), "--train.epochs", "3"]) == 0
+    assert RunFolder(run).metrics()[-1]["step"] == 15
+    monkeypatch.chdir(run)
+    assert main(["train", ".", "--train.epochs", "4"]) == 0
+    assert RunFolder(run).metrics()[-1]["step"] == 20
+    assert list(tmp_path.glob("*/tiny")) == [run]
+
+
+def test_a_run_tells_its_commit(run: Path) -> None:
+    if not (Path(__file__).parents[2] / ".git").exists():
+        pytest.skip("not a checkout")
+    (session,) = RunFolder(run).sessions()
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", session["commit"])
 
 
 def test_a_finished_run_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

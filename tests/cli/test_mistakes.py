@@ -48,7 +48,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --gan.aggregation softmx", "'softmx' is no aggregation rule (did you mean"),
         ("train demo-dcgan --optim.lr-g 0", "optim.lr_g = 0.0: must be above 0"),
         ("train demo-dcgan --optim.schedule cosine", "'cosine' is no schedule; allowed: constant,"),
-        ("train demo-dcgan --name a/b", "name = 'a/b': must be letters, digits, . _ -"),
+        ("train demo-dcgan --name a/b", "name = 'a/b': must be at most 200 letters, digits, spaces, . _ -"),
         ("train demo-dcgan --processes 0", "processes = 0: must be at least 1"),
         ("train demo-dcgan stray", "Unrecognized options: stray"),
         ("train demo-dcgan --data.source /no/such", "there is no data source '/no/such'"),
@@ -63,7 +63,15 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("data lst", "there is no command 'data lst' (did you mean 'list'?)"),
         ("data show digts", "there is no data source 'digts' (did you mean 'digits'?)"),
         ("data show digits --resolution 20", "data.resolution = 20: allowed: 16, 32, 64, 128"),
-        ("demo --epochs -1", "train.epochs = -1.0: must be above 0"),
+        ("demo --epochs -1", "train.epochs = -1.0: must be at least 1e-06 and at most 1000000"),
+        ("demo --epochs inf", "train.epochs = inf: must be at least 1e-06 and at most 1000000"),
+        ("demo --json no/folder/a.json", "cannot write JSON to no/folder/a.json: name a file"),
+        ("train demo-dcgan --json no/folder/a.json", "cannot write JSON to no/folder/a.json"),
+        ("train demo-dcgan --train.batch-size 9999999999", "must be at least 1 and at most 1000000"),
+        ("train demo-dcgan --train.batch-size 6000", "digits has only 5000 images"),
+        ("data show digits --seed -1", "seed = -1: must be at least 0"),
+        ("data show digits -o a.jpg", "output = 'a.jpg': must be a name that ends in .png"),
+        ("sample x --format npz -o a.png", "output = 'a.png': must be a name that ends in .npz"),
     ],
 )  # fmt: skip
 def test_wrong_arguments(
@@ -225,6 +233,47 @@ def test_a_disk_that_is_full_at_checkpoint_time(tiny: Config, tmp_path: Path) ->
     whole = train(dataclasses.replace(tiny, name="whole"))
     one, other = weights(run), weights(whole.path)
     assert all(np.array_equal(one[name], other[name]) for name in other)
+
+
+def test_nothing_sound_is_pruned_for_a_broken_one(tiny: Config) -> None:
+    run = train(tiny)
+    run.checkpoint_file(10).write_bytes(b"cut short")
+    (run.checkpoints / "step-00000010 (copy).pt").write_bytes(b"a stray file")
+    more = ["--train.epochs", "1.5", "--checkpoint.keep", "1"]
+    assert main(["train", str(run.path), *more]) == 0
+    assert sorted(file.name for file in run.checkpoints.iterdir()) == [
+        "step-00000008.pt", "step-00000010 (copy).pt", "step-00000010.pt.broken",
+    ]  # fmt: skip
+
+
+def test_a_run_does_not_go_back_nor_elsewhere(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    run = train(tiny)
+    line = complaint(capsys, "train", run.path, "--train.epochs", 1)
+    assert "train.epochs = 1: " in line
+    assert "is at step 10, which is past that already" in line
+    line = complaint(capsys, "train", run.path, "--out-dir", tmp_path / "other")
+    assert "a run cannot change it midway" in line
+    assert configs.to_toml(tiny) == run.config_file.read_text(encoding="utf-8")
+
+
+def test_the_demo_does_not_go_on_with_another_run_of_its_name(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    train(dataclasses.replace(tiny, name="demo-dcgan", out_dir=str(tmp_path)))
+    line = complaint(capsys, "demo", "--out-dir", tmp_path)
+    assert "a run cannot change it midway" in line
+
+
+def test_weights_that_do_not_fit_the_config_are_named(
+    capsys: pytest.CaptureFixture[str], tiny: Config
+) -> None:
+    run = train(tiny)
+    text = run.config_file.read_text(encoding="utf-8")
+    run.config_file.write_text(text.replace("generator_width = 4", "generator_width = 5"))
+    assert "does not fit the run's config.toml" in complaint(capsys, "train", run.path)
+    assert "do not fit their config" in complaint(capsys, "sample", run.path)
 
 
 def test_a_config_of_another_version_is_named(

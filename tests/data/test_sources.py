@@ -176,7 +176,10 @@ def test_mistakes_are_one_line_that_says_what_to_do(
     monkeypatch.setenv("D3GAN_DATA", str(tmp_path / "data"))
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("hello")
-    (tmp_path / "bad.npz").write_bytes(b"PK nonsense")
+    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 nonsense")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.png").symlink_to(tmp_path / "gone.png")
+    np.save(tmp_path / "flat.npy", np.zeros((5, 0, 8, 3), np.uint8))
     np.save(tmp_path / "floats.npy", np.zeros((3, 8, 8)))
     np.save(tmp_path / "five.npy", np.zeros((3, 8, 8, 5), np.uint8))
     write_parquet(tmp_path / "data/cifar10/plain_text/train-00000-of-00001.parquet", [1], "jpg", ())
@@ -189,6 +192,8 @@ def test_mistakes_are_one_line_that_says_what_to_do(
         (str(tmp_path / "notes.txt"), "train"): "neither a folder nor a .npy or .npz file",
         (str(tmp_path / "no.npz"), "train"): "there is no file",
         (str(tmp_path / "bad.npz"), "train"): "cannot read",
+        (str(tmp_path / "links"), "train"): "it is a link to a file that is not there",
+        (str(tmp_path / "flat.npy"), "train"): "holds no uint8 images",
         (str(tmp_path / "floats.npy"), "train"): "holds no uint8 images",
         (str(tmp_path / "five.npy"), "train"): "neither 1 nor 3 channels",
         ("/no/such/folder", "train"): "no data source '/no/such/folder'",

@@ -48,6 +48,16 @@ def test_the_cache_follows_the_content_not_the_name(folder: Path, cache: Path) -
     assert values(moved) == [0, 1, 2, 99, 4, 5]
 
 
+def test_the_same_images_in_classes_have_labels_of_their_own(folder: Path, cache: Path) -> None:
+    assert load_images(str(folder), resolution=16, channels=1).labels.tolist() == [-1] * 6
+    for file in sorted(folder.iterdir()):
+        name = folder / ("even" if int(file.stem) < 3 else "odd")
+        name.mkdir(exist_ok=True)
+        file.rename(name / file.name)
+    labels = load_images(str(folder), resolution=16, channels=1).labels
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
 def test_a_damaged_cache_is_decoded_again(folder: Path, cache: Path) -> None:
     values(folder)
     for file in cache.glob("images/*/images.npy"):

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from d3gan import config as configs
 from d3gan.choices import nearest
-from d3gan.cli.parsing import parse
+from d3gan.cli.parsing import check_draw, check_output, parse
 from d3gan.cli.printing import print_table
 from d3gan.data import sources
 from d3gan.data.store import ImageSet, cache_folder, load_images
@@ -98,8 +98,8 @@ def _show(
         output: The PNG file to write.
         skip_broken: Leave out images that cannot be read.
     """
-    if count < 1:
-        raise UserError(f"count = {count}: must be at least 1")
+    check_draw(count, seed)
+    check_output(output, (".png",))
     images = _load(source, split, resolution, channels, skip_broken).images
     chosen = permutation(seed, Stream.SUBSET, 0, len(images))[:count].numpy()
     with writing(output):

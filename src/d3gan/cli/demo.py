@@ -11,7 +11,8 @@ import tyro
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.cli.parsing import parse
-from d3gan.cli.printing import STANDARD_OUTPUT, print_table, write_json
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.train import refuse_changes, starting_point
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import animation, side_by_side
 from d3gan.report.summary import summary, summary_table
@@ -45,6 +46,7 @@ def _demo(
         epochs: Train for so many epochs; 0: as the presets have it.
         json: Write the table to this file; -: to standard output, and nothing else.
     """
+    check_json(json)
     runs = [_trained(name, out_dir, epochs) for name in PRESETS]
     sheets = []
     for run in runs:
@@ -73,5 +75,6 @@ def _trained(name: str, out_dir: str, epochs: float) -> RunFolder:
     config = configs.validate(config)
     run = RunFolder(config.run_dir)
     if run.exists():
+        refuse_changes(starting_point(str(run.path))[0], config)
         print(f"{run.path} is there already: going on from where it stopped", file=sys.stderr)
     return loop.train(config, resume=run.exists())

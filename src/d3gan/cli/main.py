@@ -31,6 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         _say(f"d3gan: {stop}")
         return 128 + stop.signal_number
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+            reason = text.splitlines()[0] if text else "no details"
+            _say(f"d3gan: error: not enough memory ({reason}); choose smaller sizes")
+            return 2
+        raise
     except KeyboardInterrupt:
         _say("d3gan: interrupted")
         return 128 + signal.SIGINT
@@ -59,7 +66,7 @@ def _run(arguments: list[str]) -> int:
             f"commands: {', '.join(COMMANDS)}"
         )
     module, _ = COMMANDS[name]
-    # Imported when asked for: torch takes seconds, and help and mistakes should not.
+    # Imported when asked for: torch takes seconds, and the list of commands should not.
     command: Callable[[list[str]], int] = getattr(import_module(f"d3gan.cli.{module}"), name)
     return command(rest)
 

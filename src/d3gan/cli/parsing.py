@@ -6,6 +6,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import tyro
@@ -40,6 +41,21 @@ def parse(
             raise UserError(f"{_one_line(said.getvalue())}; see d3gan {command} --help") from None
         raise
     return call if default else call()
+
+
+def check_draw(count: int, seed: int) -> None:
+    """Raise UserError unless so many images can be drawn by this seed."""
+    if not 1 <= count <= 10**7:
+        raise UserError(f"count = {count}: must be at least 1 and at most 10,000,000")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
+
+
+def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raise UserError unless `path` names a file of one of these kinds (any, if there are none)."""
+    if not path.name or (suffixes and (path.suffix not in suffixes or path.is_dir())):
+        kinds = f" that ends in {' or '.join(suffixes)}" if suffixes else ""
+        raise UserError(f"output = '{path}': must be a name{kinds}")
 
 
 def _one_line(panel: str) -> str:

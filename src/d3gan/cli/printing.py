@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from d3gan.errors import UserError
 from d3gan.runs import write_text, writing
 
 STANDARD_OUTPUT = "-"
@@ -22,6 +23,13 @@ def print_table(table: Table) -> None:
         console.print(table)
     lines = captured.get().splitlines()
     print("\n".join(line.rstrip() for line in lines))
+
+
+def check_json(where: str) -> None:
+    """Raise UserError now if `write_json` could not write there after long work."""
+    folder = Path(where).parent
+    if where not in ("", STANDARD_OUTPUT) and (not folder.is_dir() or Path(where).is_dir()):
+        raise UserError(f"cannot write JSON to {where}: name a file in a folder that exists")
 
 
 def write_json(value: Any, where: str) -> None:

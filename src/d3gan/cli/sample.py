@@ -1,5 +1,6 @@
 """d3gan sample, d3gan export."""
 
+import io
 import math
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,11 +9,10 @@ import numpy as np
 import tyro
 from torch import Tensor
 
-from d3gan.cli.parsing import parse
-from d3gan.errors import UserError
+from d3gan.cli.parsing import check_draw, check_output, parse
 from d3gan.images import grid, save_picture, to_picture
 from d3gan.progress import progress_bar
-from d3gan.runs import writing
+from d3gan.runs import write_bytes, writing
 from d3gan.training.sampling import to_uint8
 from d3gan.training.trained import Trained, load
 
@@ -35,7 +35,7 @@ def _sample(
     run: Run,
     count: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
-    output: Output = Path("grid.png"),
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     format: Literal["grid", "png", "npz"] = "grid",
     interpolate: bool = False,
 ) -> None:
@@ -45,14 +45,14 @@ def _sample(
         run: A run's folder, or a .safetensors file that `d3gan export` wrote.
         count: How many images.
         seed: Which images: the same seed gives the same ones.
-        output: The file to write; with --format png, a folder.
+        output: The file to write, or with --format png the folder; if not given grid.png,
+            samples, or samples.npz.
         format: One grid, many PNG files, or one array `images` [M, H, W, C] of uint8.
         interpolate: Rows of eight, each leading from one latent to another.
     """
-    if count < 1:
-        raise UserError(f"count = {count}: must be at least 1")
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
+    check_draw(count, seed)
+    output = output or Path({"grid": "grid.png", "png": "samples", "npz": "samples.npz"}[format])
+    check_output(output, {"grid": (".png",), "png": (), "npz": (".npz",)}[format])
     trained = load(run)
     if format == "png":
         _write_single(trained, count, seed, output, interpolate)
@@ -61,8 +61,9 @@ def _sample(
         with writing(output):
             output.parent.mkdir(parents=True, exist_ok=True)
             if format == "npz":
-                with output.open("wb") as file:
-                    np.savez_compressed(file, images=images.transpose(0, 2, 3, 1))
+                buffer = io.BytesIO()
+                np.savez_compressed(buffer, images=images.transpose(0, 2, 3, 1))
+                write_bytes(output, buffer.getvalue())
             else:
                 save_picture(grid(images, ROW if interpolate else None), output)
     print(f"{count} images from step {trained.step} of {run}: {output}")
@@ -76,8 +77,6 @@ def _draw(trained: Trained, count: int, seed: int, interpolate: bool) -> Tensor:
 
 def _write_single(trained: Trained, count: int, seed: int, folder: Path, interpolate: bool) -> None:
     """As count files 000000.png and on."""
-    if folder.suffix:
-        raise UserError(f"--format png writes many files; name a folder, not {folder}")
     with writing(folder), progress_bar("sampling", count) as bar:
         folder.mkdir(parents=True, exist_ok=True)
         everything = _draw(trained, count, seed, True) if interpolate else None
@@ -107,6 +106,7 @@ def _export(run: Run, output: Output) -> None:
         output: NAME.safetensors (weights and config; d3gan.load and d3gan sample read it) or
             NAME.onnx (z [B, latent] -> images [B, C, H, W] in [-1, 1]).
     """
+    check_output(output, (".safetensors", ".onnx"))
     trained = load(run)
     trained.save(output)
     print(f"generator of step {trained.step} of {run}: {output}")

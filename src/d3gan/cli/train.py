@@ -11,7 +11,7 @@ from rich.table import Table
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.cli.parsing import parse
-from d3gan.cli.printing import STANDARD_OUTPUT, print_table, write_json
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.report.summary import summary
@@ -19,7 +19,6 @@ from d3gan.runs import RunFolder
 from d3gan.training import distributed, loop
 
 MAY_CHANGE = (
-    "out_dir",
     "data.resident",
     "data.workers",
     "train.device",
@@ -60,8 +59,9 @@ def train(arguments: list[str]) -> int:
         raise UserError("name = '': must not be empty")
     if options.processes < 1:
         raise UserError(f"processes = {options.processes}: must be at least 1")
+    check_json(options.json)
     if resume:
-        _refuse_changes(start, config)
+        refuse_changes(start, config)
     if options.processes > 1:
         return distributed.launch(options.processes, ["train", *_without_processes(arguments)])
     run = loop.train(config, resume=resume)
@@ -79,8 +79,11 @@ def starting_point(word: str) -> tuple[Config, bool]:
     run = RunFolder(path)
     if run.exists():
         config = config_files.load_file(run.config_file)
-        # The folder may have been moved or renamed since.
-        return dataclasses.replace(config, name=path.resolve().name, out_dir=str(path.parent)), True
+        # The folder may have been moved or renamed since, or be named by a link or as ".".
+        real = path.resolve()
+        plain = path.name == real.name and path.parent.resolve() == real.parent
+        out_dir = path.parent if plain else real.parent
+        return dataclasses.replace(config, name=real.name, out_dir=str(out_dir)), True
     if path.suffix in (".toml", ".ini"):
         return config_files.load_file(path), False
     if word not in config_files.presets():
@@ -91,7 +94,8 @@ def starting_point(word: str) -> tuple[Config, bool]:
     return config_files.load_preset(word), False
 
 
-def _refuse_changes(old: Config, new: Config) -> None:
+def refuse_changes(old: Config, new: Config) -> None:
+    """Raise UserError if a run by `old` cannot go on by `new`."""
     before, after = (configs.flatten(configs.to_dict(config)) for config in (old, new))
     for key, value in after.items():
         if value != before[key] and key not in MAY_CHANGE:

@@ -107,7 +107,8 @@ def refuse_broken(skipped: list[str], total: int) -> None:
     if skipped:
         raise UserError(
             f"broken image {skipped[0]} ({len(skipped)} of {total} images are broken); "
-            "mend or remove it, or leave broken images out with --data.skip-broken"
+            "mend or remove it, or leave broken images out with --data.skip-broken "
+            "(--skip-broken in d3gan data)"
         )
 
 

@@ -26,6 +26,8 @@ class Source(NamedTuple):
     """What determines the content."""
     number: int
     items: Callable[[], Iterable[Item]]
+    labelling: str = ""
+    """What decides the labels, besides the files' content."""
 
 
 # Parquet files in the layout of the hub
@@ -98,14 +100,15 @@ def read_parquet(
                     for image, label in zip(batch[image_column], labels, strict=True):
                         data = image.as_py()
                         encoded = data["bytes"] if isinstance(data, dict) else data
-                        yield Item(f"{file.name} row {row}", _constant(encoded), label)
+                        known = -1 if label is None else label
+                        yield Item(f"{file.name} row {row}", _constant(encoded), known)
                         row += 1
             except (OSError, pa.ArrowException) as error:
                 raise UserError(
                     f"cannot read {file} to its end ({error}); fetch it again"
                 ) from error
 
-    return Source(name, files, count, items)
+    return Source(name, files, count, items, f"{image_column} {label_column}")
 
 
 def _constant(value: Any) -> Callable[[], Any]:
@@ -133,6 +136,7 @@ def _label_column(schema: pa.Schema) -> str:
 def read_folder(folder: Path) -> Source:
     """All image files below `folder`; the first folder below it is the class, if there is one."""
     Image.init()
+    readable = {suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN}
     files: list[Path] = []
     try:
         for parent, folders, names in os.walk(folder, onerror=_raise):
@@ -140,7 +144,7 @@ def read_folder(folder: Path) -> Source:
             files += [
                 Path(parent, name)
                 for name in names
-                if not name.startswith(".") and Path(name).suffix.lower() in Image.EXTENSION
+                if not name.startswith(".") and Path(name).suffix.lower() in readable
             ]
     except OSError as error:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
@@ -149,6 +153,8 @@ def read_folder(folder: Path) -> Source:
             f"{folder} holds no images and no parquet files; images are files such as "
             "a.png or b.jpg, in the folder itself or in folders below it"
         )
+    if lost := [file for file in files if not file.exists()]:
+        raise UserError(f"cannot read {lost[0]}: it is a link to a file that is not there")
     files.sort(key=lambda file: file.relative_to(folder).as_posix())
     classes = sorted({_class_of(file, folder) for file in files} - {""})
     labels = {name: index for index, name in enumerate(classes)}
@@ -157,7 +163,8 @@ def read_folder(folder: Path) -> Source:
         for file in files:
             yield Item(str(file), file.read_bytes, labels.get(_class_of(file, folder), -1))
 
-    return Source(str(folder), files, len(files), items)
+    classed = "\n".join(_class_of(file, folder) for file in files)
+    return Source(str(folder), files, len(files), items, classed)
 
 
 def _raise(error: OSError) -> None:
@@ -177,10 +184,10 @@ def read_arrays(file: Path) -> Source:
     try:
         loaded = np.load(file, allow_pickle=False, mmap_mode="r" if file.suffix == ".npy" else None)
         arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except Exception as error:  # zipfile and zlib raise whatever damage leads them to
         raise UserError(f"cannot read {file} as a NumPy file: {error}") from error
     images = next((a for a in arrays.values() if a.ndim in (3, 4) and a.dtype == np.uint8), None)
-    if images is None or not len(images):
+    if images is None or not images.size:
         found = ", ".join(f"{key} {a.dtype} {list(a.shape)}" for key, a in arrays.items())
         raise UserError(
             f"{file} holds no uint8 images [M, H, W] or [M, H, W, C]; "

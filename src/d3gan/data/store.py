@@ -105,8 +105,8 @@ def _cached(source: Source, resolution: int, channels: int, workers: int) -> Ima
     try:
         folder.mkdir(parents=True, exist_ok=True)
         digest = _content_digest(source.files, folder)
-        key = f"{digest}/{resolution}/{channels}/{DECODER_VERSION}"
-        entry = folder / "images" / hashlib.sha256(key.encode()).hexdigest()[:32]
+        key = f"{digest}/{resolution}/{channels}/{DECODER_VERSION}/{source.labelling}"
+        entry = folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
         entry.parent.mkdir(exist_ok=True)
         with FileLock(f"{entry}.lock"):
             loaded = _read_entry(source.name, entry, digest)
@@ -169,7 +169,8 @@ def _content_digest(files: Iterable[Path], folder: Path) -> str:
     manifest = hashlib.sha256()
     for file in files:
         status = file.stat()
-        manifest.update(f"{file.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        manifest.update(os.fsencode(file.resolve()))
+        manifest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     known = folder / "digests" / manifest.hexdigest()[:32]
     try:
         return known.read_text(encoding="ascii")

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, step_of, writing
+from d3gan.runs import RunFolder, numbered, step_of, writing
 
 MARGIN = 8
 CAPTION_HEIGHT = 26
@@ -36,8 +36,7 @@ def side_by_side(sheets: Sequence[Image.Image], captions: Sequence[str]) -> Imag
 
 def sample_sheets(run: RunFolder) -> dict[int, Path]:
     """The run's sample grids by step, in order."""
-    files = sorted(run.samples.glob("step-*.png"), key=step_of)
-    return {step_of(file): file for file in files}
+    return {step_of(file): file for file in numbered(run.samples, "png")}
 
 
 def animation(runs: Sequence[RunFolder], titles: Sequence[str], path: Path) -> None:

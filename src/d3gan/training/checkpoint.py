@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, step_of, write_bytes, writing
+from d3gan.runs import RunFolder, numbered, write_bytes, writing
 from d3gan.training import distributed
 
 FORMAT = 1
@@ -51,7 +51,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # zipfile and pickle raise whatever damage leads them to
         raise BrokenCheckpoint(f"{type(error).__name__}: {error}") from error
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT or "step" not in saved:
         raise BrokenCheckpoint(f"not a checkpoint of format {FORMAT}")
     return saved
 
@@ -68,14 +68,11 @@ def newest_checkpoint(run: RunFolder) -> dict[str, Any] | None:
             return read_checkpoint(file)
         except BrokenCheckpoint as error:
             if distributed.is_main():
-                print(
-                    f"d3gan: warning: broken checkpoint {file} ({error}); using the one before it",
-                    file=sys.stderr,
-                )
+                print(f"d3gan: warning: broken checkpoint {file} ({error})", file=sys.stderr)
     if files:
         raise UserError(f"all checkpoints in {run.checkpoints} are broken; train the run anew")
     return None
 
 
 def _newest_first(run: RunFolder) -> list[Path]:
-    return sorted(run.checkpoints.glob("step-*.pt"), key=step_of, reverse=True)
+    return numbered(run.checkpoints, "pt")[::-1]

@@ -51,10 +51,11 @@ def process_group(device_name: str) -> Iterator[torch.device]:
     device = torch.device("cpu")
     if device_name != "cpu" and cuda:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        if device.index >= torch.cuda.device_count():
+        here, devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+        if here > devices:  # found by every process, so that the main one can tell
             raise UserError(
-                f"{device.index + 1} processes on a machine with {torch.cuda.device_count()} CUDA "
-                "devices; start one process per device, or use --train.device cpu"
+                f"{here} processes on a machine with {devices} CUDA devices; start one process "
+                "per device, or use --train.device cpu"
             )
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:

@@ -41,7 +41,9 @@ def _commit() -> str | None:
     try:
         git = ["git", "-C", str(Path(__file__).parent)]
         subprocess.run(
-            [*git, "ls-files", "--error-unmatch", "runs.py"], check=True, capture_output=True
+            [*git, "ls-files", "--error-unmatch", Path(__file__).name],
+            check=True,
+            capture_output=True,
         )
         described = subprocess.run(
             [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -18,7 +18,7 @@ from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.step import Game, train_step
 from d3gan.images import grid, save_picture
 from d3gan.progress import Bar, progress_bar
-from d3gan.runs import RunFolder, writing
+from d3gan.runs import RunFolder, numbered, writing
 from d3gan.schedules import SCHEDULES
 from d3gan.stateless import Stream, normal, uniform
 from d3gan.training import distributed
@@ -48,9 +48,16 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                     f"there is a run at {run.path} already; continue it with "
                     f"'d3gan train {run.path}', or give the new one another --name"
                 )
+            if resume and not run.exists():
+                raise UserError(f"there is no run at {run.path} to go on with")
             if distributed.is_main():
                 stack.enter_context(run.locked())
             images = _load_images(config)
+            if config.train.batch_size > len(images.images):
+                raise UserError(
+                    f"train.batch_size = {config.train.batch_size}: {images.name} has only "
+                    f"{len(images.images)} images"
+                )
         with distributed.all_or_none():
             state = make_state(config, device)
             if resume and (saved := newest_checkpoint(run)):
@@ -60,9 +67,14 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                         "saved; restore them, or start a new run with another --name"
                     )
                 state.load_state_dict(saved)
+            if state.step > total_steps(config, len(images.images)):
+                raise UserError(
+                    f"train.epochs = {config.train.epochs:g}: {run.path} is at step {state.step}, "
+                    "which is past that already"
+                )
             if distributed.is_main():
-                run.begin(to_toml(config), environment())
                 run.forget_after(state.step)
+                run.begin(to_toml(config), environment())
         _Trainer(config, run, state, images, device).run_to_end()
     return run
 
@@ -137,8 +149,9 @@ class _Trainer:
     def run_to_end(self) -> None:
         """All steps that are left, with everything that happens between them."""
         state, checkpoint, samples = self.state, self.config.checkpoint, self.config.samples
-        if state.step == 0:
-            self._save_samples()
+        with self.clock.stopped():
+            if state.step == 0:
+                self._save_samples()
         self.recorder = Recorder(
             self.run,
             state.step,
@@ -221,11 +234,11 @@ class _Trainer:
             bar.advance(0, f"D {loss_d:.2f} G {row['loss_g']:.2f} {rate:.0f} img/s")
 
     def _diverged(self, what: str) -> UserError:
-        kept = sorted(self.run.checkpoints.glob("step-*.pt"))
+        kept = numbered(self.run.checkpoints, "pt")
         last = f"the last good checkpoint is {kept[-1]}" if kept else "nothing had been saved yet"
         return UserError(
-            f"{what}: training diverged; {last}; start anew with lower optim.lr_g and optim.lr_d, "
-            "or a larger gan.r1_gamma"
+            f"{what}: training diverged; {last}; start anew, under another --name, with lower "
+            "optim.lr_g and optim.lr_d or a larger gan.r1_gamma"
         )
 
     def _save_samples(self) -> None:

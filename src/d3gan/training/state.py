@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from d3gan.config import Config
+from d3gan.errors import UserError
 from d3gan.networks import build_discriminators, build_generator
 from d3gan.networks.ensemble import Ensemble
 
@@ -52,8 +53,15 @@ class State:
         return saved | {"step": self.step, "train_seconds": self.train_seconds}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        for name, part in self._parts().items():
-            part.load_state_dict(saved[name])
+        """Raises UserError if `saved` is of other networks."""
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(saved[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(
+                "the checkpoint does not fit the run's config.toml; restore the one or the other "
+                f"({str(error).splitlines()[-1].strip()})"
+            ) from error
         self.step, self.train_seconds = saved["step"], saved["train_seconds"]
 
 

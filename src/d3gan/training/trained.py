@@ -1,6 +1,7 @@
 """A trained generator: loading it, sampling from it, and giving it away."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Trained:
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         try:
             with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
                 temporary.touch()
                 if path.suffix == ".onnx":
                     self._write_onnx(temporary)
@@ -66,7 +68,8 @@ class Trained:
                         raise OSError(str(error)) from error
                 temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def _write_onnx(self, path: Path) -> None:
         try:
@@ -112,7 +115,7 @@ def _load_export(path: Path) -> Trained:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    if "d3gan" not in metadata:
+    if "d3gan" not in metadata or not metadata.get("step", "").isdigit():
         raise UserError(f"{path} was not written by d3gan export")
     return _trained(
         from_toml(metadata["d3gan"], path.stem, str(path)), weights, int(metadata["step"])
@@ -121,5 +124,11 @@ def _load_export(path: Path) -> Trained:
 
 def _trained(config: Config, weights: dict[str, Tensor], step: int) -> Trained:
     generator = make_generator(config)
-    generator.load_state_dict(weights)
+    try:
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            "the saved weights do not fit their config; restore the one or the other "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
     return Trained(config, generator.eval().requires_grad_(False), step)
