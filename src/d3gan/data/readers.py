@@ -182,8 +182,11 @@ def _class_of(file: Path, folder: Path) -> str:
 def read_arrays(file: Path) -> Source:
     """A .npy or .npz file of uint8 images [M, H, W], [M, H, W, C] or [M, C, H, W]."""
     try:
-        loaded = np.load(file, allow_pickle=False, mmap_mode="r" if file.suffix == ".npy" else None)
-        arrays = {"images": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        if file.suffix == ".npy":
+            arrays = {"images": np.load(file, mmap_mode="r")}
+        else:
+            with file.open("rb") as stream, np.load(stream) as archive:
+                arrays = dict(archive)
     except Exception as error:  # zipfile and zlib raise whatever damage leads them to
         raise UserError(f"cannot read {file} as a NumPy file: {error}") from error
     images = next((a for a in arrays.values() if a.ndim in (3, 4) and a.dtype == np.uint8), None)
