@@ -1,7 +1,12 @@
 """Every command in the README runs."""
 
+import json
 import re
 import shlex
+import subprocess
+import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -25,6 +30,7 @@ ELSEWHERE = {
 }  # fmt: skip
 """The first by .ci/run's installation and the test of the demo; the second is .ci/run itself."""
 OTHER_PROGRAMS = ("tensorboard", "torchrun")
+ADDRESS = re.compile(r"http://localhost:\d+/")
 
 
 def test_the_set_up_stands_at_the_top() -> None:
@@ -69,13 +75,31 @@ def test_every_other_command_in_order(
     assert len(list((tmp_path / "many").iterdir())) == 1000
 
 
-def test_torchrun_and_tensorboard_are_called_as_they_are_elsewhere() -> None:
+def test_other_programs() -> None:
     others = [line for line in COMMANDS if shlex.split(line)[0] in OTHER_PROGRAMS]
     assert others == [
-        "tensorboard --logdir runs",
+        "tensorboard --logdir runs",  # see the next test
         # tests/training/test_distributed.py runs torchrun's module so.
         "torchrun --standalone --nproc-per-node 2 -m d3gan train mnist-d3gan",
     ]
+
+
+def test_tensorboard_shows_a_run(tmp_path: Path) -> None:
+    assert main(["train", "demo-d3gan", *SMALL, "--out-dir", str(tmp_path)]) == 0
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(tmp_path), "--port", "0"]
+    flags = ["--load_fast", "false", "--reload_interval", "1"]
+    with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr
+            address = next(found[0] for line in server.stderr if (found := ADDRESS.search(line)))
+            shown: dict[str, object] = {}
+            while "demo-d3gan" not in shown:  # until the events are read, or the test's time is up
+                time.sleep(0.2)
+                with urllib.request.urlopen(f"{address}data/plugin/scalars/tags") as answer:
+                    shown = json.load(answer)
+            assert {"loss_g", "loss_d/0", "loss_d/1"} <= set(shown["demo-d3gan"])  # type: ignore[call-overload]
+        finally:
+            server.terminate()
 
 
 def test_the_file_of_one_s_own_is_a_config(tmp_path: Path) -> None:
