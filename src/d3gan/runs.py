@@ -33,10 +33,14 @@ class RunFolder:
     def exists(self) -> bool:
         return self.config_file.is_file()
 
-    def config(self) -> dict[str, Any]:
-        """The run's config as its file says. Raises UserError if this is no run folder."""
+    def require(self) -> None:
+        """Raise UserError if this is no run folder."""
         if not self.exists():
             raise UserError(f"there is no run at {self.path} (no config.toml in it)")
+
+    def config(self) -> dict[str, Any]:
+        """The run's config as its file says. Raises UserError if this is no run folder."""
+        self.require()
         return tomllib.loads(self.config_file.read_text(encoding="utf-8"))
 
     @contextmanager

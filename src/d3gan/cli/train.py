@@ -88,7 +88,7 @@ def starting_point(word: str) -> tuple[Config, bool]:
         return config_files.load_file(path), False
     if word not in config_files.presets():
         if path.is_dir():
-            raise UserError(f"there is no run at {path} (no config.toml in it)")
+            run.require()
         if len(path.parts) > 1:
             raise UserError(f"there is no run at {word}, nor such a file")
     return config_files.load_preset(word), False

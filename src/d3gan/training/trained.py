@@ -98,8 +98,7 @@ def load(path: str | os.PathLike[str]) -> Trained:
     if path.suffix == ".safetensors":
         return _load_export(path)
     run = RunFolder(path)
-    if not run.exists():
-        raise UserError(f"there is no run at {path} (no config.toml in it)")
+    run.require()
     config = load_file(run.config_file)
     saved = newest_checkpoint(run)
     if saved is None:
