@@ -11,6 +11,11 @@ from hypothesis import settings
 
 from d3gan import config as configs
 from d3gan.config import Config
+from d3gan.metrics import classifier
+from d3gan.metrics.classifier import Recipe
+
+# Tests run beside each other, one a core; several threads each would wait for one another.
+torch.set_num_threads(1)
 
 settings.register_profile("untimed", deadline=None)  # times on shared machines mean nothing
 settings.load_profile("untimed")
@@ -18,10 +23,20 @@ settings.load_profile("untimed")
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded images are shared by all tests of a session, and by no other session."""
+    """What is computed once is shared by all tests of a session, and by no other session."""
+    folder = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        folder = folder.parent  # that of all workers
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("D3GAN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("D3GAN_CACHE", str(folder / "cache"))
         yield
+
+
+@pytest.fixture
+def quick_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classifiers are trained for seconds, and hardly right."""
+    quick = Recipe(width=8, epochs=5.0, least_images=0, most_images=640)
+    monkeypatch.setattr(classifier, "RECIPES", {1: quick, 3: quick})
 
 
 @pytest.fixture
@@ -71,3 +86,31 @@ def _torch_as_it_was() -> Iterator[None]:
     """No test changes torch's settings for the next."""
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A .npz of 200 colour images of 4 classes that are easily told apart."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(200) % 4
+    images = rng.integers(0, 100, (200, 16, 16, 3), np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top, left = label // 2 * 8, label % 2 * 8
+        image[top : top + 8, left : left + 8] += 120
+    file = tmp_path / "labelled.npz"
+    np.savez(file, images=images, labels=labels)
+    return file
+
+
+@pytest.fixture
+def measured(tiny: Config, labelled: Path) -> Config:
+    """A run of 8 steps that is evaluated every second one."""
+    return configs.from_dict(
+        {
+            "name": "measured",
+            "data": {"source": str(labelled)},
+            "train": {"batch_size": 50, "epochs": 2.0},
+            "eval": {"every_epochs": 0.5, "samples": 150},
+        },
+        tiny,
+    )

@@ -4,53 +4,22 @@ A wrong value is one line that names the key, the value, and what is allowed.
 """
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tomli_w
 
-from d3gan.choices import Registry, nearest
+from d3gan.choices import nearest
 from d3gan.errors import UserError
+from d3gan.fields import Matching, OneOf, Range, checked
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.objectives import OBJECTIVES
+from d3gan.metrics.table import check_names
 from d3gan.networks import ARCHITECTURES
 from d3gan.networks.dcgan import RESOLUTIONS
 from d3gan.schedules import SCHEDULES
-
-
-@dataclass(frozen=True)
-class Range:
-    """Allowed numbers: low <= value <= high, or low < value where `above` is set."""
-
-    low: float
-    high: float
-    above: bool = False
-
-    def __str__(self) -> str:
-        low = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
-        return f"{low} and at most {self.high:.12g}"
-
-    def __contains__(self, value: float) -> bool:
-        return (self.low < value if self.above else self.low <= value) and value <= self.high
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """Allowed values, listed."""
-
-    values: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Matching:
-    """Allowed texts: those that match a pattern, which `meaning` puts into words."""
-
-    pattern: str
-    meaning: str
-
 
 Count = Annotated[int, Range(1, 10**6)]
 Epochs = Annotated[float, Range(1e-6, 10**6)]
@@ -159,6 +128,33 @@ class SamplesConfig:
 
 
 @dataclass(frozen=True)
+class EvalConfig:
+    """Metrics during training; d3gan evaluate takes them at any time."""
+
+    every_epochs: Annotated[float, Range(0, 10**6)] = 0.0
+    """0: never."""
+    samples: Annotated[int, Range(2, 10**7)] = 10_000
+    """Generated images; they are compared with all real ones."""
+    features: Annotated[
+        str,
+        Matching(r"inception|classifier(:.*\S.*)?", "inception, classifier or classifier:SOURCE"),
+    ] = "classifier"
+    """inception: the network of FID, which is fetched; classifier: one trained on the labels of the
+    data, once; classifier:SOURCE: on those of other data."""
+    metrics: tuple[str, ...] = ()
+    """Some of fd cs (fid is with inception), kid, precision, recall, density, coverage, and with a
+    classifier modes, kl_uniform, kl_data; none named: all."""
+    monitor: str = ""
+    """The metric whose best value decides what is kept as checkpoints/best.pt; not named: fid or
+    fd, or else the first."""
+    patience: Annotated[int, Range(0, 10**6)] = 0
+    """Stop when so many evaluations in a row did not improve the monitored metric by more than its
+    standard error; 0: never."""
+    weights: str = ""
+    """A local file of the Inception weights; not named: fetched once."""
+
+
+@dataclass(frozen=True)
 class CheckpointConfig:
     """Saved states to continue from."""
 
@@ -185,6 +181,7 @@ class Config:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     samples: SamplesConfig = field(default_factory=SamplesConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
     @property
@@ -197,16 +194,32 @@ class Config:
 
 def validate(config: Config) -> Config:
     """The same config, once its values are in range and go together. Raises UserError."""
-    checked = from_dict(to_dict(config))
+    same = from_dict(to_dict(config))
     rule = AGGREGATIONS.build(config.gan.aggregation)
     if OBJECTIVES.build(config.gan.objective).signed and not rule.takes_signed:
         raise UserError(
             f"gan.aggregation = {config.gan.aggregation!r} needs losses above zero, which "
             f"gan.objective = {config.gan.objective!r} does not give; choose another of the two"
         )
+    _check_evaluation(config.eval)
     if config.data.source == "stacked-mnist" and config.data.channels != 3:
         raise UserError("data.channels = 1: stacked-mnist needs 3")
-    return checked
+    return same
+
+
+def _check_evaluation(evaluation: EvalConfig) -> None:
+    family = evaluation.features.partition(":")[0]
+    try:
+        metrics = check_names(evaluation.metrics, family)
+    except UserError as error:
+        raise UserError(f"eval.metrics = {list(evaluation.metrics)}: {error}") from error
+    if evaluation.monitor not in ("", *metrics):
+        raise UserError(
+            f"eval.monitor = {evaluation.monitor!r}: must be one of the metrics "
+            f"({', '.join(metrics)}){nearest(evaluation.monitor, list(metrics))}"
+        )
+    if evaluation.patience and not evaluation.every_epochs:
+        raise UserError(f"eval.patience = {evaluation.patience}: needs eval.every_epochs above 0")
 
 
 def from_dict(values: Mapping[str, Any], base: Config | None = None, origin: str = "") -> Config:
@@ -232,41 +245,13 @@ def _updated(section: Any, values: Mapping[str, Any], prefix: str, origin: str) 
                 raise UserError(f"{origin}{name} = {value!r}: must be a table of keys")
             changes[key] = _updated(getattr(section, key), value, f"{name}.", origin)
         else:
-            changes[key] = _checked(hints[key], value, f"{origin}{name}")
+            changes[key] = checked(hints[key], value, f"{origin}{name}")
     return dataclasses.replace(section, **changes)
 
 
 def _allowed(prefix: str) -> str:
     here = [key for key in keys() if key.startswith(prefix)]
     return f"; allowed: {', '.join(here)}"
-
-
-def _checked(hint: Any, value: Any, name: str) -> Any:
-    """`value` as the type of `hint`, in its range. Raises UserError."""
-    if get_origin(hint) is Literal:
-        hint = Annotated[type(get_args(hint)[0]), OneOf(get_args(hint))]
-    kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and number:
-        value = float(value)
-    if type(value) is not kind:
-        words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-        raise UserError(f"{name} = {value!r}: must be {words[kind]}")
-    for limit in limits:
-        if isinstance(limit, Range) and value not in limit:
-            raise UserError(f"{name} = {value!r}: must be {limit}")
-        if isinstance(limit, OneOf) and value not in limit.values:
-            hint = nearest(str(value), [str(allowed) for allowed in limit.values])
-            choices = ", ".join(str(allowed) for allowed in limit.values)
-            raise UserError(f"{name} = {value!r}: allowed: {choices}{hint}")
-        if isinstance(limit, Matching) and not re.fullmatch(limit.pattern, value):
-            raise UserError(f"{name} = {value!r}: must be {limit.meaning}")
-        if isinstance(limit, Registry):
-            try:
-                limit.build(value)
-            except UserError as error:
-                raise UserError(f"{name} = {value!r}: {error}") from error
-    return value
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -126,6 +126,11 @@ class RunFolder:
     def checkpoint_file(self, step: int) -> Path:
         return self.checkpoints / f"step-{step:08d}.pt"
 
+    @property
+    def best_file(self) -> Path:
+        """The checkpoint with the best evaluation."""
+        return self.checkpoints / "best.pt"
+
 
 def _parsed(
     text: str,

@@ -29,6 +29,10 @@ class Stream(enum.IntEnum):
     SAMPLE = 7
     SUBSET = 8
     STACK = 9
+    EVALUATION = 10
+    EVALUATION_SUBSET = 11
+    HELD_OUT = 12
+    CLASSIFIER = 13
 
 
 # The constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps as uint64 would.

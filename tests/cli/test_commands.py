@@ -214,7 +214,7 @@ def test_data_show_and_list(
 
 
 def test_the_demo_ends_with_table_grid_and_animation(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], quick_classifier: None
 ) -> None:
     assert main(["demo", "--out-dir", str(tmp_path), "--epochs", "0.1"]) == 0
     output = capsys.readouterr().out
@@ -233,8 +233,11 @@ def test_the_demo_ends_with_table_grid_and_animation(
 
 
 @pytest.mark.parametrize("name", ["mnist-d3gan", "cifar10-d3gan"])
-def test_real_images_leave_every_file(name: str, data_folder: Path, tmp_path: Path) -> None:
+def test_real_images_leave_every_file(
+    name: str, data_folder: Path, tmp_path: Path, quick_classifier: None
+) -> None:
     flags = ["--train.epochs", "1", "--data.limit", "256", "--model.generator-width", "8"]
+    flags += ["--eval.samples", "200"]
     small = ["--model.discriminator-width", "8", "--out-dir", str(tmp_path)]
     assert main(["train", name, *flags, *small]) == 0
     run = tmp_path / name
@@ -242,6 +245,12 @@ def test_real_images_leave_every_file(name: str, data_folder: Path, tmp_path: Pa
     assert found == {
         "config.toml", "environment.json", "metrics.jsonl", "samples", "checkpoints", "events.out",
     }  # fmt: skip
+    assert {file.name for file in (run / "checkpoints").iterdir()} == {
+        "best.pt",
+        "step-00000002.pt",
+    }
+    (row,) = [row for row in RunFolder(run).metrics() if row["kind"] == "eval"]
+    assert row["contract"]["features"] == f"classifier:{name.removesuffix('-d3gan')}"
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -53,6 +53,11 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan stray", "Unrecognized options: stray"),
         ("train demo-dcgan --data.source /no/such", "there is no data source '/no/such'"),
         ("train demo-dcgan --data.source cifar-10", "(did you mean 'cifar10'?)"),
+        ("train demo-dcgan --eval.metrics fid", "eval.metrics = ['fid']: 'fid' is no metric of classifier"),
+        ("train demo-dcgan --eval.monitor kdi", "eval.monitor = 'kdi': must be one of the metrics"),
+        ("train demo-dcgan --eval.every-epochs 0 --eval.patience 2", "eval.patience = 2: needs eval.every"),
+        ("train demo-dcgan --eval.samples 1", "eval.samples = 1: must be at least 2"),
+        ("train demo-dcgan --eval.features vgg", "eval.features = 'vgg': must be inception, classifier"),
         ("train demo-dcgan --data.split test", "digits has no split 'test'; splits: train"),
         ("sample no/such/run", "there is no run at no/such/run"),
         ("sample", "Missing from d3gan sample: PATH"),
@@ -204,14 +209,14 @@ import resource, sys
 from pathlib import Path
 from d3gan.training import checkpoint
 save = checkpoint.save_checkpoint
-from d3gan.training import loop
+from d3gan.training import milestones
 
 def limited(run, saved, keep):
     if saved["step"] == 10:  # from now on no file may grow past 20 kB
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     return save(run, saved, keep)
 
-loop.save_checkpoint = limited
+milestones.save_checkpoint = limited
 from d3gan.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

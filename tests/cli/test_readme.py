@@ -40,7 +40,10 @@ def test_the_set_up_stands_at_the_top() -> None:
 
 
 def test_every_other_command_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    quick_classifier: None,
 ) -> None:
     """With small runs in the place of long ones, and the flags of the README as they stand."""
     monkeypatch.chdir(tmp_path)
@@ -57,7 +60,8 @@ def test_every_other_command_in_order(
             arguments += ["--data.channels", "1"]
         starts = arguments[0] == "train" and not arguments[1].startswith("runs/")
         if "--processes" in arguments:
-            arguments += ["--name", "two"]
+            # workers do not share this process's quick classifier
+            arguments += ["--name", "two", "--eval.every-epochs", "0"]
         if starts and "--help" not in arguments:
             arguments += SMALL
         if "--processes" in arguments:  # workers of its own would outlive a captured main()
@@ -84,7 +88,7 @@ def test_other_programs() -> None:
     ]
 
 
-def test_tensorboard_shows_a_run(tmp_path: Path) -> None:
+def test_tensorboard_shows_a_run(tmp_path: Path, quick_classifier: None) -> None:
     assert main(["train", "demo-d3gan", *SMALL, "--out-dir", str(tmp_path)]) == 0
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(tmp_path), "--port", "0"]
     flags = ["--load_fast", "false", "--reload_interval", "1"]
@@ -97,7 +101,7 @@ def test_tensorboard_shows_a_run(tmp_path: Path) -> None:
                 time.sleep(0.2)
                 with urllib.request.urlopen(f"{address}data/plugin/scalars/tags") as answer:
                     shown = json.load(answer)
-            assert {"loss_g", "loss_d/0", "loss_d/1"} <= set(shown["demo-d3gan"])  # type: ignore[call-overload]
+            assert {"loss_g", "loss_d/0", "loss_d/1", "eval/fd"} <= set(shown["demo-d3gan"])  # type: ignore[call-overload]
         finally:
             server.terminate()
 
@@ -110,7 +114,9 @@ def test_the_file_of_one_s_own_is_a_config(tmp_path: Path) -> None:
     assert (config.data.resolution, config.gan.discriminators) == (64, 2)
 
 
-def test_the_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_classifier: None
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["train", "demo-d3gan", *SMALL]) == 0
     (python,) = (text for kind, text in BLOCKS if kind == "python")

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from d3gan.config import DataConfig
 from d3gan.data.sources import HUB_SOURCES, NAMES, find_source
 from d3gan.data.store import load_images
 from d3gan.errors import UserError
@@ -65,7 +66,7 @@ def test_names_are_read_from_the_data_folder_in_the_hub_s_layout(
             tmp_path / name / "full_numbers/train-00000-of-00001.parquet", [200], "image", ()
         )
     for number, split in enumerate(splits):
-        images = load_images(name, split, resolution=32, channels=3)
+        images = load_images(DataConfig(name, split, resolution=32, channels=3))
         assert images.images[:, 0, 0, 0].tolist() == [10 * number + 1, 10 * number + 2]
         assert images.labels.tolist() == [10 * number + 1, 10 * number + 2]
 
@@ -76,7 +77,7 @@ def test_shards_are_read_in_order(tmp_path: Path) -> None:
         write_parquet(
             tmp_path / f"data/train-0000{shard}-of-00003.parquet", values, "image", ("label",)
         )
-    images = load_images(str(tmp_path), resolution=16, channels=1)
+    images = load_images(DataConfig(str(tmp_path), resolution=16, channels=1))
     assert images.labels.tolist() == [0, 1, 10, 11, 20, 21]
     assert images.images[:, 0, 3, 3].tolist() == [0, 1, 10, 11, 20, 21]
 
@@ -85,7 +86,7 @@ def test_the_hub_s_converted_layout_and_plain_bytes_are_read(tmp_path: Path) -> 
     file = tmp_path / "default" / "train" / "0000.parquet"
     file.parent.mkdir(parents=True)
     pq.write_table(pa.table({"caption": ["a"], "picture": [encoded(5)]}), file)
-    images = load_images(str(tmp_path), resolution=16, channels=1)
+    images = load_images(DataConfig(str(tmp_path), resolution=16, channels=1))
     assert (images.images == 5).all()
     assert images.labels.tolist() == [-1]
 
@@ -99,16 +100,19 @@ def test_a_folder_with_several_data_sets_is_asked_about(tmp_path: Path) -> None:
 
 
 def test_mnist_of_the_data_folder(data_folder: Path) -> None:
-    images = load_images("mnist", resolution=32, channels=1)
+    images = load_images(DataConfig("mnist", resolution=32, channels=1))
     assert images.images.shape == (60_000, 1, 32, 32)
     assert np.bincount(images.labels).tolist() == [
         5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949,
     ]  # fmt: skip
-    assert load_images("mnist", "test", resolution=32, channels=1).images.shape[0] == 10_000
+    assert (
+        load_images(DataConfig("mnist", "test", resolution=32, channels=1)).images.shape[0]
+        == 10_000
+    )
 
 
 def test_cifar10_of_the_data_folder(data_folder: Path) -> None:
-    images = load_images("cifar10", resolution=32, channels=3)
+    images = load_images(DataConfig("cifar10", resolution=32, channels=3))
     assert images.images.shape == (50_000, 3, 32, 32)
     assert np.bincount(images.labels).tolist() == [5000] * 10
     means = images.images.mean(axis=(0, 2, 3)) / 255
@@ -116,8 +120,8 @@ def test_cifar10_of_the_data_folder(data_folder: Path) -> None:
 
 
 def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
-    stacked = load_images("stacked-mnist", resolution=32, channels=3)
-    digits = load_images("mnist", resolution=32, channels=1)
+    stacked = load_images(DataConfig("stacked-mnist", resolution=32, channels=3))
+    digits = load_images(DataConfig("mnist", resolution=32, channels=1))
     assert stacked.images.shape == (60_000, 3, 32, 32)
     assert len(np.unique(stacked.labels)) == 1000
     # Each channel holds every digit once, and the label tells which.
@@ -133,7 +137,7 @@ def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
 
 
 def test_digits_need_nothing() -> None:
-    images = load_images("digits", resolution=32, channels=1)
+    images = load_images(DataConfig("digits", resolution=32, channels=1))
     assert images.images.shape == (5000, 1, 32, 32)
     assert np.bincount(images.labels).tolist() == [500] * 10
     assert images.images.max() > 250
@@ -149,7 +153,7 @@ def test_an_image_folder_of_all_sorts(tmp_path: Path) -> None:
     Image.new("RGBA", (300, 300)).save(tmp_path / "dogs" / "more" / "d.webp")
     Image.new("L", (5, 5)).save(tmp_path / ".thumbs" / "hidden.png")
     (tmp_path / "readme.txt").write_text("not an image, and not taken for one")
-    images = load_images(str(tmp_path), resolution=16, channels=3)
+    images = load_images(DataConfig(str(tmp_path), resolution=16, channels=3))
     assert images.labels.tolist() == [0, 0, 1, 1]  # cats/B.PNG, cats/a.jpg, dogs/c, dogs/more/d
     assert images.images[2].min() == 255
 
@@ -165,7 +169,7 @@ def test_arrays_of_every_layout(shape: tuple[int, ...], suffix: str, tmp_path: P
         np.save(file, images)
     else:
         np.savez(file, y=np.arange(9) + 5, x=images)
-    loaded = load_images(str(file), resolution=16, channels=3)
+    loaded = load_images(DataConfig(str(file), resolution=16, channels=3))
     assert loaded.images[:, 1, 2, 3].tolist() == list(range(9))
     assert loaded.labels.tolist() == (list(range(5, 14)) if suffix == ".npz" else [-1] * 9)
 

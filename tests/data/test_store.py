@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from d3gan.config import DataConfig
 from d3gan.data import store
 from d3gan.data.store import ImageStore, load_images
 from d3gan.errors import UserError
@@ -28,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def values(source: Path, **options: bool) -> list[int]:
-    images = load_images(str(source), resolution=16, channels=1, **options)
+    images = load_images(DataConfig(str(source), resolution=16, channels=1, **options))
     return [int(image.mean()) for image in images.images]
 
 
@@ -49,12 +50,14 @@ def test_the_cache_follows_the_content_not_the_name(folder: Path, cache: Path) -
 
 
 def test_the_same_images_in_classes_have_labels_of_their_own(folder: Path, cache: Path) -> None:
-    assert load_images(str(folder), resolution=16, channels=1).labels.tolist() == [-1] * 6
+    assert (
+        load_images(DataConfig(str(folder), resolution=16, channels=1)).labels.tolist() == [-1] * 6
+    )
     for file in sorted(folder.iterdir()):
         name = folder / ("even" if int(file.stem) < 3 else "odd")
         name.mkdir(exist_ok=True)
         file.rename(name / file.name)
-    labels = load_images(str(folder), resolution=16, channels=1).labels
+    labels = load_images(DataConfig(str(folder), resolution=16, channels=1)).labels
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
@@ -72,7 +75,9 @@ def test_broken_images_stop_or_are_skipped_and_counted(folder: Path, cache: Path
         with pytest.raises(UserError, match=r"broken image .*2\.png.*2 of 6.*--data\.skip-broken"):
             values(folder)
         assert values(folder, skip_broken=True) == [0, 1, 3, 5]
-    skipped = load_images(str(folder), resolution=16, channels=1, skip_broken=True).skipped
+    skipped = load_images(
+        DataConfig(str(folder), resolution=16, channels=1, skip_broken=True)
+    ).skipped
     assert len(skipped) == 2
 
 
@@ -85,7 +90,9 @@ def test_nothing_left_is_said(folder: Path, cache: Path) -> None:
 
 def test_limit_is_a_fixed_random_choice(folder: Path, cache: Path) -> None:
     chosen = [
-        load_images(str(folder), resolution=16, channels=1, limit=limit).images[:, 0, 0, 0].tolist()
+        load_images(DataConfig(str(folder), resolution=16, channels=1, limit=limit))
+        .images[:, 0, 0, 0]
+        .tolist()
         for limit in (3, 3, 6, 100)
     ]
     assert chosen[0] == chosen[1]
@@ -110,8 +117,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
 
 def test_processes_that_start_together_decode_once(folder: Path, cache: Path) -> None:
     code = (
-        "from d3gan.data.store import load_images; import sys;"
-        "print(load_images(sys.argv[1], resolution=16, channels=1).images.sum())"
+        "from d3gan.config import DataConfig; from d3gan.data.store import load_images; import sys;"
+        "print(load_images(DataConfig(sys.argv[1], resolution=16, channels=1)).images.sum())"
     )
     children = [
         subprocess.Popen(

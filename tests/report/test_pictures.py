@@ -62,8 +62,14 @@ def test_a_summary_is_of_the_whole_run(tmp_path: Path) -> None:
         "images_per_second": 40.0,
         "loss_d": 1.0,
         "loss_g": 2.0,
+        "best": None,
     }
     assert summary_table([run]).row_count == 1
+    evaluated = {"kind": "eval", "step": 2, "monitor": "fd", "fd_stderr": 0.1}
+    run.append_metrics(
+        evaluated | {"fd": fd, "best": best} for fd, best in ((3.0, True), (4.0, False))
+    )
+    assert summary(run)["best"] == {"step": 2, "metric": "fd", "fd": 3.0, "fd_stderr": 0.1}
 
 
 def test_a_report_needs_no_torch() -> None:

@@ -16,6 +16,7 @@ from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.metrics.table import names
 from d3gan.runs import RunFolder
 from d3gan.training.loop import total_steps, train
 
@@ -63,15 +64,22 @@ def test_rows_of_metrics_hold_what_the_design_lists(tiny: Config) -> None:
         assert row["images_per_second"] > 0
 
 
-def test_the_docs_tell_of_every_file_and_every_key(tiny: Config) -> None:
+def test_the_docs_tell_of_every_file_and_every_key(measured: Config) -> None:
     text = (Path(__file__).parents[2] / "docs" / "run-folder.md").read_text(encoding="utf-8")
-    files, rows, checkpoint = text.split("\n## ")
-    run = train(tiny)
+    files, rows, evaluations, checkpoint = text.split("\n## ")
+    run = train(measured)
+    told = {
+        kind: set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\|(.*?)\|", part))))
+        for kind, part in (("train", rows), ("eval", evaluations))
+    }
+    told["eval"] |= {f"{key}_stderr" for key in names("classifier")}
+    kinds = {row["kind"] for row in run.metrics()}
+    assert kinds == {"train", "eval"}
     for row in run.metrics():
-        assert set(row) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\|(.*?)\|", rows))))
-    for file in run.path.iterdir():
-        assert f"`{file.name.partition('.tfevents')[0]}" in files
-    saved = torch.load(run.checkpoint_file(10), weights_only=True)
+        assert set(row) == told[row["kind"]]
+    for file in [*run.path.iterdir(), run.best_file]:
+        assert f"{file.name.partition('.tfevents')[0]}" in files
+    saved = torch.load(run.checkpoint_file(8), weights_only=True)
     assert all(f"`{key}`" in checkpoint for key in saved)
 
 

@@ -117,14 +117,7 @@ def _load(source: str, split: str, resolution: int, channels: int, skip_broken: 
         "channels": channels or (1 if grey else 3),
         "skip_broken": skip_broken,
     }
-    checked = configs.from_dict({"data": values}).data
-    images = load_images(
-        checked.source,
-        checked.split,
-        resolution=checked.resolution,
-        channels=checked.channels,
-        skip_broken=checked.skip_broken,
-    )
+    images = load_images(configs.from_dict({"data": values}).data)
     for name in images.skipped:
         print(f"skipped broken image {name}")
     return images

@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": ("demo", "train DCGAN and D3GAN on 5,000 digits and show both; no network needed"),
     "presets": ("train", "list the ready-made configurations"),
     "train": ("train", "train PRESET, FILE.toml, or go on with RUN"),
+    "evaluate": ("evaluate", "measure a RUN's generator, or any images: FID, KID and more"),
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),
     "data": ("data", "list, prepare or show the real images"),

@@ -38,6 +38,7 @@ def _sample(
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     format: Literal["grid", "png", "npz"] = "grid",
     interpolate: bool = False,
+    checkpoint: str = "last",
 ) -> None:
     """Draw images from a trained generator.
 
@@ -49,11 +50,12 @@ def _sample(
             samples, or samples.npz.
         format: One grid, many PNG files, or one array `images` [M, H, W, C] of uint8.
         interpolate: Rows of eight, each leading from one latent to another.
+        checkpoint: Of a run: best, last or a step.
     """
     check_draw(count, seed)
     output = output or Path({"grid": "grid.png", "png": "samples", "npz": "samples.npz"}[format])
     check_output(output, {"grid": (".png",), "png": (), "npz": (".npz",)}[format])
-    trained = load(run)
+    trained = load(run, checkpoint)
     if format == "png":
         _write_single(trained, count, seed, output, interpolate)
     else:
@@ -98,15 +100,16 @@ def export(arguments: list[str]) -> int:
     return 0
 
 
-def _export(run: Run, output: Output) -> None:
+def _export(run: Run, output: Output, checkpoint: str = "last") -> None:
     """Write a trained generator to one file that needs no run folder.
 
     Args:
         run: A run's folder.
         output: NAME.safetensors (weights and config; d3gan.load and d3gan sample read it) or
             NAME.onnx (z [B, latent] -> images [B, C, H, W] in [-1, 1]).
+        checkpoint: best, last or a step.
     """
     check_output(output, (".safetensors", ".onnx"))
-    trained = load(run)
+    trained = load(run, checkpoint)
     trained.save(output)
     print(f"generator of step {trained.step} of {run}: {output}")

@@ -25,6 +25,9 @@ MAY_CHANGE = (
     "train.epochs",
     "train.log_every_steps",
     "samples.every_epochs",
+    "eval.every_epochs",
+    "eval.patience",
+    "eval.weights",
     "checkpoint.every_epochs",
     "checkpoint.keep",
 )
@@ -115,11 +118,14 @@ def _without_processes(arguments: list[str]) -> list[str]:
 
 
 def _tell(run: RunFolder, result: dict[str, Any]) -> None:
+    best = result["best"]
+    found = f"{best['metric']} {best[best['metric']]:.4g} at step {best['step']}" if best else ""
     print(
         f"{run.path}: {result['steps']:,} steps, {result['images']:,} images in "
         f"{result['train_seconds']:.1f} s of training, {result['images_per_second']:.0f} images/s\n"
         f"samples: {run.samples}\n"
-        f"more:    d3gan sample {run.path} -n 64 -o grid.png"
+        + (f"best:    {found}: {run.best_file}\n" if best else "")
+        + f"more:    d3gan sample {run.path} -n 64 -o grid.png"
     )
 
 

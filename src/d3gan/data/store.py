@@ -1,5 +1,6 @@
 """Decoded images: cached on disk, and from there on the training device."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from d3gan.data.decode import decode_all, refuse_broken
+from d3gan.config import DataConfig
+from d3gan.data.decode import decode_all, open_image, refuse_broken
 from d3gan.data.readers import Source
 from d3gan.data.sources import STACKED_MNIST, find_source
 from d3gan.errors import UserError
@@ -40,48 +42,52 @@ class ImageSet(NamedTuple):
     """Broken images that were left out."""
 
 
-def load_images(
-    source: str,
-    split: str = "train",
-    *,
-    resolution: int,
-    channels: int,
-    limit: int = 0,
-    skip_broken: bool = False,
-    workers: int = 0,
-) -> ImageSet:
-    """The images of `source`, decoded now or taken from the cache. Raises UserError.
+def load_images(data: DataConfig) -> ImageSet:
+    """The images of `data.source`, decoded now or taken from the cache. Raises UserError.
 
-    `limit` > 0 takes a random choice of so many, the same whatever the run's seed.
+    `limit` > 0 takes a random choice of so many, the same whatever the run's seed. Any resolution
+    will do here.
     """
-    if source == STACKED_MNIST:
-        everything = _stacked_mnist(split, resolution, channels, workers)
+    if data.source == STACKED_MNIST:
+        everything = _stacked_mnist(data)
     else:
-        found = find_source(source, split)
-        everything = _cached(found, resolution, channels, workers)
-    if not skip_broken:
+        everything = _cached(find_source(data.source, data.split), data)
+    if not data.skip_broken:
         refuse_broken(everything.skipped, len(everything.images) + len(everything.skipped))
     if not len(everything.images):
-        raise UserError(f"{source}: not one image could be read ({everything.skipped[0]})")
-    if 0 < limit < len(everything.images):
-        chosen = (
-            permutation(0, Stream.SUBSET, 0, len(everything.images))[:limit].sort().values.numpy()
-        )
+        raise UserError(f"{data.source}: not one image could be read ({everything.skipped[0]})")
+    if 0 < data.limit < len(everything.images):
+        order = permutation(0, Stream.SUBSET, 0, len(everything.images))
+        chosen = order[: data.limit].sort().values.numpy()
         return everything._replace(
             images=everything.images[chosen], labels=everything.labels[chosen]
         )
     return everything
 
 
-def _stacked_mnist(split: str, resolution: int, channels: int, workers: int) -> ImageSet:
+def native_shape(source: str, split: str) -> tuple[int, int]:
+    """Side (the shorter one) and channels of the source's first image. Raises UserError."""
+    found = find_source("mnist" if source == STACKED_MNIST else source, split)
+    first = next(iter(found.items()))
+    try:
+        picture = open_image(first.read())
+    except Exception as error:  # Pillow raises whatever a damaged file leads it to
+        raise UserError(f"broken image {first.name} ({error}); mend or remove it") from error
+    grey = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
+    return min(picture.size), 1 if grey and source != STACKED_MNIST else 3
+
+
+def _stacked_mnist(data: DataConfig) -> ImageSet:
     """Three digits of MNIST in the colour channels: 1,000 modes, label 100 r + 10 g + b.
 
     Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1. Each channel holds
     every digit of MNIST once, in a random order of its own.
     """
-    if channels != 3:
-        raise UserError(f"stacked-mnist has 3 channels; data.channels = {channels} cannot hold it")
-    digits = load_images("mnist", split, resolution=resolution, channels=1, workers=workers)
+    if data.channels != 3:
+        raise UserError(
+            f"stacked-mnist has 3 channels; data.channels = {data.channels} cannot hold it"
+        )
+    digits = load_images(dataclasses.replace(data, source="mnist", channels=1, limit=0))
     orders = [permutation(0, Stream.STACK, k, len(digits.images)).numpy() for k in range(3)]
     images = np.stack([digits.images[order, 0] for order in orders], axis=1)
     hundreds, tens, ones = (digits.labels[order] for order in orders)
@@ -99,19 +105,20 @@ def cache_folder() -> Path:
     return Path(folder) if folder else user_cache_path("d3gan", appauthor=False)
 
 
-def _cached(source: Source, resolution: int, channels: int, workers: int) -> ImageSet:
+def _cached(source: Source, data: DataConfig) -> ImageSet:
     """Decode the source unless the cache has it. Several processes may ask at once: one decodes."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         digest = _content_digest(source.files, folder)
-        key = f"{digest}/{resolution}/{channels}/{DECODER_VERSION}/{source.labelling}"
+        shape = f"{data.resolution}/{data.channels}"
+        key = f"{digest}/{shape}/{DECODER_VERSION}/{source.labelling}"
         entry = folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
         entry.parent.mkdir(exist_ok=True)
         with FileLock(f"{entry}.lock"):
             loaded = _read_entry(source.name, entry, digest)
             if loaded is None:
-                _write_entry(source, entry, resolution, channels, workers)
+                _write_entry(source, entry, data)
                 loaded = _read_entry(source.name, entry, digest)
         assert loaded is not None
         return loaded
@@ -132,7 +139,7 @@ def _read_entry(name: str, entry: Path, digest: str) -> ImageSet | None:
     return ImageSet(name, images, labels, digest, skipped)
 
 
-def _write_entry(source: Source, entry: Path, resolution: int, channels: int, workers: int) -> None:
+def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
     temporary = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -141,10 +148,10 @@ def _write_entry(source: Source, entry: Path, resolution: int, channels: int, wo
             temporary / "decoding.npy",
             mode="w+",
             dtype=np.uint8,
-            shape=(source.number, channels, resolution, resolution),
+            shape=(source.number, data.channels, data.resolution, data.resolution),
         )
         labels, skipped = decode_all(
-            source.items(), images, title=f"decoding {source.name}", workers=workers
+            source.items(), images, title=f"decoding {source.name}", workers=data.workers
         )
         images.flush()
         if skipped:

@@ -22,13 +22,28 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "images_per_second": last["images"] / last["train_seconds"],
         "loss_d": sum(last["loss_d"]) / discriminators,
         "loss_g": last["loss_g"],
+        "best": _best(run),
     }
+
+
+def _best(run: RunFolder) -> dict[str, Any] | None:
+    """The best value of the monitored metric, where the run was evaluated."""
+    rows = [row for row in run.metrics() if row["kind"] == "eval" and row["best"]]
+    if not rows:
+        return None
+    row, name = rows[-1], rows[-1]["monitor"]
+    error = f"{name}_stderr"
+    return {"step": row["step"], "metric": name, name: row[name], error: row[error]}
+
+
+def _told(best: dict[str, Any] | None) -> str:
+    return f"{best['metric']} {best[best['metric']]:.3g}" if best else "-"
 
 
 def summary_table(runs: Sequence[RunFolder]) -> Table:
     """One row per run; fits into 80 columns."""
     table = Table("run", box=None)
-    for heading in ("N", "steps", "images", "train s", "images/s", "loss D", "loss G"):
+    for heading in ("N", "steps", "images", "train s", "images/s", "loss D", "loss G", "best"):
         table.add_column(heading, justify="right")
     for row in map(summary, runs):
         table.add_row(
@@ -40,5 +55,6 @@ def summary_table(runs: Sequence[RunFolder]) -> Table:
             f"{row['images_per_second']:.0f}",
             f"{row['loss_d']:.2f}",
             f"{row['loss_g']:.2f}",
+            _told(row["best"]),
         )
     return table

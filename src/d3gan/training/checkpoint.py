@@ -28,15 +28,21 @@ def save_checkpoint(run: RunFolder, saved: dict[str, Any], keep: int) -> Path:
 
     Raises UserError, with every older checkpoint untouched, if it cannot be written.
     """
-    buffer = io.BytesIO()  # the writer of torch.save tells a full disk with a RuntimeError
-    torch.save({"format": FORMAT, **saved}, buffer)
     file = run.checkpoint_file(saved["step"])
+    write_checkpoint(file, saved)
     with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, buffer.getvalue())
         for old in _newest_first(run)[keep:]:
             old.unlink()
     return file
+
+
+def write_checkpoint(file: Path, saved: dict[str, Any]) -> None:
+    """Write `saved` whole or not at all. Raises UserError."""
+    buffer = io.BytesIO()  # the writer of torch.save tells a full disk with a RuntimeError
+    torch.save({"format": FORMAT, **saved}, buffer)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, buffer.getvalue())
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -22,6 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from d3gan.errors import UserError
 from d3gan.networks.norms import SyncBatchNorm2d
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -105,6 +108,47 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     total = x.detach().clone()
     dist.all_reduce(total)
     return total / world_size()
+
+
+def sum_over_ranks(x: Tensor) -> None:
+    """Replace `x` by its sum over ranks."""
+    if world_size() > 1:
+        dist.all_reduce(x)
+
+
+def gather_rows(x: Tensor) -> Tensor:
+    """The rows [B, D] of all ranks, of which each may have another number, in order of rank."""
+    if world_size() == 1:
+        return x
+    sizes = [torch.zeros((), dtype=torch.int64, device=x.device) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor(len(x), device=x.device))
+    most = int(max(sizes))
+    parts = [x.new_empty(most, *x.shape[1:]) for _ in sizes]
+    dist.all_gather(parts, torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]))
+    return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
+
+
+def from_main(work: Callable[[], T]) -> T:
+    """What `work` returns on the main rank, on every rank. Its UserError is raised on all."""
+    with all_or_none():
+        answer = [work() if is_main() else None]
+    if world_size() > 1:
+        dist.broadcast_object_list(answer)
+    return cast(T, answer[0])
+
+
+@contextmanager
+def averaged_buffers(module: nn.Module) -> Iterator[None]:
+    """Within the block the floating-point buffers are averaged over ranks; then each rank has its
+    own again, so that training goes on as if nothing had been."""
+    own = [buffer.clone() for buffer in module.buffers()]
+    average_buffers(module)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in zip(module.buffers(), own, strict=True):
+                buffer.copy_(before)
 
 
 @torch.no_grad()

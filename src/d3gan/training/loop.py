@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import torch
 from torch import Tensor
 
-from d3gan.config import Config, to_toml
+from d3gan.config import Config, DataConfig, to_toml
 from d3gan.data.sampler import batch_indices, flips, shard
 from d3gan.data.store import ImageSet, ImageStore, load_images
 from d3gan.errors import Interrupted, UserError
@@ -16,16 +16,16 @@ from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.ema import ema_decay, update_ema
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.step import Game, train_step
-from d3gan.images import grid, save_picture
 from d3gan.progress import Bar, progress_bar
-from d3gan.runs import RunFolder, numbered, writing
+from d3gan.runs import RunFolder
 from d3gan.schedules import SCHEDULES
 from d3gan.stateless import Stream, normal, uniform
 from d3gan.training import distributed
-from d3gan.training.checkpoint import newest_checkpoint, save_checkpoint
+from d3gan.training.checkpoint import newest_checkpoint
 from d3gan.training.environment import environment
+from d3gan.training.evaluation import Evaluator
+from d3gan.training.milestones import Milestones
 from d3gan.training.recorder import Clock, NonFinite, Recorder
-from d3gan.training.sampling import generate, latents, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import DTYPES, State, make_state
 
@@ -52,12 +52,13 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 raise UserError(f"there is no run at {run.path} to go on with")
             if distributed.is_main():
                 stack.enter_context(run.locked())
-            images = _load_images(config)
+            images = _load_images(config.data)
             if config.train.batch_size > len(images.images):
                 raise UserError(
                     f"train.batch_size = {config.train.batch_size}: {images.name} has only "
                     f"{len(images.images)} images"
                 )
+        evaluator = _evaluator(config, images, device)
         with distributed.all_or_none():
             state = make_state(config, device)
             if resume and (saved := newest_checkpoint(run)):
@@ -75,7 +76,9 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if distributed.is_main():
                 run.forget_after(state.step)
                 run.begin(to_toml(config), environment())
-        _Trainer(config, run, state, images, device).run_to_end()
+        clock = Clock(state.train_seconds)
+        milestones = Milestones(config, run, state, images, clock, evaluator)
+        _Trainer(config, state, images, device, clock).run_to_end(run, milestones)
     return run
 
 
@@ -96,17 +99,8 @@ def _check_batches(config: Config) -> None:
         )
 
 
-def _load_images(config: Config) -> ImageSet:
-    data = config.data
-    images = load_images(
-        data.source,
-        data.split,
-        resolution=data.resolution,
-        channels=data.channels,
-        limit=data.limit,
-        skip_broken=data.skip_broken,
-        workers=data.workers,
-    )
+def _load_images(data: DataConfig) -> ImageSet:
+    images = load_images(data)
     if images.skipped and distributed.is_main():
         print(
             f"d3gan: warning: skipped {len(images.skipped)} broken images, the first: "
@@ -116,20 +110,38 @@ def _load_images(config: Config) -> ImageSet:
     return images
 
 
+def _evaluator(config: Config, images: ImageSet, device: torch.device) -> Evaluator | None:
+    """What measures the generator now and then, if the config asks for it."""
+    if not config.eval.every_epochs:
+        return None
+    return Evaluator(
+        config.data,
+        images,
+        features=config.eval.features,
+        metrics=config.eval.metrics,
+        samples=config.eval.samples,
+        weights=config.eval.weights,
+        device=device,
+    )
+
+
 class _Trainer:
     """What the steps of a run need at hand."""
 
     def __init__(
-        self, config: Config, run: RunFolder, state: State, images: ImageSet, device: torch.device
+        self,
+        config: Config,
+        state: State,
+        images: ImageSet,
+        device: torch.device,
+        clock: Clock,
     ) -> None:
-        self.config, self.run, self.state, self.device = config, run, state, device
-        self.data_digest = images.digest
+        self.config, self.state, self.device, self.clock = config, state, device, clock
         self.epoch_images = len(images.images)
         self.total = total_steps(config, self.epoch_images)
         self.dtype = DTYPES[config.train.precision]
         self.store = ImageStore(images.images, device, self.dtype, config.data.resident)
         self.schedule = SCHEDULES.build(config.optim.schedule)
-        self.clock = Clock(state.train_seconds)
 
         batch_size = config.train.batch_size
         self.shard = shard(batch_size, distributed.rank(), distributed.world_size())
@@ -146,46 +158,55 @@ class _Trainer:
             mean_over_ranks=distributed.mean_over_ranks,
         )
 
-    def run_to_end(self) -> None:
+    def run_to_end(self, run: RunFolder, milestones: Milestones) -> None:
         """All steps that are left, with everything that happens between them."""
-        state, checkpoint, samples = self.state, self.config.checkpoint, self.config.samples
-        with self.clock.stopped():
-            if state.step == 0:
-                self._save_samples()
+        config, state = self.config, self.state
+        if state.step == 0:
+            milestones.save_samples()
         self.recorder = Recorder(
-            self.run,
+            run,
             state.step,
             clock=self.clock,
-            batch_size=self.config.train.batch_size,
+            batch_size=config.train.batch_size,
             epoch_images=self.epoch_images,
             selects=self.game.aggregation.selects,
         )
-        title = self.config.name
+        silent = not distributed.is_main()
         with (
             stop_request() as stop,
             self.recorder,
-            progress_bar(title, self.total, state.step, silent=not distributed.is_main()) as bar,
+            progress_bar(config.name, self.total, state.step, silent=silent) as bar,
         ):
-            while state.step < self.total:
+            while state.step < self.total and not milestones.exhausted:
                 self._step()
                 bar.advance()
                 signal_number = stop.agreed(state.step)
                 ends = bool(signal_number) or state.step == self.total
-                sample_due = ends or self._due(samples.every_epochs)
-                save_due = ends or self._due(checkpoint.every_epochs)
-                if sample_due or save_due or state.step % self.config.train.log_every_steps == 0:
-                    self._record(bar)
-                with self.clock.stopped():
-                    if sample_due:
-                        self._save_samples()
-                    if save_due:
-                        self._save_checkpoint()
+                sample_due = ends or self._due(config.samples.every_epochs)
+                save_due = ends or self._due(config.checkpoint.every_epochs)
+                eval_due = (
+                    milestones.evaluator is not None
+                    and not signal_number
+                    and (ends or self._due(config.eval.every_epochs))
+                )
+                log_due = state.step % config.train.log_every_steps == 0
+                if sample_due or save_due or eval_due or log_due:
+                    self._record(bar, milestones)
+                if eval_due:
+                    bar.advance(0, "evaluating")
+                    milestones.evaluate(self.recorder, self.epoch_images)
+                if sample_due or milestones.exhausted:
+                    milestones.save_samples()
+                if save_due or milestones.exhausted:
+                    milestones.save_checkpoint()
                 if signal_number:
                     raise Interrupted(
                         signal_number,
                         f"stopped at step {state.step} of {self.total}, which is saved; "
-                        f"continue with 'd3gan train {self.run.path}'",
+                        f"continue with 'd3gan train {run.path}'",
                     )
+        if milestones.exhausted and state.step < self.total:
+            milestones.tell_exhausted(self.total)
 
     def _step(self) -> None:
         """One step of training, and the average after it."""
@@ -222,48 +243,13 @@ class _Trainer:
         batches = every_epochs * self.epoch_images / self.config.train.batch_size
         return math.floor(self.state.step / batches) > math.floor((self.state.step - 1) / batches)
 
-    def _record(self, bar: Bar) -> None:
+    def _record(self, bar: Bar, milestones: Milestones) -> None:
         """Write what the last steps came to. Raises UserError if training diverged."""
         try:
             row = self.recorder.flush()
         except NonFinite as error:
-            raise self._diverged(str(error)) from error
+            raise milestones.diverged(str(error)) from error
         if row:
             loss_d = sum(row["loss_d"]) / len(row["loss_d"])
             rate = row["images_per_second"]
             bar.advance(0, f"D {loss_d:.2f} G {row['loss_g']:.2f} {rate:.0f} img/s")
-
-    def _diverged(self, what: str) -> UserError:
-        kept = numbered(self.run.checkpoints, "pt")
-        last = f"the last good checkpoint is {kept[-1]}" if kept else "nothing had been saved yet"
-        return UserError(
-            f"{what}: training diverged; {last}; start anew, under another --name, with lower "
-            "optim.lr_g and optim.lr_d or a larger gan.r1_gamma"
-        )
-
-    def _save_samples(self) -> None:
-        """A grid from the fixed latents of the run's seed."""
-        self._average_statistics()
-        with distributed.all_or_none():
-            if distributed.is_main():
-                config = self.config
-                z = latents(config.samples.count, config.model.latent_dim, config.seed)
-                picture = grid(to_uint8(generate(self.state.sampler, z)))
-                with writing(self.run.path):
-                    save_picture(picture, self.run.sample_file(self.state.step))
-
-    def _save_checkpoint(self) -> None:
-        """Save the state, unless a weight is infinite or not a number: then UserError."""
-        if not self.state.is_finite():  # losses are of before the step; this is after it
-            raise self._diverged(f"weights not finite after step {self.state.step}")
-        self._average_statistics()
-        self.state.train_seconds = self.clock.seconds
-        with distributed.all_or_none():
-            if distributed.is_main():
-                saved = self.state.state_dict() | {"data_digest": self.data_digest}
-                save_checkpoint(self.run, saved, self.config.checkpoint.keep)
-
-    def _average_statistics(self) -> None:
-        distributed.average_buffers(self.state.generator)
-        if self.state.average is not None:
-            distributed.average_buffers(self.state.average)

@@ -90,6 +90,16 @@ class Recorder:
                 self._to_board(row)
         return row
 
+    def evaluated(self, row: dict[str, Any]) -> None:
+        """Write a row of metrics. All ranks call it together."""
+        with distributed.all_or_none():
+            if distributed.is_main():
+                self.run.append_metrics([row])
+                assert self._board
+                for name, value in row.items():
+                    if isinstance(value, float):
+                        self._board.add_scalar(f"eval/{name}", value, row["step"])
+
     def _row(self, step: int, table: torch.Tensor, n: int) -> dict[str, Any]:
         mean = table.mean(dim=0)
         real, fake, penalty, _, weights = (part.tolist() for part in mean[:-1].split(n))

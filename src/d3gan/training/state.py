@@ -2,7 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,17 @@ def make_state(config: Config, device: torch.device) -> State:
         Adam(generator.parameters(), config.optim.lr_g, betas, fused=True),
         Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=True),
     )
+
+
+@contextmanager
+def in_full_precision(network: nn.Module) -> Iterator[None]:
+    """Undo `compute_in_bfloat16` within the block."""
+    cast = network.__dict__.pop("forward", None)
+    try:
+        yield
+    finally:
+        if cast is not None:
+            network.forward = cast
 
 
 def compute_in_bfloat16(network: nn.Module) -> None:

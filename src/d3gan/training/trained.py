@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,8 +14,8 @@ from torch import Tensor, nn
 from d3gan.config import Config, to_toml
 from d3gan.config_files import from_toml, load_file
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, writing
-from d3gan.training.checkpoint import newest_checkpoint
+from d3gan.runs import RunFolder, numbered, step_of, writing
+from d3gan.training.checkpoint import BrokenCheckpoint, newest_checkpoint, read_checkpoint
 from d3gan.training.sampling import generate, interpolation, latents
 from d3gan.training.state import make_generator
 
@@ -26,6 +27,11 @@ class Trained:
     config: Config
     generator: nn.Module
     step: int
+
+    @property
+    def ema(self) -> bool:
+        """Whether the weights are a moving average."""
+        return self.config.optim.ema_half_life_images > 0
 
     def sample(self, count: int, seed: int = 0, first: int = 0) -> Tensor:
         """Images [count, C, H, W] in [0, 1].
@@ -89,22 +95,56 @@ class Trained:
         program.save(path, external_data=False)
 
 
-def load(path: str | os.PathLike[str]) -> Trained:
-    """The generator of a run folder (its newest sound checkpoint) or of a .safetensors export.
+def load(path: str | os.PathLike[str], checkpoint: str = "last") -> Trained:
+    """The generator of a run folder or of a .safetensors export.
 
+    `checkpoint` of a run is last (the newest sound one), best (by the monitored metric) or a step.
     The moving average of the weights is taken where the run kept one. Raises UserError.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
+        if checkpoint != "last":
+            raise UserError(f"checkpoint = '{checkpoint}': {path} holds one generator alone")
         return _load_export(path)
     run = RunFolder(path)
     run.require()
     config = load_file(run.config_file)
-    saved = newest_checkpoint(run)
+    saved = newest_checkpoint(run) if checkpoint == "last" else _saved_as(run, checkpoint)
     if saved is None:
         raise UserError(f"the run {path} has no checkpoint yet; train it first: d3gan train {path}")
     weights = saved["average"] if "average" in saved else saved["generator"]
     return _trained(config, weights, saved["step"])
+
+
+def checkpoints(path: Path) -> list[str]:
+    """The names of all checkpoints of a run for `load`: its steps, and "best" if it is not one of
+    them."""
+    run = RunFolder(path)
+    run.require()
+    steps = [step_of(file) for file in numbered(run.checkpoints, "pt")]
+    if run.best_file.exists() and _saved_as(run, "best")["step"] not in steps:
+        return ["best", *map(str, steps)]
+    return [str(step) for step in steps]
+
+
+def _saved_as(run: RunFolder, checkpoint: str) -> dict[str, Any]:
+    """The content of the checkpoint "best" or of a step. Raises UserError."""
+    file = run.best_file
+    if checkpoint != "best":
+        if not checkpoint.isdecimal():
+            raise UserError(f"checkpoint = '{checkpoint}': must be best, last or a step")
+        file = run.checkpoint_file(int(checkpoint))
+    if not file.is_file():
+        there = ["best"] if run.best_file.exists() else []
+        there += [str(step_of(kept)) for kept in numbered(run.checkpoints, "pt")]
+        raise UserError(
+            f"the run {run.path} has no checkpoint '{checkpoint}'; "
+            f"it has: {', '.join(there) or 'none'}"
+        )
+    try:
+        return read_checkpoint(file)
+    except BrokenCheckpoint as error:
+        raise UserError(f"broken checkpoint {file} ({error}); take another one") from error
 
 
 def _load_export(path: Path) -> Trained:

@@ -1,0 +1,1 @@
+"""Metrics: features of images, and numbers from features."""

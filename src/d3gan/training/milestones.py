@@ -1,0 +1,151 @@
+"""What a run leaves behind at its milestones: sample grids, evaluations, checkpoints."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from torch import nn
+
+from d3gan.config import Config
+from d3gan.data.store import ImageSet
+from d3gan.errors import UserError
+from d3gan.images import grid, save_picture
+from d3gan.runs import RunFolder, numbered, writing
+from d3gan.training import distributed
+from d3gan.training.checkpoint import save_checkpoint, write_checkpoint
+from d3gan.training.evaluation import Evaluator
+from d3gan.training.monitor import Monitor
+from d3gan.training.recorder import Clock, Recorder
+from d3gan.training.sampling import generate, latents, to_uint8
+from d3gan.training.state import State, in_full_precision
+
+
+class Milestones:
+    """Writes them; the clock of training stands still meanwhile, and training goes on unchanged.
+
+    All ranks call every method together.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        run: RunFolder,
+        state: State,
+        images: ImageSet,
+        clock: Clock,
+        evaluator: Evaluator | None,
+    ) -> None:
+        self.config, self.run, self.state, self.clock = config, run, state, clock
+        self.data_digest, self.evaluator = images.digest, evaluator
+        if evaluator is not None:
+            name = config.eval.monitor or next(iter(evaluator.asked))
+            self.monitor = Monitor(name, evaluator.better[name], config.eval.patience)
+            for row in distributed.from_main(run.metrics):
+                if row["kind"] == "eval":
+                    self.monitor.see(row)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the monitored metric has not improved for as long as patience allows."""
+        return self.evaluator is not None and self.monitor.exhausted
+
+    def save_samples(self) -> None:
+        """A grid from the fixed latents of the run's seed."""
+        config = self.config
+        with self.clock.stopped(), self._sampler() as generator, distributed.all_or_none():
+            if distributed.is_main():
+                z = latents(config.samples.count, config.model.latent_dim, config.seed)
+                picture = grid(to_uint8(generate(generator, z)))
+                with writing(self.run.path):
+                    save_picture(picture, self.run.sample_file(self.state.step))
+
+    def evaluate(self, recorder: Recorder, epoch_images: int) -> None:
+        """A row of metrics, and checkpoints/best.pt if it is the best so far."""
+        assert self.evaluator is not None
+        images = self.state.step * self.config.train.batch_size
+        with self.clock.stopped():
+            start = time.perf_counter()
+            with self._sampler() as generator:
+                measured = self.evaluator.measure_generator(
+                    generator,
+                    self.config.model.latent_dim,
+                    ema=self.state.average is not None,
+                )
+            row = {
+                "kind": "eval",
+                "step": self.state.step,
+                "images": images,
+                "epoch": images / epoch_images,
+                "train_seconds": self.clock.seconds,
+                "eval_seconds": time.perf_counter() - start,
+                "monitor": self.monitor.name,
+                **measured.to_dict(),
+            }
+            row["best"] = self.monitor.see(row)
+            if row["best"]:
+                with self._averaged():
+                    self._save(best=True)
+            recorder.evaluated(row)
+
+    def save_checkpoint(self) -> None:
+        """The state to continue from."""
+        with self.clock.stopped():
+            # Averaged for good, so that a run that is continued has what this one goes on with.
+            for network in self._generators():
+                distributed.average_buffers(network)
+            self._save()
+
+    def tell_exhausted(self, total: int) -> None:
+        """Say why training ends before its last step, and what that saved."""
+        best = self.monitor.best
+        if distributed.is_main() and best is not None:
+            saved = (total - self.state.step) * self.config.train.batch_size
+            name, patience = self.monitor.name, self.config.eval.patience
+            print(
+                f"d3gan: stopped early at step {self.state.step} of {total}, which saves {saved:,} "
+                f"images: {name} has not improved by more than its standard error for {patience} "
+                f"evaluations (best: {best[name]:.4g} at step {best['step']})",
+                file=sys.stderr,
+            )
+
+    def diverged(self, what: str) -> UserError:
+        """The error that ends a run whose numbers are not finite."""
+        kept = numbered(self.run.checkpoints, "pt")
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "nothing had been saved yet"
+        return UserError(
+            f"{what}: training diverged; {last}; start anew, under another --name, with lower "
+            "optim.lr_g and optim.lr_d or a larger gan.r1_gamma"
+        )
+
+    def _save(self, *, best: bool = False) -> None:
+        """Save the state, unless a weight is infinite or not a number: then UserError."""
+        state = self.state
+        if not state.is_finite():  # losses are of before the step; this is after it
+            raise self.diverged(f"weights not finite after step {state.step}")
+        state.train_seconds = self.clock.seconds
+        with distributed.all_or_none():
+            if distributed.is_main():
+                saved = state.state_dict() | {"data_digest": self.data_digest}
+                if best:
+                    write_checkpoint(self.run.best_file, saved)
+                else:
+                    save_checkpoint(self.run, saved, self.config.checkpoint.keep)
+
+    @contextmanager
+    def _sampler(self) -> Iterator[nn.Module]:
+        """The generator to sample from, as a checkpoint would hold it."""
+        with self._averaged(), in_full_precision(self.state.sampler):
+            yield self.state.sampler
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Running statistics are the mean over ranks within the block."""
+        with ExitStack() as stack:
+            for network in self._generators():
+                stack.enter_context(distributed.averaged_buffers(network))
+            yield
+
+    def _generators(self) -> list[nn.Module]:
+        networks = (self.state.generator, self.state.average)
+        return [network for network in networks if network is not None]

@@ -1,0 +1,111 @@
+"""What the metrics know of a set of images, added up by all ranks; and of real ones, only once."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from d3gan.data.sampler import shard
+from d3gan.data.store import cache_folder
+from d3gan.errors import UserError
+from d3gan.images import Images
+from d3gan.metrics.contract import PROTOCOL
+from d3gan.metrics.features import Features
+from d3gan.metrics.saved import read_saved, write_saved
+from d3gan.metrics.statistics import Statistics
+from d3gan.progress import progress_bar
+from d3gan.stateless import Stream, permutation
+from d3gan.training import distributed
+
+Draw = Callable[[range], Tensor]
+"""The images of these numbers: uint8 [B, C, H, W]."""
+
+
+def collect(
+    features: Features, draw: Draw, total: int, *, keep: bool, title: str = ""
+) -> Statistics:
+    """Statistics of images 0..total-1, each drawn by one rank, in batches that are not kept.
+
+    All ranks call it; on the main one the result is whole. With `keep` the features of every image
+    are in it. A progress bar is shown if there is a `title`.
+    """
+    part = shard(total, distributed.rank(), distributed.world_size())
+    statistics = features.empty_statistics(total, keep=keep)
+    silent = not title or not distributed.is_main()
+    with distributed.all_or_none(), progress_bar(title, len(part), silent=silent) as bar:
+        for first in range(part.start, part.stop, features.batch_size):
+            numbers = range(first, min(first + features.batch_size, part.stop))
+            statistics.add(*features(draw(numbers)), first)
+            bar.advance(len(numbers))
+    for sums in statistics.sums():
+        distributed.sum_over_ranks(sums)
+    if keep:
+        statistics.features = [distributed.gather_rows(statistics.rows)]
+    return statistics
+
+
+def drawn_from(images: Images) -> Draw:
+    """The draw of images [M, C, H, W] that are there already."""
+    return lambda numbers: torch.from_numpy(images[numbers.start : numbers.stop].copy())
+
+
+def real_statistics(features: Features, images: Images, kept: int) -> Statistics:
+    """Sums over all real images [M, C, H, W], and the features of `kept` of them, picked at random.
+
+    Taken from the cache or put into it. All ranks call it; the main one gets the result, the
+    others what they happen to have. Raises UserError.
+    """
+    everything = _cached(features, images, "real images", keep=False)
+    if kept:
+        order = permutation(0, Stream.EVALUATION_SUBSET, 0, len(images))
+        chosen = images[order[:kept].sort().values.numpy()]
+        everything.features = _cached(features, chosen, "their features", keep=True).features
+    return everything
+
+
+def pixel_digest(images: Images) -> str:
+    """SHA-256 of pixels and shape."""
+    digest = hashlib.sha256(repr(images.shape).encode())
+    for first in range(0, len(images), 10_000):
+        digest.update(images[first : first + 10_000].tobytes())
+    return digest.hexdigest()
+
+
+def _cached(features: Features, images: Images, title: str, *, keep: bool) -> Statistics:
+    """Statistics of these images. Several programs may ask at once: one computes."""
+    folder = cache_folder() / "statistics"
+    with ExitStack() as stack:
+        saved = None
+        with distributed.all_or_none():
+            if distributed.is_main():
+                key = (PROTOCOL, features.weights_sha256, features.resize, pixel_digest(images))
+                name = hashlib.sha256(repr((*key, keep)).encode()).hexdigest()[:32]
+                file = folder / f"{name}.pt"
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(FileLock(f"{file}.lock"))
+                except OSError as error:
+                    raise _no_room(error) from error
+                saved = read_saved(file)
+        if distributed.from_main(lambda: saved is not None):
+            if saved is None:  # not the main rank, which alone computes numbers
+                return features.empty_statistics(len(images))
+            return Statistics.from_state_dict(saved, features.device)
+        statistics = collect(features, drawn_from(images), len(images), keep=keep, title=title)
+        with distributed.all_or_none():
+            if distributed.is_main():
+                try:
+                    write_saved(file, statistics.state_dict())
+                except OSError as error:
+                    raise _no_room(error) from error
+    return statistics
+
+
+def _no_room(error: OSError) -> UserError:
+    return UserError(
+        f"cannot keep the real images' statistics in {cache_folder()}: {error}; "
+        "set D3GAN_CACHE to a folder with room"
+    )

@@ -1,0 +1,165 @@
+"""d3gan evaluate, as a user calls it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.metrics.test_inception import random_network
+
+from d3gan.cli.main import main
+from d3gan.config import Config
+from d3gan.metrics import inception_weights
+from d3gan.training.loop import train
+from d3gan.training.sampling import to_uint8
+from d3gan.training.trained import load
+
+
+@pytest.fixture
+def evaluated(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
+    """The JSON of an evaluation."""
+
+    def run(*arguments: object) -> Any:
+        assert main(["evaluate", *map(str, arguments), "--json", "-"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    def run(*arguments: object) -> str:
+        assert main(["evaluate", *map(str, arguments)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line.removeprefix("d3gan: error: ")
+
+    return run
+
+
+def test_a_run_has_the_numbers_of_its_training(
+    measured: Config, evaluated: Callable[..., Any]
+) -> None:
+    run = train(measured)
+    last = [row for row in run.metrics() if row["kind"] == "eval"][-1]
+    got = evaluated(run.path, "--samples", 150)
+    assert (got["step"], got["target"]) == (8, str(run.path))
+    assert got["contract"] == last["contract"]
+    assert got["fd"] == pytest.approx(last["fd"], rel=1e-4)  # trained in float64
+
+
+def test_all_checkpoints_give_a_curve(
+    measured: Config, evaluated: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train(measured)
+    flags = ("--samples", "150", "--metrics", "fd", "recall")
+    rows = evaluated(run.path, *flags, "--checkpoint", "all")
+    assert sorted(row["step"] for row in rows) == sorted({4, 8} | {row["step"] for row in rows})
+    assert all({"fd", "recall"} < set(row) and "kid" not in row for row in rows)
+    best = evaluated(run.path, *flags, "--checkpoint", "best")
+    assert best in [row | {"step": best["step"]} for row in rows if row["step"] == best["step"]]
+    assert evaluated(run.path, *flags, "--checkpoint", 4) in rows
+    assert main(["evaluate", str(run.path), *flags, "--checkpoint", "all"]) == 0
+    table = capsys.readouterr().out
+    assert "step 4" in table
+    assert "±: standard error" in table
+    plain = [line for line in table.splitlines() if measured.out_dir not in line]
+    assert all(len(line) <= 80 for line in plain if measured.data.source not in line)
+
+
+def test_an_export_is_measured_as_its_run(
+    measured: Config, evaluated: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = train(measured)
+    file = tmp_path / "g.safetensors"
+    load(run.path).save(file)
+    one, other = (
+        evaluated(target, "--samples", 150, "--metrics", "kid") for target in (run.path, file)
+    )
+    assert one["kid"] == other["kid"]
+
+
+def test_two_image_folders_without_any_run(
+    tmp_path: Path, evaluated: Callable[..., Any], labelled: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for number in range(30):
+            pixels = rng.integers(0, 256, (20, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    got = evaluated(
+        tmp_path / "a", "--against", tmp_path / "b",
+        "--features", f"classifier:{labelled}", "--metrics", "kid", "precision",
+    )  # fmt: skip
+    assert (got["contract"]["resolution"], got["contract"]["channels"]) == (20, 3)
+    assert (got["contract"]["generated_images"], got["contract"]["seed"]) == (30, None)
+    assert "step" not in got
+
+
+def test_inception_from_a_local_file(
+    tmp_path: Path,
+    evaluated: Callable[..., Any],
+    labelled: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save(random_network().state_dict(), file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setattr(inception_weights, "SHA256", digest)
+    real = tmp_path / "real.npy"
+    np.save(real, np.random.default_rng(0).integers(0, 256, (30, 16, 16, 3), np.uint8))
+    flags = ("--against", real, "--weights", file, "--samples", 20)
+    got = evaluated(labelled, *flags, "--metrics", "is", "kid", "recall")
+    assert {"is", "kid", "recall"} < set(got)
+    assert not {"fid", "fd", "cs"} & set(got)
+    assert got["contract"]["features"] == "inception"
+    assert got["contract"]["weights_sha256"] == digest
+    assert got["contract"]["resize"] == "tf1 bilinear to 299"
+
+
+def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Path) -> None:
+    run = train(measured).path
+    cases = {
+        ("no/such/place",): "there is no data source 'no/such/place'",
+        (labelled,): f"name the real images that {labelled} is measured against: --against SOURCE",
+        (run, "--metrics", "fid"): "'fid' is no metric of classifier features (it is fd)",
+        (run, "--features", "vgg"): "eval.features = 'vgg': must be inception, classifier or",
+        (run, "--samples", "100"): "fd needs at least 129 generated images",
+        (run, "--samples", "1"): "samples = 1: must be at least 2",
+        (run, "--checkpoint", "7"): "has no checkpoint '7'; it has: best, 4, 8",
+        (run, "--checkpoint", "first"): "checkpoint = 'first': must be best, last or a step",
+        (run, "--resolution", "32"): "resolution and channels are those of the run",
+        (run, "--against", "cifar-10"): "(did you mean 'cifar10'?)",
+        (run, "--seed", "-1"): "seed = -1: must be at least 0",
+        (labelled, "--against", labelled, "--samples", "201"): "has only 200 images",
+        (labelled, "--against", labelled, "--channels", "2"): "channels = 2: must be 1 or 3",
+        (run, "--json", "no/such/folder/x.json"): "cannot write JSON to no/such/folder/x.json",
+    }
+    for arguments, message in cases.items():
+        assert message in complaint(*arguments), arguments
+
+
+def test_a_broken_best_checkpoint(measured: Config, complaint: Callable[..., str]) -> None:
+    run = train(measured)
+    run.best_file.write_bytes(run.best_file.read_bytes()[:5000])
+    assert "broken checkpoint" in complaint(run.path, "--checkpoint", "best")
+
+
+def test_the_best_checkpoint_can_be_sampled_and_exported(measured: Config, tmp_path: Path) -> None:
+    run = train(measured)
+    best = load(run.path, "best")
+    for name, trained in (("best", best), ("4", load(run.path, "4")), ("last", load(run.path))):
+        file = tmp_path / f"{name}.npz"
+        flags = ["--format", "npz", "-n", "3", "-o", str(file), "--checkpoint", name]
+        assert main(["sample", str(run.path), *flags]) == 0
+        expected = to_uint8(2 * trained.sample(3) - 1).transpose(0, 2, 3, 1)
+        with np.load(file) as saved:
+            assert np.array_equal(saved["images"], expected)
+    export = tmp_path / "best.safetensors"
+    assert main(["export", str(run.path), "-o", str(export), "--checkpoint", "best"]) == 0
+    assert load(export).step == best.step
