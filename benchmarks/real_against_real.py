@@ -4,7 +4,7 @@
 
 The test images of a data set, as they are and spoilt in known ways, are measured against its
 training images. Writes results/real-against-real.json beside this file, and prints the tables of
-docs/metrics.md. Takes about ten minutes on two CPU cores once the classifiers are trained.
+docs/metrics.md. Takes two and a half minutes on two CPU cores once the classifiers are trained.
 """
 
 import io
@@ -26,6 +26,7 @@ from d3gan.training.environment import environment
 from d3gan.training.evaluation import Evaluator
 from d3gan.training.reference import drawn_from
 
+ENVIRONMENT = ("commit", "cpu", "cpus", "threads", "gpus", "python", "packages")
 RESULTS = Path(__file__).parent / "results" / "real-against-real.json"
 SHOWN = ("fd", "cs", "kid", "precision", "recall", "density", "coverage", "modes", "kl_data")
 
@@ -111,7 +112,7 @@ if __name__ == "__main__":
     measured = {source: measure(source) for source in sys.argv[1:] or ["mnist", "cifar10"]}
     rows = [row for part in measured.values() for row in part]
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(
-        json.dumps({"environment": environment(), "rows": rows}, indent=2) + "\n", encoding="utf-8"
-    )
+    where = environment()
+    result = {"environment": {key: where[key] for key in ENVIRONMENT}, "rows": rows}
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print("\n\n".join(table(part) for part in measured.values()))

@@ -6,7 +6,10 @@ from tests.program import weights
 
 from d3gan import config as configs
 from d3gan.config import Config
+from d3gan.data.store import load_images
+from d3gan.training.evaluation import Evaluator
 from d3gan.training.loop import train
+from d3gan.training.trained import load
 
 pytestmark = [
     pytest.mark.gpu,
@@ -40,3 +43,26 @@ def test_a_run_goes_on_bit_for_bit(tiny: Config) -> None:
 
 def test_bf16_trains(tiny: Config) -> None:
     assert train(on("cuda", tiny, precision="bf16")).metrics()[-1]["step"] == 10
+
+
+def test_evaluation_gives_the_numbers_of_the_cpu(measured: Config) -> None:
+    """The same generator, real images and classifier; images differ by one grey value at most."""
+    run = train(on("cpu", measured))
+    trained, data = load(run.path), measured.data
+    cpu, cuda = (
+        Evaluator(
+            data,
+            load_images(data),
+            features="classifier",
+            metrics=(),
+            samples=150,
+            weights="",
+            device=torch.device(name),
+        )
+        .measure_generator(trained.generator.to(name), measured.model.latent_dim, ema=True)
+        .to_dict()
+        for name in ("cpu", "cuda")
+    )
+    assert cpu["contract"] == cuda["contract"]
+    assert cuda["fd"] == pytest.approx(cpu["fd"], rel=1e-2)
+    assert cuda["kid"] == pytest.approx(cpu["kid"], rel=1e-2)

@@ -105,7 +105,8 @@ class Milestones:
             print(
                 f"d3gan: stopped early at step {self.state.step} of {total}, which saves {saved:,} "
                 f"images: {name} has not improved by more than its standard error for {patience} "
-                f"evaluations (best: {best[name]:.4g} at step {best['step']})",
+                f"evaluations (best: {best[name]:.4g} at step {best['step']}); "
+                "go on with a larger --eval.patience",
                 file=sys.stderr,
             )
 

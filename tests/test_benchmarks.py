@@ -1,0 +1,73 @@
+"""What the docs say was measured is what the results say, and it makes sense."""
+
+import importlib.util
+import json
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RESULTS = json.loads(
+    (ROOT / "benchmarks" / "results" / "real-against-real.json").read_text(encoding="utf-8")
+)
+STRONGER = {
+    "blur": ["test images", "blur 0.5 px", "blur 1 px", "blur 2 px"],
+    "jpeg": ["test images", "JPEG quality 75", "JPEG quality 25", "JPEG quality 5"],
+    "noise": ["test images", "blur 1 px", "noise"],
+}
+
+
+@pytest.fixture
+def program() -> ModuleType:
+    path = ROOT / "benchmarks" / "real_against_real.py"
+    spec = importlib.util.spec_from_file_location("real_against_real", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(source: str) -> dict[str, dict[str, Any]]:
+    return {row["images"]: row for row in RESULTS["rows"] if row["source"] == source}
+
+
+@pytest.mark.parametrize("source", ["mnist", "cifar10"])
+def test_the_docs_have_the_results(source: str, program: ModuleType) -> None:
+    table = program.table(list(rows(source).values()))
+    assert table in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("source", ["mnist", "cifar10"])
+@pytest.mark.parametrize("kind", STRONGER)
+def test_stronger_is_worse(source: str, kind: str) -> None:
+    """By every metric that must tell: beyond its error, but for cs, whose parts are unlike."""
+    measured = [rows(source)[name] for name in STRONGER[kind]]
+    for name, sign in (("fd", 1), ("kid", 1), ("cs", -1), ("recall", -1), ("coverage", -1)):
+        for better, worse in pairwise(measured):
+            error = better[f"{name}_stderr"] + worse[f"{name}_stderr"] if name != "cs" else 0.0
+            assert sign * (worse[name] - better[name]) > error, (name, better["images"])
+
+
+@pytest.mark.parametrize("source", ["mnist", "cifar10"])
+def test_real_against_real_and_one_class(source: str) -> None:
+    test, one_class = rows(source)["test images"], rows(source)["class 0 alone"]
+    assert abs(test["kid"]) < 3 * test["kid_stderr"]
+    assert test["coverage"] > 0.95
+    assert one_class["precision"] > 0.8
+    assert one_class["recall"] < 0.35
+    assert one_class["kl_data"] > 1.5
+
+
+def test_the_program_spoils_images_as_it_says(program: ModuleType) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), np.uint8)
+    for name, spoil in program.SPOILT.items():
+        spoilt = spoil(images)
+        assert (spoilt.shape, spoilt.dtype) == (images.shape, images.dtype)
+        assert np.array_equal(spoilt, images) == (name == "test images")
+    smooth = [float(np.diff(program.blur(r)(images).astype(int)).std()) for r in (0.5, 1.0, 2.0)]
+    assert smooth == sorted(smooth, reverse=True)
