@@ -1,6 +1,7 @@
 """The program from outside, as a user runs it."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -63,4 +64,46 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def chosen(run: Path) -> list[int]:
     """The discriminator chosen at every step."""
-    return [k for row in RunFolder(run).metrics() for k in row["chosen"]]
+    rows = [row for row in RunFolder(run).metrics() if row["kind"] == "train"]
+    return [k for row in rows for k in row["chosen"]]
+
+
+def torchrun(*arguments: object, restarts: int) -> "subprocess.Popen[str]":
+    """`d3gan arguments...` by two processes that are restarted together."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node=2", f"--max-restarts={restarts}", "--monitor-interval=0.1"]
+    return subprocess.Popen(
+        [*command, "-m", "d3gan", *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def group(code: str, *arguments: object) -> list["subprocess.CompletedProcess[str]"]:
+    """Two processes of one group that run `code` with d3gan's arguments; their ends."""
+    port = free_port()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            env=os.environ
+            | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            | {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    ends = []
+    for process in processes:
+        try:
+            output, errors = process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, errors = process.communicate()
+        ends.append(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
+    return ends
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -117,6 +117,8 @@ class TrainConfig:
     """auto: CUDA where there is one."""
     log_every_steps: Count = 50
     """Steps between two rows of metrics.jsonl."""
+    timeout_seconds: Annotated[float, Range(1, 10**6)] = 1800.0
+    """How long a process waits for the others before it gives up."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The two ways a command may end early that are not faults of the program."""
+"""The ways a command may end early that are not faults of the program."""
 
 
 class UserError(Exception):
@@ -17,3 +17,10 @@ class Interrupted(Exception):
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
         self.signal_number = signal_number
+
+
+class ProcessesLost(Exception):
+    """Another process of the group ended, or did not answer in time. Exit status 1.
+
+    This process cannot go on alone; what was saved last is kept.
+    """

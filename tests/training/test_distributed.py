@@ -16,6 +16,7 @@ from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.runs import RunFolder
 from d3gan.training import distributed, loop
 from d3gan.training.loop import train
 
@@ -61,6 +62,30 @@ def test_uneven_shards_are_weighted_rightly(tiny: Config, tmp_path: Path) -> Non
     one = alone(tiny, **settings)
     three = together(tiny, tmp_path, 3, **settings)
     assert_same_run(three, one, 1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3, 4])
+@pytest.mark.parametrize("norm", ["group", "none"])
+def test_fifty_steps_on_any_number_of_processes(
+    measured: Config, tmp_path: Path, processes: int, norm: str
+) -> None:
+    """With 50 images a step on 3 or 4 processes the shards are uneven; metrics agree too."""
+    settings: dict[str, dict[str, Any]] = {
+        "train": {"epochs": 12.5, "batch_size": 50, "precision": "fp64"},
+        "eval": {"every_epochs": 12.5},
+        "model": {"generator_norm": norm, "discriminator_norm": norm},
+    }
+    one = alone(measured, **settings)
+    several = together(measured, tmp_path, processes, **settings)
+    assert_same_weights(several, one, 1e-6)
+    assert chosen(one) == chosen(several)
+    mine, theirs = (
+        next(row for row in RunFolder(run).metrics() if row["kind"] == "eval")
+        for run in (one, several)
+    )
+    assert mine["step"] == 50
+    assert mine["fd"] == pytest.approx(theirs["fd"], rel=1e-5)
 
 
 def test_sync_norm_is_batch_norm_over_all_processes(tiny: Config, tmp_path: Path) -> None:

@@ -223,4 +223,5 @@ def _print(target: str, rows: list[Row]) -> None:
 
 def _words(estimate: Estimate) -> str:
     value, error = estimate
-    return f"{value:.4g} ± {error:.1g}" if error else f"{value:.4g}"
+    negligible = error <= 1e-5 * abs(value)
+    return f"{value:.4g}" if negligible else f"{value:.4g} ± {error:.1g}"

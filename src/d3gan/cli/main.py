@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from d3gan.errors import Interrupted, UserError
+from d3gan.errors import Interrupted, ProcessesLost, UserError
 
 COMMANDS = {
     "demo": ("demo", "train DCGAN and D3GAN on 5,000 digits and show both; no network needed"),
@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         _say(f"d3gan: {stop}")
         return 128 + stop.signal_number
+    except ProcessesLost as error:
+        print(f"d3gan: error: {error}", file=sys.stderr, flush=True)  # the main one may be lost
+        return 1
     except (MemoryError, RuntimeError) as error:
         text = str(error)
         if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:

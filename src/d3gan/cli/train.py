@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "train.device",
     "train.epochs",
     "train.log_every_steps",
+    "train.timeout_seconds",
     "samples.every_epochs",
     "eval.every_epochs",
     "eval.patience",
@@ -65,6 +66,7 @@ def train(arguments: list[str]) -> int:
     check_json(options.json)
     if resume:
         refuse_changes(start, config)
+    resume = resume or _begun_by_this_launch(RunFolder(config.run_dir))
     if options.processes > 1:
         return distributed.launch(options.processes, ["train", *_without_processes(arguments)])
     run = loop.train(config, resume=resume)
@@ -74,6 +76,12 @@ def train(arguments: list[str]) -> int:
         if options.json != STANDARD_OUTPUT:
             _tell(run, result)
     return 0
+
+
+def _begun_by_this_launch(run: RunFolder) -> bool:
+    """Whether torchrun --max-restarts starts these processes again, and the run goes on."""
+    launch, sessions = distributed.launch_name(), run.sessions()
+    return launch is not None and bool(sessions) and sessions[-1].get("launch") == launch
 
 
 def starting_point(word: str) -> tuple[Config, bool]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from d3gan.errors import UserError
+from d3gan.errors import ProcessesLost, UserError
 from d3gan.networks.norms import SyncBatchNorm2d
 
 T = TypeVar("T")
@@ -42,11 +42,17 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def launch_name() -> str | None:
+    """What torchrun calls this launch of processes, the same after a restart; None without it."""
+    return os.environ.get("TORCHELASTIC_RUN_ID")
+
+
 @contextmanager
-def process_group(device_name: str) -> Iterator[torch.device]:
+def process_group(device_name: str, timeout_seconds: float = 1800) -> Iterator[torch.device]:
     """Join the group that torchrun announces, if it does; the device of this process.
 
-    `device_name` is auto, cpu or cuda. The backend is NCCL on CUDA, gloo on the CPU.
+    `device_name` is auto, cpu or cuda. The backend is NCCL on CUDA, gloo on the CPU. A process
+    that waits for another one longer than `timeout_seconds` gives up.
     """
     cuda = torch.cuda.is_available()
     if device_name == "cuda" and not cuda:
@@ -64,13 +70,32 @@ def process_group(device_name: str) -> Iterator[torch.device]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(minutes=30)
-    )
+    _join("nccl" if device.type == "cuda" else "gloo", timedelta(seconds=timeout_seconds))
     try:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+def _join(backend: str, timeout: timedelta) -> None:
+    """Join the group. After a restart by torchrun no address of the processes before is found.
+
+    Torch itself (2.13) leaves them in the store that the agent keeps over restarts, and gloo then
+    calls processes that are gone.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        dist.init_process_group(backend, timeout=timeout)
+        return
+    where, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    agents = dist.TCPStore(where, port, is_master=False, timeout=timeout)  # type: ignore[attr-defined]
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    dist.init_process_group(
+        backend,
+        store=dist.PrefixStore(f"d3gan/{attempt}", agents),  # type: ignore[attr-defined]
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
+        timeout=timeout,
+    )
 
 
 def reduced(module: nn.Module) -> nn.Module:
@@ -108,6 +133,27 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     total = x.detach().clone()
     dist.all_reduce(total)
     return total / world_size()
+
+
+@contextmanager
+def naming_the_lost(place: Callable[[], str]) -> Iterator[None]:
+    """Within the block, what a collective raises because another process ended or hangs becomes
+    ProcessesLost, which names this rank and the `place` that it had come to."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        if world_size() == 1 or not _is_of_a_collective(error):
+            raise
+        raise ProcessesLost(
+            f"rank {rank()} lost the other processes {place()}: one of them ended, or did not "
+            f"answer within train.timeout_seconds ({reason})"
+        ) from error
+
+
+def _is_of_a_collective(error: RuntimeError) -> bool:
+    text = str(error)
+    return isinstance(error, dist.DistError) or "gloo" in text or "Timed out waiting" in text
 
 
 def sum_over_ranks(x: Tensor) -> None:

@@ -37,7 +37,8 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
     saved. Under torchrun every process calls it.
     """
     run = RunFolder(config.run_dir)
-    with distributed.process_group(config.train.device) as device, ExitStack() as stack:
+    timeout = config.train.timeout_seconds
+    with distributed.process_group(config.train.device, timeout) as device, ExitStack() as stack:
         if config.train.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for
         torch.use_deterministic_algorithms(config.train.deterministic)
@@ -173,6 +174,7 @@ class _Trainer:
         )
         silent = not distributed.is_main()
         with (
+            distributed.naming_the_lost(lambda: f"at step {state.step}"),
             stop_request() as stop,
             self.recorder,
             progress_bar(config.name, self.total, state.step, silent=silent) as bar,

@@ -1,0 +1,135 @@
+"""Processes that are killed, hang or fail: the others say so, and the run goes on from where it
+was saved."""
+
+import dataclasses
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tests.program import group, start, torchrun, wait_for, weights, written
+
+from d3gan.config import Config
+from d3gan.runs import RunFolder
+from d3gan.training.loop import train
+
+LONG = {"train": {"batch_size": 8, "epochs": 30.0}, "checkpoint": {"every_epochs": 0.4}}
+"""150 steps, a checkpoint every second one."""
+
+
+def children(parent: int) -> list[int]:
+    """Process numbers of a process's children (Linux)."""
+    text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+    return [int(number) for number in text.split()]
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_run_whose_workers_are_killed_ends_with_the_same_weights(
+    tiny: Config, tmp_path: Path
+) -> None:
+    """A random one of two, at a random moment of the whole job; in $KILLS jobs, 3 by default."""
+    draw = random.Random(time.time_ns())
+    alone = written(dataclasses.replace(tiny, name="alone"), tmp_path, **LONG)
+    begun = time.monotonic()
+    undisturbed = torchrun("train", alone, restarts=0)
+    assert undisturbed.wait(timeout=200) == 0
+    seconds = time.monotonic() - begun
+    whole = weights(tiny.run_dir.with_name("alone"))
+    restarted = 0
+    for number in range(int(os.environ.get("KILLS", "3"))):
+        config = dataclasses.replace(tiny, name=f"killed-{number}")
+        process = torchrun("train", written(config, tmp_path, **LONG), restarts=3)
+        moment = draw.uniform(0.2, 0.95) * seconds
+        time.sleep(moment)
+        workers = children(process.pid)
+        if process.poll() is None and workers:
+            os.kill(draw.choice(workers), signal.SIGKILL)
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, (moment, errors)
+        one = weights(config.run_dir)
+        assert all(torch.equal(one[name], whole[name]) for name in whole), moment
+        restarted += len(RunFolder(config.run_dir).sessions()) > 1
+    print(f"{restarted} of them were killed after they had begun")
+
+
+@linux
+def test_a_killed_worker_is_started_again_and_goes_on(tiny: Config, tmp_path: Path) -> None:
+    process = torchrun("train", written(tiny, tmp_path, **LONG), restarts=1)
+    run = RunFolder(tiny.run_dir)
+    wait_for(lambda: any(run.checkpoints.glob("step-*.pt")), process)
+    os.kill(children(process.pid)[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    first, second = run.sessions()
+    assert first["launch"] == second["launch"] is not None
+    rows = run.metrics()
+    assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
+    assert rows[-1]["step"] == 150
+
+
+@linux
+def test_a_restart_does_not_take_over_a_run_of_another_launch(tiny: Config, tmp_path: Path) -> None:
+    before = weights(train(tiny).path)
+    process = torchrun("train", written(tiny, tmp_path), restarts=2)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "there is a run at" in errors
+    after = weights(tiny.run_dir)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+HANGS = """
+import sys, time
+from d3gan.training import distributed, loop
+step = loop._Trainer._step
+def hanging(trainer):
+    if trainer.state.step == 7 and distributed.rank() == 1:
+        time.sleep(60)
+    step(trainer)
+loop._Trainer._step = hanging
+from d3gan.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+FAILS = HANGS.replace("time.sleep(60)", 'raise ZeroDivisionError("of this rank")')
+
+
+def test_a_process_that_hangs_is_not_waited_for_for_ever(tiny: Config, tmp_path: Path) -> None:
+    file = written(tiny, tmp_path, train={"timeout_seconds": 3.0})
+    waiting, _ = group(HANGS, "train", file)
+    assert waiting.returncode == 1
+    (line,) = waiting.stderr.splitlines()
+    assert line.startswith("d3gan: error: rank 0 lost the other processes at step 7")
+    assert RunFolder(tiny.run_dir).checkpoint_file(5).exists()
+
+
+def test_one_process_that_fails_ends_all_with_a_line(tiny: Config, tmp_path: Path) -> None:
+    begun = time.monotonic()
+    other, failing = group(FAILS, "train", written(tiny, tmp_path))
+    assert time.monotonic() - begun < 30
+    assert failing.returncode == 1
+    assert "ZeroDivisionError: of this rank" in failing.stderr
+    assert other.returncode == 1
+    (line,) = other.stderr.splitlines()
+    assert line.startswith("d3gan: error: rank 0 lost the other processes at step 7")
+
+
+def test_a_scheduler_that_preempts_gets_a_checkpoint(tiny: Config, tmp_path: Path) -> None:
+    """Slurm sends SIGTERM to every process."""
+    file = written(tiny, tmp_path, train={"batch_size": 8, "epochs": 10_000.0})
+    process = start("train", file, "--processes", 2)
+    run = RunFolder(tiny.run_dir)
+    wait_for(lambda: any(run.checkpoints.glob("step-*.pt")), process)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "which is saved; continue with" in errors
