@@ -8,12 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -87,15 +89,35 @@ def _join(backend: str, timeout: timedelta) -> None:
         dist.init_process_group(backend, timeout=timeout)
         return
     where, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    number, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     agents = dist.TCPStore(where, port, is_master=False, timeout=timeout)  # type: ignore[attr-defined]
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    dist.init_process_group(
-        backend,
-        store=dist.PrefixStore(f"d3gan/{attempt}", agents),  # type: ignore[attr-defined]
-        rank=int(os.environ["RANK"]),
-        world_size=int(os.environ["WORLD_SIZE"]),
-        timeout=timeout,
-    )
+    start = _name_of_this_start(agents, number, size, timeout)
+    store = dist.PrefixStore(start, agents)  # type: ignore[attr-defined]
+    dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=timeout)
+
+
+def _name_of_this_start(store: Any, number: int, size: int, timeout: timedelta) -> str:
+    """A name that rank 0 makes up and that all processes of this start, and no other, learn.
+
+    Counting restarts would not do: each host's agent counts its own. So every rank says hello with
+    a word of its own, and rank 0 answers to the word; what earlier starts left is never asked for.
+    """
+    word = uuid.uuid4().hex
+    if number > 0:
+        store.set(f"hello/{number}", word)
+        name: str = store.get(f"welcome/{word}").decode()  # waits
+        store.set(f"joined/{name}/{number}", "")
+        return name
+    deadline = time.monotonic() + timeout.total_seconds()
+    others = range(1, size)
+    while not all(store.check([f"joined/{word}/{other}"]) for other in others):
+        for other in others:
+            if store.check([f"hello/{other}"]):
+                store.set(f"welcome/{store.get(f'hello/{other}').decode()}", word)
+        if time.monotonic() > deadline:
+            raise ProcessesLost("rank 0 waited in vain for the other processes to start")
+        time.sleep(0.02)
+    return word
 
 
 def reduced(module: nn.Module) -> nn.Module:
