@@ -47,7 +47,9 @@ def _product(shape: list[int]) -> int:
     return result
 
 
-@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize(
+    "n", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_gradients_once_and_one_score_per_discriminator(
     tiny: Config, tmp_path: Path, n: int
 ) -> None:
@@ -70,6 +72,7 @@ def test_gradients_once_and_one_score_per_discriminator(
     )
 
 
+@pytest.mark.slow
 def test_a_rule_that_goes_by_the_sample_asks_nobody(tiny: Config, tmp_path: Path) -> None:
     gan = dataclasses.replace(tiny.gan, aggregation="hardest_per_sample")
     found = collectives(dataclasses.replace(tiny, gan=gan), tmp_path)

@@ -56,7 +56,7 @@ def numbers_of(row: dict[str, Any]) -> dict[str, float]:
     return {key: v for key, v in row.items() if isinstance(v, int | float) and key not in other}
 
 
-@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_any_number_of_processes_gives_the_same_numbers(
     measured: Config, tmp_path: Path, processes: int
 ) -> None:
@@ -219,6 +219,7 @@ def test_evaluation_does_not_change_training(measured: Config) -> None:
         assert torch.equal(tensor, with_it[name]), name
 
 
+@pytest.mark.slow
 def test_nor_does_it_with_two_processes_and_batch_norm(measured: Config, tmp_path: Path) -> None:
     """Running statistics differ between the ranks, and are averaged for the evaluation alone."""
     norm = {"model": {"generator_norm": "batch"}}
