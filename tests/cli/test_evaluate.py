@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +141,23 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
         (run, "--seed", "-1"): "seed = -1: must be at least 0",
         (labelled, "--against", labelled, "--samples", "201"): "has only 200 images",
         (labelled, "--against", labelled, "--channels", "2"): "channels = 2: must be 1 or 3",
+        (run, "--split", "test"): "split is for images; for the real ones give --against-split",
+        (
+            run,
+            "--weights",
+            "w",
+            "--features",
+            "classifier",
+        ): "weights are Inception's: give --features inception with them",
+        (run, "--against", "mnist", "--against-split", "x"): "mnist has no split 'x'",
+        (labelled, "--against", labelled, "--seed", "7"): "seed and checkpoint are for runs",
+        (
+            labelled,
+            "--against",
+            labelled,
+            "--checkpoint",
+            "all",
+        ): "seed and checkpoint are for runs",
         (run, "--json", "no/such/folder/x.json"): "cannot write JSON to no/such/folder/x.json",
     }
     for arguments, message in cases.items():
@@ -163,3 +183,47 @@ def test_the_best_checkpoint_can_be_sampled_and_exported(measured: Config, tmp_p
     export = tmp_path / "best.safetensors"
     assert main(["export", str(run.path), "-o", str(export), "--checkpoint", "best"]) == 0
     assert load(export).step == best.step
+
+
+def test_images_that_come_sorted_by_class_have_the_score_of_shuffled_ones(
+    labelled: Path, tmp_path: Path, evaluated: Callable[..., Any]
+) -> None:
+    with np.load(labelled) as saved:
+        images, labels = saved["images"], saved["labels"]
+    order = np.argsort(labels, kind="stable")
+    np.savez(tmp_path / "sorted.npz", images=images[order])
+    flags = ("--against", labelled, "--features", f"classifier:{labelled}", "--metrics", "cs")
+    one, other = (evaluated(file, *flags)["cs"] for file in (labelled, tmp_path / "sorted.npz"))
+    assert other == pytest.approx(one, rel=0.05)
+    assert other > 3.5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="makes a pipe and a link as POSIX has them")
+def test_json_replaces_neither_a_link_nor_a_device(measured: Config, tmp_path: Path) -> None:
+    run = train(measured)
+    flags = ["--samples", "150", "--metrics", "fd"]
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    assert main(["evaluate", str(run.path), *flags, "--json", str(tmp_path / "link.json")]) == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "real.json").read_text())["fd"] > 0
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert main(["evaluate", str(run.path), *flags, "--json", str(pipe)]) == 0
+        assert json.loads(os.read(reader, 100_000))["fd"] > 0
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_full_standard_output() -> None:
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "d3gan", "presets"], stdout=full, stderr=subprocess.PIPE,
+            text=True, timeout=60,
+        )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.startswith("d3gan: error: cannot write the output: No space left")

@@ -17,7 +17,7 @@ from tests.program import d3gan, weights, written
 from d3gan import config as configs
 from d3gan.config import Config, DataConfig
 from d3gan.data.store import load_images
-from d3gan.errors import UserError
+from d3gan.errors import Interrupted, UserError
 from d3gan.metrics.contract import Contract, check_comparable
 from d3gan.metrics.features import Features
 from d3gan.runs import RunFolder
@@ -26,6 +26,7 @@ from d3gan.training.evaluation import Evaluator
 from d3gan.training.loop import train
 from d3gan.training.reference import drawn_from
 from d3gan.training.sampling import to_uint8
+from d3gan.training.signals import StopRequest
 from d3gan.training.trained import checkpoints, load
 
 CPU = torch.device("cpu")
@@ -306,5 +307,79 @@ def test_patience(measured: Config, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_change_of_contract_within_a_run_is_an_error(measured: Config) -> None:
     train(changed(measured, train={"epochs": 1.0}))
     fewer = changed(measured, eval={"samples": 140})
-    with pytest.raises(UserError, match=r"step \d and step 6 .* differ in generated_images"):
+    with pytest.raises(UserError, match=r"by the config as it is now .* in generated_images"):
         train(fewer, resume=True)
+    assert RunFolder(measured.run_dir).metrics()[-1]["step"] == 4, "before the first step"
+    without = changed(fewer, eval={"every_epochs": 0.0})
+    assert train(without, resume=True).metrics()[-1]["step"] == 8
+
+
+def flipped(file: Path) -> None:
+    """One bit of a tensor changed: the middle of the largest record."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    file.write_bytes(bytes(data))
+
+
+def test_a_damaged_cache_is_computed_anew(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_classifier: None
+) -> None:
+    cache = tmp_path / "own"
+    monkeypatch.setenv("D3GAN_CACHE", str(cache))
+    expected = evaluator(labelled).real
+    for damage in (flipped, lambda file: torch.save({}, file)):
+        for file in [*cache.glob("statistics/*.pt"), *cache.glob("classifiers/*.pt")]:
+            damage(file)  # type: ignore[no-untyped-call]
+        again = evaluator(labelled).real
+        assert torch.equal(again.moments.products, expected.moments.products)
+        assert torch.equal(again.rows, expected.rows)
+
+
+def test_an_evaluation_that_a_stop_prevented_is_made_up_for(
+    measured: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped at step 4, and at the last step, where evaluations were due."""
+    whole = train(changed(measured, name="whole"))
+    for stop in (4, 8):
+        config = changed(measured, name=f"stopped-{stop}")
+        agreed = StopRequest.agreed
+        monkeypatch.setattr(
+            StopRequest, "agreed", lambda self, step, stop=stop: 2 if step == stop else 0
+        )
+        with pytest.raises(Interrupted):
+            train(config)
+        monkeypatch.setattr(StopRequest, "agreed", agreed)
+        run = train(config, resume=True)
+        assert [numbers_of(row) for row in rows(run.path)] == [
+            numbers_of(row) for row in rows(whole.path)
+        ]
+
+
+def test_a_best_checkpoint_that_is_gone(
+    measured: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = changed(measured, train={"epochs": 1.0})
+    run = train(half)
+    run.best_file.unlink()
+    train(measured, resume=True)
+    assert "best.pt is missing or broken" in capsys.readouterr().err
+    assert load(run.path, "best").step in (6, 8)
+
+
+def test_metrics_that_are_gone_do_not_cost_the_best_checkpoint(measured: Config) -> None:
+    run = train(changed(measured, train={"epochs": 1.0}))
+    saved = torch.load(run.best_file, weights_only=True)
+    saved["evaluation"]["fd"] = 1e-9  # nothing will be better
+    torch.save(saved, run.best_file)
+    run.metrics_file.unlink()
+    train(measured, resume=True)
+    assert load(run.path, "best").step == saved["step"]
+
+
+def test_a_damaged_evaluation_row(measured: Config) -> None:
+    run = train(changed(measured, train={"epochs": 1.0}))
+    text = run.metrics_file.read_text()
+    for key in ("contract", "fd"):
+        run.metrics_file.write_text(text.replace(f'"{key}":', '"other":'))
+        with pytest.raises(UserError, match=f"lacks '{key}'; mend or remove its line"):
+            train(measured, resume=True)

@@ -40,13 +40,14 @@ def _evaluate(
     metrics: tuple[str, ...] = (),
     samples: int = 0,
     checkpoint: str = "last",
-    split: str = "train",
-    against_split: str = "train",
+    split: str = "",
+    against_split: str = "",
     resolution: int = 0,
     channels: int = 0,
     seed: int = 0,
     weights: str = "",
     allow_few: bool = False,
+    skip_broken: bool = False,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     json: str = "",
 ) -> None:
@@ -63,22 +64,37 @@ def _evaluate(
             coverage, and with a classifier modes, kl_uniform, kl_data; if not given, all.
         samples: How many images to measure; if not given, 50,000 of a run, all of a set.
         checkpoint: Of a run: best, last, a step, or all for one row each.
-        split: Of a target that has splits.
-        against_split: Of `against`.
+        split: Of images that have splits; if not given, train.
+        against_split: Of the real images; if not given, train.
         resolution: Side of the images compared, pixels; if not given, the run's or the target's.
         channels: 1 grey, 3 colour; if not given, the run's or the target's.
         seed: Which images a run generates.
         weights: A local file of the Inception weights, for machines without a network.
         allow_few: Let the Fréchet distance be taken from fewer images than features.
+        skip_broken: Leave out images that cannot be read.
         device: auto: CUDA where there is one.
         json: Write the numbers to this file; -: to standard output, and nothing else.
     """
     check_json(json)
-    chosen = Choice(against, features, metrics, samples, split, against_split, resolution, channels)
+    chosen = Choice(
+        against,
+        features,
+        metrics,
+        samples,
+        split,
+        against_split,
+        resolution,
+        channels,
+        skip_broken,
+    )
+    is_run = Path(target).suffix == ".safetensors" or RunFolder(Path(target)).exists()
     _check(chosen, seed)
+    _check_flags(target, is_run, chosen, seed, checkpoint)
+    if weights and features.startswith("classifier"):
+        raise UserError("weights are Inception's: give --features inception with them")
     with distributed.process_group(device) as where:
         settings = {"weights": weights, "device": where, "allow_few": allow_few}
-        if Path(target).suffix == ".safetensors" or RunFolder(Path(target)).exists():
+        if is_run:
             rows = list(_of_run(Path(target), checkpoint, seed, chosen, settings))
         else:
             rows = [_of_images(target, chosen, settings)]
@@ -101,6 +117,17 @@ class Choice:
     against_split: str
     resolution: int
     channels: int
+    skip_broken: bool
+
+
+def _check_flags(target: str, is_run: bool, chosen: Choice, seed: int, checkpoint: str) -> None:
+    """Raise UserError for a flag that says nothing about such a target."""
+    if is_run and (chosen.resolution or chosen.channels):
+        raise UserError("resolution and channels are those of the run; leave them out")
+    if is_run and chosen.split:
+        raise UserError("split is for images; for the real ones give --against-split")
+    if not is_run and (seed or checkpoint != "last"):
+        raise UserError(f"seed and checkpoint are for runs, and {target} is none")
 
 
 def _check(chosen: Choice, seed: int) -> None:
@@ -124,15 +151,19 @@ def _of_run(
     path: Path, checkpoint: str, seed: int, chosen: Choice, settings: dict[str, Any]
 ) -> Iterator[Row]:
     with distributed.all_or_none():
-        if chosen.resolution or chosen.channels:
-            raise UserError("resolution and channels are those of the run; leave them out")
         names = _which(path, checkpoint)
         trained = load(path, names[0])
         data = trained.config.data
-        if chosen.against:
+        for name in names[1:]:
+            load(path, name)  # a broken one is told before the long work
+        if chosen.against or chosen.against_split:
             data = dataclasses.replace(
-                data, source=chosen.against, split=chosen.against_split, limit=0
+                data,
+                source=chosen.against or data.source,
+                split=chosen.against_split or "train",
+                limit=0,
             )
+        data = dataclasses.replace(data, skip_broken=data.skip_broken or chosen.skip_broken)
         real = load_images(data)
     evaluator = Evaluator(
         data,
@@ -165,18 +196,21 @@ def _which(path: Path, checkpoint: str) -> list[str]:
 
 def _of_images(target: str, chosen: Choice, settings: dict[str, Any]) -> Row:
     with distributed.all_or_none():
-        side, channels = native_shape(target, chosen.split)
+        side, channels = native_shape(target, chosen.split or "train")
         if not chosen.against:
             raise UserError(
                 f"name the real images that {target} is measured against: --against SOURCE"
             )
         here = DataConfig(
             source=target,
-            split=chosen.split,
+            split=chosen.split or "train",
+            skip_broken=chosen.skip_broken,
             resolution=chosen.resolution or side,
             channels=1 if (chosen.channels or channels) == 1 else 3,
         )
-        there = dataclasses.replace(here, source=chosen.against, split=chosen.against_split)
+        there = dataclasses.replace(
+            here, source=chosen.against, split=chosen.against_split or "train"
+        )
         images, real = load_images(here).images, load_images(there)
         if chosen.samples > len(images):
             raise UserError(f"samples = {chosen.samples}: {target} has only {len(images)} images")

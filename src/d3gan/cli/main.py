@@ -1,5 +1,6 @@
 """The program's entry: which command, and how it ends."""
 
+import errno
 import os
 import signal
 import sys
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # still buffered must go somewhere when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _say(f"d3gan: error: cannot write the output: {error.strerror}")
+        return 2
 
 
 def _run(arguments: list[str]) -> int:

@@ -38,5 +38,9 @@ def write_json(value: Any, where: str) -> None:
     if where == STANDARD_OUTPUT:
         print(text)
     elif where:
-        with writing(Path(where)):
-            write_text(Path(where), text + "\n")
+        file = Path(where).resolve()  # a link stays one
+        with writing(file):
+            if file.exists() and not file.is_file():  # a device or a pipe: nothing to replace
+                file.write_text(text + "\n", encoding="utf-8")
+            else:
+                write_text(file, text + "\n")

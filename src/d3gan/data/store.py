@@ -144,6 +144,9 @@ def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
+        room = source.number * data.channels * data.resolution**2
+        if shutil.disk_usage(temporary).free < room:  # a memory map would end in a bus error
+            raise OSError(f"no room for {room:,} bytes")
         images = np.lib.format.open_memmap(
             temporary / "decoding.npy",
             mode="w+",

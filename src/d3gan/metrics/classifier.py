@@ -219,7 +219,7 @@ def load_classifier(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
-            saved = read_saved(file)
+            saved = read_saved(file, {"weights", "classes", "accuracy"})
             if saved is None:
                 saved = _trained(train, test, recipe, device)
                 write_saved(file, saved)

@@ -59,5 +59,6 @@ def check_comparable(a: Mapping[str, Any], b: Mapping[str, Any], names: tuple[st
         if first != second and key not in NOT_COMPARED and not unknown:
             raise UserError(
                 f"{names[0]} and {names[1]} cannot be compared: their metrics differ in {key} "
-                f"({first} and {second}); evaluate both alike: d3gan evaluate"
+                f"({first} and {second}); evaluate both alike with d3gan evaluate, or train on "
+                "without evaluations: --eval.every-epochs 0"
             )

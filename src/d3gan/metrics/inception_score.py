@@ -12,9 +12,9 @@ from d3gan.metrics.statistics import ScoreSums, Statistics
 def classifier_score(sums: ScoreSums) -> Estimate:
     """exp E_x KL(p(y|x) || p(y)), its mean over parts of the set, and the mean's standard error.
 
-    Parts are runs of images in order, as in the authors' program. The spread that papers print
-    after a plus-minus sign is the standard deviation over ten parts: sqrt(10) times the standard
-    error here.
+    Parts are random; the authors' program takes runs of images in order, which is the same for
+    images that come in no order. The spread that papers print after a plus-minus sign is the
+    standard deviation over ten parts: sqrt(10) times the standard error here.
     """
     count = sums.count[sums.count > 0]
     probabilities, negative_entropy = (

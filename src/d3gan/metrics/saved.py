@@ -1,6 +1,7 @@
-"""What is computed once and kept in the cache: tensors and plain values."""
+"""What is computed once and kept in the cache: tensors and plain values, verified when read."""
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import torch
 from d3gan.runs import write_bytes
 
 
-def read_saved(file: Path) -> dict[str, Any] | None:
-    """What `write_saved` wrote, on the CPU; None if it is missing or damaged."""
+def read_saved(file: Path, keys: set[str]) -> dict[str, Any] | None:
+    """What `write_saved` wrote under these keys, on the CPU; None if it is missing or damaged."""
     try:
-        saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        data = file.read_bytes()
+        if damaged_part(data):
+            return None
+        saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception:  # zipfile and pickle raise whatever damage leads them to
         return None
-    return saved
+    return saved if isinstance(saved, dict) and set(saved) == keys else None
 
 
 def write_saved(file: Path, saved: dict[str, Any]) -> None:
@@ -23,3 +27,12 @@ def write_saved(file: Path, saved: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(saved, buffer)
     write_bytes(file, buffer.getvalue())
+
+
+def damaged_part(data: bytes) -> str | None:
+    """The name of the first record whose CRC-32 differs, in what torch.save wrote.
+
+    Torch does not check these. Raises whatever zipfile raises if it is no archive at all.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return archive.testzip()

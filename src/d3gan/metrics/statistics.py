@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from d3gan.stateless import Stream, permutation
+
 SPLITS = 10
 """Parts of a set for which the Inception score is computed, as its authors do."""
 
@@ -24,6 +26,8 @@ class Statistics:
     scores: "ScoreSums"
     features: list[Tensor] | None
     """Features of the images in order, float32 [B, D] each; None if no metric needs them."""
+    splits: Tensor
+    """The part for the Inception score that each image belongs to, drawn at random, [total]."""
 
     @staticmethod
     def empty(
@@ -36,14 +40,14 @@ class Statistics:
             torch.zeros(classes, dtype=torch.float64, device=device),
             ScoreSums.empty(classes, device),
             [] if keep else None,
+            _splits(total).to(device),
         )
 
     def add(self, features: Tensor, logits: Tensor, first: int) -> None:
         """Images number `first` and on, with features [B, D] and logits [B, K]."""
         self.moments.add(features)
         self.class_counts += torch.bincount(logits.argmax(1), minlength=logits.shape[1])
-        numbers = first + torch.arange(len(logits), device=logits.device)
-        self.scores.add(logits, numbers * SPLITS // self.total)
+        self.scores.add(logits, self.splits[first : first + len(logits)])
         if self.features is not None:
             self.features.append(features.float())
 
@@ -79,7 +83,13 @@ class Statistics:
             classes,
             ScoreSums(*scores),
             None if rows is None else [rows.to(device)],
+            _splits(saved["total"]).to(device),
         )
+
+
+def _splits(total: int) -> Tensor:
+    """Parts of equal size (to one) at random: images often come sorted by class."""
+    return permutation(0, Stream.EVALUATION_SUBSET, 2, total) * SPLITS // total
 
 
 @dataclass

@@ -6,13 +6,13 @@ check these; we do. The content is tensors and plain values alone, so `weights_o
 
 import io
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from d3gan.errors import UserError
+from d3gan.metrics.saved import damaged_part
 from d3gan.runs import RunFolder, numbered, write_bytes, writing
 from d3gan.training import distributed
 
@@ -49,9 +49,8 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     """The content of a checkpoint, on the CPU. Raises BrokenCheckpoint."""
     try:
         data = file.read_bytes()
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if damaged := archive.testzip():
-                raise BrokenCheckpoint(f"checksum of {damaged} differs")
+        if damaged := damaged_part(data):
+            raise BrokenCheckpoint(f"checksum of {damaged} differs")
         saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except BrokenCheckpoint:
         raise

@@ -89,7 +89,11 @@ class Evaluator:
                 self.real, generated, self.asked, self.family, allow_few=self.allow_few
             )
         )
-        contract = Contract(
+        return Measurement(numbers, self.contract(seed=seed, ema=ema))
+
+    def contract(self, *, seed: int | None = None, ema: bool | None = None) -> Contract:
+        """What all numbers from here will depend on."""
+        return Contract(
             features=self.features.name,
             weights_sha256=self.features.weights_sha256,
             test_accuracy=self.features.test_accuracy,
@@ -104,7 +108,6 @@ class Evaluator:
             seed=seed,
             ema=ema,
         )
-        return Measurement(numbers, contract)
 
     def measure_generator(
         self,

@@ -179,6 +179,9 @@ class _Trainer:
             self.recorder,
             progress_bar(config.name, self.total, state.step, silent=silent) as bar,
         ):
+            missed = state.step > 0 and self._evaluation_due(milestones)
+            if missed and not milestones.is_evaluated():  # the run was stopped here
+                milestones.evaluate(self.recorder, self.epoch_images)
             while state.step < self.total and not milestones.exhausted:
                 self._step()
                 bar.advance()
@@ -186,11 +189,7 @@ class _Trainer:
                 ends = bool(signal_number) or state.step == self.total
                 sample_due = ends or self._due(config.samples.every_epochs)
                 save_due = ends or self._due(config.checkpoint.every_epochs)
-                eval_due = (
-                    milestones.evaluator is not None
-                    and not signal_number
-                    and (ends or self._due(config.eval.every_epochs))
-                )
+                eval_due = not signal_number and self._evaluation_due(milestones)
                 log_due = state.step % config.train.log_every_steps == 0
                 if sample_due or save_due or eval_due or log_due:
                     self._record(bar, milestones)
@@ -239,6 +238,11 @@ class _Trainer:
         each = torch.arange(config.gan.discriminators, device=self.device)
         draws = uniform(seed, Stream.AGGREGATION, step, each, 1)
         return real, z.to(self.dtype), draws
+
+    def _evaluation_due(self, milestones: Milestones) -> bool:
+        ends = self.state.step == self.total
+        asked = milestones.evaluator is not None
+        return asked and (ends or self._due(self.config.eval.every_epochs))
 
     def _due(self, every_epochs: float) -> bool:
         """Whether the last step crossed a multiple of `every_epochs`: a function of the step."""

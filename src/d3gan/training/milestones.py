@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from torch import nn
 
@@ -11,10 +12,16 @@ from d3gan.config import Config
 from d3gan.data.store import ImageSet
 from d3gan.errors import UserError
 from d3gan.images import grid, save_picture
+from d3gan.metrics.contract import check_comparable
 from d3gan.runs import RunFolder, numbered, writing
 from d3gan.training import distributed
-from d3gan.training.checkpoint import save_checkpoint, write_checkpoint
-from d3gan.training.evaluation import Evaluator
+from d3gan.training.checkpoint import (
+    BrokenCheckpoint,
+    read_checkpoint,
+    save_checkpoint,
+    write_checkpoint,
+)
+from d3gan.training.evaluation import SEED, Evaluator
 from d3gan.training.monitor import Monitor
 from d3gan.training.recorder import Clock, Recorder
 from d3gan.training.sampling import generate, latents, to_uint8
@@ -41,9 +48,46 @@ class Milestones:
         if evaluator is not None:
             name = config.eval.monitor or next(iter(evaluator.asked))
             self.monitor = Monitor(name, evaluator.better[name], config.eval.patience)
-            for row in distributed.from_main(run.metrics):
-                if row["kind"] == "eval":
-                    self.monitor.see(row)
+            self._look_back(evaluator)
+
+    def _look_back(self, evaluator: Evaluator) -> None:
+        """Learn from the run's evaluations so far. Raises UserError if new ones would differ."""
+        rows = [row for row in distributed.from_main(self.run.metrics) if row["kind"] == "eval"]
+        kept = distributed.from_main(self._best_evaluation)
+        if not rows and kept is not None:
+            rows = [kept]  # metrics.jsonl was lost
+        try:
+            for row in rows:
+                self.monitor.see(row)
+            if rows:
+                now = evaluator.contract(seed=SEED, ema=self.state.average is not None).to_dict()
+                whose = (f"step {rows[-1]['step']}", "an evaluation by the config as it is now")
+                check_comparable(rows[-1]["contract"], now, whose)
+        except KeyError as error:
+            raise UserError(
+                f"an evaluation in {self.run.metrics_file} lacks {error}; mend or remove its line"
+            ) from error
+        if rows and kept is None:
+            if distributed.is_main():
+                print(
+                    f"d3gan: warning: {self.run.best_file} is missing or broken; the best "
+                    "evaluation from now on will be kept there",
+                    file=sys.stderr,
+                )
+            self.monitor.best = None
+
+    def _best_evaluation(self) -> dict[str, Any] | None:
+        """The row of metrics that best.pt was kept for."""
+        try:
+            row: dict[str, Any] | None = read_checkpoint(self.run.best_file).get("evaluation")
+        except BrokenCheckpoint:
+            return None
+        return row
+
+    def is_evaluated(self) -> bool:
+        """Whether there is an evaluation of this step, which a stopped run may not have taken."""
+        rows = distributed.from_main(self.run.metrics)
+        return any(row["kind"] == "eval" and row["step"] == self.state.step for row in rows)
 
     @property
     def exhausted(self) -> bool:
@@ -85,7 +129,7 @@ class Milestones:
             row["best"] = self.monitor.see(row)
             if row["best"]:
                 with self._averaged():
-                    self._save(best=True)
+                    self._save(evaluation=row)
             recorder.evaluated(row)
 
     def save_checkpoint(self) -> None:
@@ -119,7 +163,7 @@ class Milestones:
             "optim.lr_g and optim.lr_d or a larger gan.r1_gamma"
         )
 
-    def _save(self, *, best: bool = False) -> None:
+    def _save(self, evaluation: dict[str, Any] | None = None) -> None:
         """Save the state, unless a weight is infinite or not a number: then UserError."""
         state = self.state
         if not state.is_finite():  # losses are of before the step; this is after it
@@ -128,8 +172,8 @@ class Milestones:
         with distributed.all_or_none():
             if distributed.is_main():
                 saved = state.state_dict() | {"data_digest": self.data_digest}
-                if best:
-                    write_checkpoint(self.run.best_file, saved)
+                if evaluation is not None:
+                    write_checkpoint(self.run.best_file, saved | {"evaluation": evaluation})
                 else:
                     save_checkpoint(self.run, saved, self.config.checkpoint.keep)
 

@@ -89,7 +89,7 @@ def _cached(features: Features, images: Images, title: str, *, keep: bool) -> St
                     stack.enter_context(FileLock(f"{file}.lock"))
                 except OSError as error:
                     raise _no_room(error) from error
-                saved = read_saved(file)
+                saved = read_saved(file, {"total", "sums", "rows"})
         if distributed.from_main(lambda: saved is not None):
             if saved is None:  # not the main rank, which alone computes numbers
                 return features.empty_statistics(len(images))
