@@ -45,7 +45,7 @@ def test_the_docs_have_the_results(source: str, program: ModuleType) -> None:
 @pytest.mark.parametrize("source", ["mnist", "cifar10"])
 @pytest.mark.parametrize("kind", STRONGER)
 def test_stronger_is_worse(source: str, kind: str) -> None:
-    """By every metric that must tell: beyond its error, but for cs, whose parts are unlike."""
+    """By every metric that must tell, beyond its error; cs hardly sees a mild change."""
     measured = [rows(source)[name] for name in STRONGER[kind]]
     for name, sign in (("fd", 1), ("kid", 1), ("cs", -1), ("recall", -1), ("coverage", -1)):
         for better, worse in pairwise(measured):
