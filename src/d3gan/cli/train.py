@@ -16,7 +16,7 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.report.summary import summary
 from d3gan.runs import RunFolder
-from d3gan.training import distributed, loop
+from d3gan.training import distributed, launching, loop
 
 MAY_CHANGE = (
     "data.resident",
@@ -68,7 +68,7 @@ def train(arguments: list[str]) -> int:
         refuse_changes(start, config)
     resume = resume or _begun_by_this_launch(RunFolder(config.run_dir))
     if options.processes > 1:
-        return distributed.launch(options.processes, ["train", *_without_processes(arguments)])
+        return launching.launch(options.processes, ["train", *_without_processes(arguments)])
     run = loop.train(config, resume=resume)
     if distributed.is_main() and run.metrics():
         result = summary(run)

@@ -5,16 +5,12 @@ asks whether it is distributed (after EDM's torch_utils/distributed.py).
 """
 
 import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from types import FrameType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -259,81 +255,6 @@ def all_or_none() -> Iterator[None]:
             raise UserError(text if here else f"{text} (on rank {number})")
 
 
-def launch(processes: int, command: Sequence[str]) -> int:
-    """Run `python -m d3gan command...` as `processes` processes of one group on this machine.
-
-    Does what `torchrun --standalone --nproc-per-node` does, without restarts, and keeps the
-    processes' exit status. Signals are passed on, and when one process fails the others are ended.
-    """
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    workers = []
-    for number in range(processes):
-        variables = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(store.port),
-            "TORCHELASTIC_USE_AGENT_STORE": "True",
-            "WORLD_SIZE": str(processes),
-            "LOCAL_WORLD_SIZE": str(processes),
-            "RANK": str(number),
-            "LOCAL_RANK": str(number),
-        }
-        variables.setdefault("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", str(threads)))
-        workers.append(
-            subprocess.Popen([sys.executable, "-m", "d3gan", *command], env=os.environ | variables)
-        )
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for worker in workers:
-            with suppress(ValueError):  # Windows passes Ctrl-C on by itself
-                worker.send_signal(number)
-
-    with handling([signal.SIGINT, signal.SIGTERM], pass_on):
-        return _wait_for(workers)
-
-
-def _wait_for(workers: list["subprocess.Popen[bytes]"]) -> int:
-    """The first failure's exit status, else 0. After a failure the others have ten seconds."""
-    failure = 0
-    running = list(workers)
-    while running:
-        for worker in list(running):
-            try:
-                status = worker.wait(timeout=0.1 / len(running))
-            except subprocess.TimeoutExpired:
-                continue
-            running.remove(worker)
-            if status and not failure:
-                failure = status if status > 0 else 128 - status
-                _end(running)
-    return failure
-
-
-def _end(workers: list["subprocess.Popen[bytes]"]) -> None:
-    for ask in (None, subprocess.Popen.terminate, subprocess.Popen.kill):
-        for worker in workers:
-            if ask and worker.poll() is None:
-                ask(worker)
-        for worker in workers:
-            try:
-                worker.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                break
-
-
-@contextmanager
-def handling(
-    signals: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
-) -> Iterator[None]:
-    """Install a signal handler for the block (in the main thread; elsewhere do nothing)."""
-    previous = {}
-    try:
-        for number in signals:
-            previous[number] = signal.signal(number, handler)
-    except ValueError:  # not the main thread
-        pass
-    try:
-        yield
-    finally:
-        for number, old in previous.items():
-            signal.signal(number, old)
+def empty_store() -> Any:
+    """A store on a free port of this machine, for processes that this one starts."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]

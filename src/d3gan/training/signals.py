@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -40,5 +40,23 @@ class StopRequest:
 def stop_request() -> Iterator[StopRequest]:
     """Catch SIGINT and SIGTERM for the block."""
     request = StopRequest()
-    with distributed.handling([signal.SIGINT, signal.SIGTERM], request.receive):
+    with handling([signal.SIGINT, signal.SIGTERM], request.receive):
         yield request
+
+
+@contextmanager
+def handling(
+    signals: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Install a signal handler for the block (in the main thread; elsewhere do nothing)."""
+    previous = {}
+    try:
+        for number in signals:
+            previous[number] = signal.signal(number, handler)
+    except ValueError:  # not the main thread
+        pass
+    try:
+        yield
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
