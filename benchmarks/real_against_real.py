@@ -21,6 +21,7 @@ from PIL import Image, ImageFilter
 from d3gan.config import DataConfig
 from d3gan.data.store import load_images
 from d3gan.images import Images, to_picture
+from d3gan.metrics.table import names
 from d3gan.stateless import Stream, uniform
 from d3gan.training.environment import environment
 from d3gan.training.evaluation import Evaluator
@@ -28,7 +29,7 @@ from d3gan.training.reference import drawn_from
 
 ENVIRONMENT = ("commit", "cpu", "cpus", "threads", "gpus", "python", "packages")
 RESULTS = Path(__file__).parent / "results" / "real-against-real.json"
-SHOWN = ("fd", "cs", "kid", "precision", "recall", "density", "coverage", "modes", "kl_data")
+SHOWN = tuple(names("classifier"))
 
 
 def each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Images], Images]:
@@ -101,7 +102,10 @@ def measure(source: str) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    lines = [f"| {rows[0]['source']} | " + " | ".join(SHOWN) + " |", "|---" * 10 + "|"]
+    lines = [
+        f"| {rows[0]['source']} | " + " | ".join(SHOWN) + " |",
+        "|---" * (len(SHOWN) + 1) + "|",
+    ]
     for row in rows:
         cells = " | ".join(f"{row[name]:.3g}" for name in SHOWN)
         lines.append(f"| {row['images']} | {cells} |")
