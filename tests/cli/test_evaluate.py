@@ -164,6 +164,14 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
         assert message in complaint(*arguments), arguments
 
 
+def test_a_run_without_checkpoints(measured: Config, complaint: Callable[..., str]) -> None:
+    run = train(measured)
+    for file in run.checkpoints.iterdir():
+        file.unlink()
+    for which in ("all", "last"):
+        assert "has no checkpoint yet; train it" in complaint(run.path, "--checkpoint", which)
+
+
 def test_a_broken_best_checkpoint(measured: Config, complaint: Callable[..., str]) -> None:
     run = train(measured)
     run.best_file.write_bytes(run.best_file.read_bytes()[:5000])

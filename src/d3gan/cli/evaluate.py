@@ -191,7 +191,7 @@ def _which(path: Path, checkpoint: str) -> list[str]:
         return [checkpoint]
     if path.suffix == ".safetensors":
         raise UserError(f"{path} holds one generator; --checkpoint all needs a run's folder")
-    return checkpoints(path)
+    return checkpoints(path) or ["last"]  # which says that there is none
 
 
 def _of_images(target: str, chosen: Choice, settings: dict[str, Any]) -> Row:
