@@ -1,4 +1,4 @@
-"""Two hosts, made of network namespaces and a virtual cable between them."""
+"""Two hosts, made of network namespaces and a virtual cable between them: pytest -n 0 -m hosts"""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def agent(host: str, port: int, *arguments: object) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.hosts
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are Linux's")
 def test_two_hosts_train_on_after_the_cable_was_pulled(
     hosts: list[str], tiny: Config, tmp_path: Path

@@ -75,20 +75,29 @@ def process_group(device_name: str, timeout_seconds: float = 1800) -> Iterator[t
         dist.destroy_process_group()
 
 
+STARTING = timedelta(minutes=5)
+"""How long processes may start one after the other, however short the time between steps is."""
+
+
 def _join(backend: str, timeout: timedelta) -> None:
     """Join the group. After a restart by torchrun no address of the processes before is found.
 
     Torch itself (2.13) leaves them in the store that the agent keeps over restarts, and gloo then
     calls processes that are gone.
     """
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
-        dist.init_process_group(backend, timeout=timeout)
-        return
     where, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     number, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    agents = dist.TCPStore(where, port, is_master=False, timeout=timeout)  # type: ignore[attr-defined]
-    start = _name_of_this_start(agents, number, size, timeout)
-    store = dist.PrefixStore(start, agents)  # type: ignore[attr-defined]
+    agents = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    patience = max(timeout, STARTING)
+    everybodys = dist.TCPStore(  # type: ignore[attr-defined]
+        where,
+        port,
+        is_master=number == 0 and not agents,
+        timeout=patience,
+        wait_for_workers=False,
+    )
+    start = _name_of_this_start(everybodys, number, size, patience)
+    store = dist.PrefixStore(start, everybodys)  # type: ignore[attr-defined]
     dist.init_process_group(backend, store=store, rank=number, world_size=size, timeout=timeout)
 
 
