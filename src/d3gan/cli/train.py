@@ -80,8 +80,11 @@ def train(arguments: list[str]) -> int:
 
 def _begun_by_this_launch(run: RunFolder) -> bool:
     """Whether torchrun --max-restarts starts these processes again, and the run goes on."""
-    launch, sessions = distributed.launch_name(), run.sessions()
-    return launch is not None and bool(sessions) and sessions[-1].get("launch") == launch
+    launch = distributed.launch_name()
+    if launch is None or not run.exists():
+        return False
+    sessions = run.sessions()
+    return bool(sessions) and sessions[-1].get("launch") == launch
 
 
 def starting_point(word: str) -> tuple[Config, bool]:
