@@ -1,5 +1,7 @@
 """The program from outside, as a user runs it."""
 
+import json
+import math
 import os
 import socket
 import subprocess
@@ -101,6 +103,34 @@ def group(code: str, *arguments: object) -> list["subprocess.CompletedProcess[st
             output, errors = process.communicate()
         ends.append(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
     return ends
+
+
+COUNTED = """
+import json, sys
+import torch
+from torch.profiler import ProfilerActivity, profile
+from d3gan.training import distributed, loop
+step = loop._Trainer._step
+def counting(trainer):
+    if trainer.state.step != 5:
+        return step(trainer)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
+        step(trainer)
+    if distributed.is_main():
+        events = [e for e in profiler.events() if e.name.startswith("gloo:")]
+        print(json.dumps([[e.name, e.input_shapes] for e in events]))
+loop._Trainer._step = counting
+from d3gan.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def collectives(config: Path) -> list[tuple[str, int]]:
+    """Each collective of one step of two processes: its kind and how many numbers it moves."""
+    main, other = group(COUNTED, "train", config)
+    assert main.returncode == other.returncode == 0, main.stderr + other.stderr
+    found = json.loads(next(line for line in main.stdout.splitlines() if line.startswith("[")))
+    return [(name, sum(map(math.prod, shapes))) for name, shapes in found]
 
 
 def free_port() -> int:

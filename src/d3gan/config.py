@@ -26,6 +26,7 @@ Epochs = Annotated[float, Range(1e-6, 10**6)]
 Rate = Annotated[float, Range(0, 10, above=True)]
 NotNegative = Annotated[float, Range(0, 1e12)]
 Momentum = Annotated[float, Range(0, 0.999999)]
+_SIZE = r"[1-9]\d{0,5}"
 Norm = Literal["batch", "sync", "group", "none"]
 
 
@@ -115,6 +116,15 @@ class TrainConfig:
     """Use deterministic algorithms alone, also where they are slower (CUDA)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA where there is one."""
+    mesh: Annotated[
+        str,
+        Matching(
+            rf"|data={_SIZE}|(data={_SIZE},)?discriminator={_SIZE}",
+            "a mesh such as data=2,discriminator=2",
+        ),
+    ] = ""
+    """How processes divide the work, as data=2,discriminator=2: two parts of every batch, and for
+    each of them two processes with half of the discriminators; not given: the batch alone."""
     log_every_steps: Count = 50
     """Steps between two rows of metrics.jsonl."""
     timeout_seconds: Annotated[float, Range(1, 10**6)] = 1800.0

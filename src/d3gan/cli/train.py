@@ -24,6 +24,7 @@ MAY_CHANGE = (
     "train.device",
     "train.epochs",
     "train.log_every_steps",
+    "train.mesh",
     "train.timeout_seconds",
     "samples.every_epochs",
     "eval.every_epochs",

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -16,10 +17,11 @@ from d3gan.gan.objectives import Objective, r1_penalty
 class Game:
     """The players and the rules. The networks may be wrapped to reduce gradients over ranks."""
 
-    generator: nn.Module
+    generator: Callable[[Tensor], Tensor]
     """z [B, latent] -> images [B, C, H, W]."""
     discriminators: nn.Module
-    """Several batches [B, C, H, W], each normalised by itself -> logits [N, all images]."""
+    """Several batches [B, C, H, W], each normalised by itself -> logits [n, all images], by the n
+    discriminators that are trained here."""
     optimizer_g: Optimizer
     optimizer_d: Optimizer
     objective: Objective
@@ -28,6 +30,9 @@ class Game:
     expectation: Callable[[Tensor], Tensor]
     """E over this rank's images, [..., B] -> [...]; its mean over ranks is E over all images."""
     mean_over_ranks: Callable[[Tensor], Tensor]
+    of_all: Callable[[Tensor], Tensor]
+    """[..., n, B] of the discriminators here -> [..., N, B] of all; n = N unless other ranks train
+    some. Gradients flow to those here."""
 
 
 class StepLosses(NamedTuple):
@@ -70,6 +75,8 @@ def train_step(game: Game, real: Tensor, z: Tensor, uniform: Tensor) -> StepLoss
     # G step: minimise sum_k w_k g_k
     with frozen(game.discriminators) as discriminators:
         g = objective.generator(discriminators(fake))
+    losses = game.of_all(torch.stack([r, f, penalty, g]))
+    (r, f, penalty, _), g = losses.detach(), losses[3]
     score = game.aggregation.score(r, f, g.detach())
     if not game.aggregation.per_sample:
         score = game.mean_over_ranks(E(score))[:, None]

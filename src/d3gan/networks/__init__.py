@@ -44,15 +44,19 @@ def build_discriminators(
     architecture: str,
     count: int,
     *,
+    first: int = 0,
     resolution: int,
     channels: int,
     width: int,
     norm: str,
     seed: int,
 ) -> Ensemble:
-    """`count` freshly initialised discriminators: images [B, C, H, W] -> logits [count, B]."""
+    """`count` freshly initialised discriminators: images [B, C, H, W] -> logits [count, B].
+
+    `first` is the number of the first one among all, from which the weights are drawn.
+    """
     make = ARCHITECTURES[architecture].discriminator
     members = [make(resolution, channels, width, norm) for _ in range(count)]
-    for member, network in enumerate(members):
-        initialise(network, seed, Stream.DISCRIMINATOR_WEIGHTS, member)
+    for number, network in enumerate(members, first):
+        initialise(network, seed, Stream.DISCRIMINATOR_WEIGHTS, number)
     return Ensemble(members)

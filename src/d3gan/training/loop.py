@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from d3gan.config import Config, DataConfig, to_toml
-from d3gan.data.sampler import batch_indices, flips, shard
+from d3gan.data.sampler import batch_indices, flips
 from d3gan.data.store import ImageSet, ImageStore, load_images
 from d3gan.errors import Interrupted, UserError
 from d3gan.gan.aggregation import AGGREGATIONS
@@ -22,6 +22,7 @@ from d3gan.schedules import SCHEDULES
 from d3gan.stateless import Stream, normal, uniform
 from d3gan.training import distributed
 from d3gan.training.checkpoint import newest_checkpoint
+from d3gan.training.distributed import Mesh
 from d3gan.training.environment import environment
 from d3gan.training.evaluation import Evaluator
 from d3gan.training.milestones import Milestones
@@ -42,8 +43,9 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         if config.train.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for
         torch.use_deterministic_algorithms(config.train.deterministic)
+        mesh = distributed.make_mesh(config.train.mesh, config.gan.discriminators, timeout)
+        _check_batches(config, mesh)
         with distributed.all_or_none():
-            _check_batches(config)
             if not resume and run.exists():
                 raise UserError(
                     f"there is a run at {run.path} already; continue it with "
@@ -61,7 +63,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 )
         evaluator = _evaluator(config, images, device)
         with distributed.all_or_none():
-            state = make_state(config, device)
+            state = make_state(config, device, mesh)
             if resume and (saved := newest_checkpoint(run)):
                 if saved["data_digest"] != images.digest:
                     raise UserError(
@@ -88,15 +90,15 @@ def total_steps(config: Config, images: int) -> int:
     return math.ceil(config.train.epochs * images / config.train.batch_size)
 
 
-def _check_batches(config: Config) -> None:
-    """Raise UserError if some process gets too few images for its networks."""
-    smallest = config.train.batch_size // distributed.world_size()
+def _check_batches(config: Config, mesh: Mesh) -> None:
+    """Raise UserError, on all ranks, if one gets too few images for its networks."""
+    smallest = config.train.batch_size // mesh.data
     norms = (config.model.generator_norm, config.model.discriminator_norm)
     least = 2 if "batch" in norms or "sync" in norms else 1
     if smallest < least:
         raise UserError(
             f"train.batch_size = {config.train.batch_size}: must be at least "
-            f"{least * distributed.world_size()} ({least} for each process with these norms)"
+            f"{least * mesh.data} ({least} for each process with these norms)"
         )
 
 
@@ -145,11 +147,11 @@ class _Trainer:
         self.schedule = SCHEDULES.build(config.optim.schedule)
 
         batch_size = config.train.batch_size
-        self.shard = shard(batch_size, distributed.rank(), distributed.world_size())
-        scale = distributed.world_size() / batch_size
+        mesh = state.mesh
+        self.shard, scale = mesh.images(batch_size), mesh.data / batch_size
         self.game = Game(
-            generator=distributed.reduced(state.generator),
-            discriminators=distributed.reduced(state.discriminators),
+            generator=mesh.generator(state.generator),
+            discriminators=mesh.ensemble(state.discriminators),
             optimizer_g=state.optimizer_g,
             optimizer_d=state.optimizer_d,
             objective=OBJECTIVES.build(config.gan.objective),
@@ -157,6 +159,7 @@ class _Trainer:
             r1_gamma=config.gan.r1_gamma,
             expectation=lambda losses: losses.sum(dim=-1) * scale,
             mean_over_ranks=distributed.mean_over_ranks,
+            of_all=mesh.of_all,
         )
 
     def run_to_end(self, run: RunFolder, milestones: Milestones) -> None:

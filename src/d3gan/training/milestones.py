@@ -169,9 +169,9 @@ class Milestones:
         if not state.is_finite():  # losses are of before the step; this is after it
             raise self.diverged(f"weights not finite after step {state.step}")
         state.train_seconds = self.clock.seconds
+        saved = state.state_dict() | {"data_digest": self.data_digest}
         with distributed.all_or_none():
             if distributed.is_main():
-                saved = state.state_dict() | {"data_digest": self.data_digest}
                 if evaluation is not None:
                     write_checkpoint(self.run.best_file, saved | {"evaluation": evaluation})
                 else:

@@ -15,6 +15,9 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.networks import build_discriminators, build_generator
 from d3gan.networks.ensemble import Ensemble
+from d3gan.training import distributed
+from d3gan.training.distributed import Mesh
+from d3gan.training.shares import SHARED, share_of, whole
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 """Type of parameters and images; bf16 keeps both in float32 and computes in bfloat16."""
@@ -24,6 +27,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 class State:
     """All that training changes. Bare networks: nothing here is wrapped."""
 
+    mesh: Mesh
+    """Whose share of the discriminators this process holds."""
     generator: nn.Module
     discriminators: Ensemble
     average: nn.Module | None
@@ -39,23 +44,27 @@ class State:
         return self.average if self.average is not None else self.generator
 
     def is_finite(self) -> bool:
-        """Whether all weights are finite numbers."""
+        """Whether all weights are finite numbers. All ranks call it together."""
         networks = (self.generator, self.discriminators)
         weights = [p for network in networks for p in network.parameters()]
-        return bool(torch.stack([weight.isfinite().all() for weight in weights]).all())
+        finite = bool(torch.stack([weight.isfinite().all() for weight in weights]).all())
+        return not distributed.any_rank(not finite)
 
     def _parts(self) -> dict[str, Any]:
         parts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: part for name, part in parts.items() if hasattr(part, "state_dict")}
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values alone."""
+        """Tensors and plain values alone. All ranks call it together; the main one's is whole."""
         saved = {name: part.state_dict() for name, part in self._parts().items()}
-        return saved | {"step": self.step, "train_seconds": self.train_seconds}
+        saved |= {"step": self.step, "train_seconds": self.train_seconds}
+        every = self.mesh.of_row({name: saved[name] for name in SHARED})
+        return saved | whole(every) if every else saved
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Raises UserError if `saved` is of other networks."""
         try:
+            saved = {**saved, **share_of(saved, self.mesh.members())}
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
         except (KeyError, RuntimeError, ValueError) as error:
@@ -79,11 +88,15 @@ def make_generator(config: Config) -> nn.Module:
     )
 
 
-def make_state(config: Config, device: torch.device) -> State:
-    """The state before the first step: a function of the config alone."""
+def make_state(config: Config, device: torch.device, mesh: Mesh | None = None) -> State:
+    """The state before the first step: a function of the config alone, and this rank's share of
+    it by the mesh."""
+    mesh = mesh or Mesh(1, 1, config.gan.discriminators)
+    members = mesh.members()
     discriminators = build_discriminators(
         config.model.architecture,
-        config.gan.discriminators,
+        len(members),
+        first=members.start,
         resolution=config.data.resolution,
         channels=config.data.channels,
         width=config.model.discriminator_width,
@@ -101,6 +114,7 @@ def make_state(config: Config, device: torch.device) -> State:
         compute_in_bfloat16(generator)
         compute_in_bfloat16(discriminators)
     return State(
+        mesh,
         generator,
         discriminators,
         average,

@@ -1,43 +1,18 @@
-"""Processes that train together. The only importer of torch.distributed.
-
-Every function answers sensibly when there is one process and no process group, so that no caller
-asks whether it is distributed (after EDM's torch_utils/distributed.py).
-"""
+"""How processes find each other, and what is told when one is lost."""
 
 import os
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
-from torch.nn.parallel import DistributedDataParallel
 
 from d3gan.errors import ProcessesLost, UserError
-from d3gan.networks.norms import SyncBatchNorm2d
-
-T = TypeVar("T")
-
-
-def rank() -> int:
-    """This process's number in its group, before the group is joined too."""
-    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
-
-
-def world_size() -> int:
-    """Number of processes in the group; 1 without one."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def is_main() -> bool:
-    """Whether this process writes the files and speaks to the user."""
-    return rank() == 0
+from d3gan.training.distributed.collectives import rank, world_size
 
 
 def launch_name() -> str | None:
@@ -125,43 +100,6 @@ def _name_of_this_start(store: Any, number: int, size: int, timeout: timedelta) 
     return word
 
 
-def reduced(module: nn.Module) -> nn.Module:
-    """The module with its gradients averaged over ranks, overlapped with the backward pass.
-
-    Every forward pass of it must be followed by one backward pass. Batch norms of the kind `sync`
-    take their statistics over all ranks from now on.
-    """
-    if world_size() == 1:
-        return module
-    for layer in module.modules():
-        if isinstance(layer, SyncBatchNorm2d):
-            layer.sum_over_ranks = _differentiable_sum
-    device = next(module.parameters()).device
-    with warnings.catch_warnings():
-        # torch 2.13 renames broadcast_buffers; 2.9 knows no other name for it.
-        warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(
-            module,
-            device_ids=[device.index] if device.type == "cuda" else None,
-            broadcast_buffers=False,
-            gradient_as_bucket_view=True,
-        )
-
-
-def _differentiable_sum(x: Tensor) -> Tensor:
-    total: Tensor = differentiable_all_reduce(x.clone())
-    return total
-
-
-def mean_over_ranks(x: Tensor) -> Tensor:
-    """The mean of `x` over ranks; the same on every rank, bit for bit."""
-    if world_size() == 1:
-        return x
-    total = x.detach().clone()
-    dist.all_reduce(total)
-    return total / world_size()
-
-
 @contextmanager
 def naming_the_lost(place: Callable[[], str]) -> Iterator[None]:
     """Within the block, what a collective raises because another process ended or hangs becomes
@@ -181,87 +119,6 @@ def naming_the_lost(place: Callable[[], str]) -> Iterator[None]:
 def _is_of_a_collective(error: RuntimeError) -> bool:
     text = str(error)
     return isinstance(error, dist.DistError) or "gloo" in text or "Timed out waiting" in text
-
-
-def sum_over_ranks(x: Tensor) -> None:
-    """Replace `x` by its sum over ranks."""
-    if world_size() > 1:
-        dist.all_reduce(x)
-
-
-def gather_rows(x: Tensor) -> Tensor:
-    """The rows [B, D] of all ranks, of which each may have another number, in order of rank."""
-    if world_size() == 1:
-        return x
-    sizes = [torch.zeros((), dtype=torch.int64, device=x.device) for _ in range(world_size())]
-    dist.all_gather(sizes, torch.tensor(len(x), device=x.device))
-    most = int(max(sizes))
-    parts = [x.new_empty(most, *x.shape[1:]) for _ in sizes]
-    dist.all_gather(parts, torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]))
-    return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
-
-
-def from_main(work: Callable[[], T]) -> T:
-    """What `work` returns on the main rank, on every rank. Its UserError is raised on all."""
-    with all_or_none():
-        answer = [work() if is_main() else None]
-    if world_size() > 1:
-        dist.broadcast_object_list(answer)
-    return cast(T, answer[0])
-
-
-@contextmanager
-def averaged_buffers(module: nn.Module) -> Iterator[None]:
-    """Within the block the floating-point buffers are averaged over ranks; then each rank has its
-    own again, so that training goes on as if nothing had been."""
-    own = [buffer.clone() for buffer in module.buffers()]
-    average_buffers(module)
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, before in zip(module.buffers(), own, strict=True):
-                buffer.copy_(before)
-
-
-@torch.no_grad()
-def average_buffers(module: nn.Module) -> None:
-    """Average floating-point buffers (running statistics) over ranks, in place."""
-    for buffer in module.buffers():
-        if buffer.is_floating_point():
-            buffer.copy_(mean_over_ranks(buffer))
-
-
-def any_rank(flag: int) -> int:
-    """The largest `flag` on any rank."""
-    if world_size() == 1:
-        return flag
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    largest = torch.tensor(flag, device=device)
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
-    return int(largest)
-
-
-@contextmanager
-def all_or_none() -> Iterator[None]:
-    """If one rank raises UserError in the block, all ranks raise it after the block.
-
-    Whatever is done in the block must not wait for other ranks.
-    """
-    try:
-        yield
-        problem = None
-    except UserError as error:
-        problem = str(error)
-    if world_size() == 1:
-        problems = [problem]
-    else:
-        problems = [None] * world_size()
-        dist.all_gather_object(problems, problem)
-    for number, text in enumerate(problems):
-        if text:
-            here = number == 0
-            raise UserError(text if here else f"{text} (on rank {number})")
 
 
 def empty_store() -> Any:

@@ -1,0 +1,180 @@
+"""How processes divide the work: the batch among them, and the discriminators if asked to."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from d3gan.data.sampler import shard
+from d3gan.errors import UserError
+from d3gan.networks.norms import SyncBatchNorm2d
+from d3gan.training.distributed.collectives import rank, world_size
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Processes in rows: row d has part d of every batch, and in it process k has share k of the
+    discriminators. The generator is the same on all of them."""
+
+    data: int
+    """Number of rows."""
+    discriminator: int
+    """Processes in a row."""
+    discriminators: int
+    """N, of all shares together."""
+    row: Any = None
+    """The group of the processes of this one's row."""
+    column: Any = None
+    """The group of those with the same discriminators."""
+
+    def images(self, batch_size: int) -> range:
+        """This process's part of a batch."""
+        return shard(batch_size, rank() // self.discriminator, self.data)
+
+    def members(self) -> range:
+        """This process's share of the discriminators."""
+        return self._share(rank() % self.discriminator)
+
+    def _share(self, place: int) -> range:
+        return shard(self.discriminators, place, self.discriminator)
+
+    def generator(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        """The generator with its gradients averaged over all processes.
+
+        What the discriminators of a row make of its images is added up on the way back.
+        """
+        _share_statistics(network, self.column, self.data)
+        wrapped = _averaging(network, None, world_size())
+        if self.discriminator == 1:
+            return wrapped
+        row = self.row
+
+        def generate(z: Tensor) -> Tensor:
+            images: Tensor = _SummedGradient.apply(wrapped(z), row)  # type: ignore[no-untyped-call]
+            return images
+
+        return generate
+
+    def ensemble(self, network: nn.Module) -> nn.Module:
+        """This share of the discriminators with gradients averaged over those who have it too."""
+        _share_statistics(network, self.column, self.data)
+        return _averaging(network, self.column, self.data)
+
+    def of_all(self, x: Tensor) -> Tensor:
+        """[..., n, B] of this share's discriminators -> [..., N, B] of all; gradients go to n."""
+        if self.discriminator == 1:
+            return x
+        return cast(Tensor, _OfAll.apply(x, self))  # type: ignore[no-untyped-call]
+
+    def of_row(self, part: T) -> list[T] | None:
+        """The `part` of each process of the first row, in order, on the main process; else None."""
+        if rank() >= self.discriminator:
+            return None
+        if self.discriminator == 1:
+            return [part]
+        parts: list[Any] | None = [None] * self.discriminator if rank() == 0 else None
+        dist.gather_object(part, parts, group=self.row, group_dst=0)
+        return parts
+
+
+def make_mesh(text: str, discriminators: int, timeout_seconds: float) -> Mesh:
+    """The mesh that `train.mesh` describes, of all processes. Every one of them calls it.
+
+    Raises UserError, on all, if there are more or fewer processes, or too few discriminators.
+    """
+    axes = {name: int(size) for name, size in (axis.split("=") for axis in text.split(",") if axis)}
+    columns = axes.get("discriminator", 1)
+    rows = axes.get("data", max(1, world_size() // columns))
+    if rows * columns != world_size():
+        raise UserError(
+            f"train.mesh = '{text}': is for {rows * columns} processes, and there are "
+            f"{world_size()}; start so many, or give another --train.mesh ('' for data alone)"
+        )
+    if columns > discriminators:
+        raise UserError(
+            f"train.mesh = '{text}': there are only {discriminators} discriminators to share out"
+        )
+    if columns == 1:
+        return Mesh(rows, 1, discriminators)
+    timeout = timedelta(seconds=timeout_seconds)
+    table = torch.arange(rows * columns).view(rows, columns)
+    row, _ = dist.new_subgroups_by_enumeration(table.tolist(), timeout=timeout)
+    column, _ = dist.new_subgroups_by_enumeration(table.T.tolist(), timeout=timeout)
+    return Mesh(rows, columns, discriminators, row, column)
+
+
+def _averaging(module: nn.Module, group: Any, size: int) -> nn.Module:
+    """The module with its gradients averaged over a group, overlapped with the backward pass.
+
+    Every forward pass of it must be followed by one backward pass.
+    """
+    if size == 1:
+        return module
+    device = next(module.parameters()).device
+    with warnings.catch_warnings():
+        # torch 2.13 renames broadcast_buffers; 2.9 knows no other name for it.
+        warnings.simplefilter("ignore", FutureWarning)
+        return DistributedDataParallel(
+            module,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            process_group=group,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
+
+
+def _share_statistics(module: nn.Module, group: Any, size: int) -> None:
+    """Batch norms of the kind `sync` take their statistics over the group from now on."""
+
+    def total(x: Tensor) -> Tensor:
+        return cast(Tensor, differentiable_all_reduce(x.clone(), group=group))
+
+    for layer in module.modules():
+        if isinstance(layer, SyncBatchNorm2d) and size > 1:
+            layer.sum_over_ranks = total
+
+
+class _SummedGradient(Function):
+    """The same tensor; its gradient is the sum over a group's processes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total, group=ctx.group)
+        return total, None
+
+
+class _OfAll(Function):
+    """Mesh.of_all. A process's part of the gradient is whole: the others compute the same one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mesh: Mesh) -> Tensor:
+        ctx.members = mesh.members()
+        shares = [mesh._share(place) for place in range(mesh.discriminator)]
+        most = max(map(len, shares))
+        padded = x.new_zeros(*x.shape[:-2], most, x.shape[-1])
+        padded[..., : x.shape[-2], :] = x
+        parts = [torch.empty_like(padded) for _ in shares]
+        dist.all_gather(parts, padded, group=mesh.row)
+        return torch.cat(
+            [part[..., : len(share), :] for part, share in zip(parts, shares, strict=True)], dim=-2
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0][..., ctx.members.start : ctx.members.stop, :], None
