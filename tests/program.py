@@ -109,17 +109,19 @@ COUNTED = """
 import json, sys
 import torch
 from torch.profiler import ProfilerActivity, profile
-from d3gan.training import distributed, loop
-step = loop._Trainer._step
-def counting(trainer):
-    if trainer.state.step != 5:
-        return step(trainer)
+from d3gan.training import distributed
+from d3gan.training.stepper import Stepper
+step = Stepper.step
+def counting(stepper):
+    if stepper.state.step != 5:
+        return step(stepper)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
-        step(trainer)
+        losses = step(stepper)
     if distributed.is_main():
         events = [e for e in profiler.events() if e.name.startswith("gloo:")]
         print(json.dumps([[e.name, e.input_shapes] for e in events]))
-loop._Trainer._step = counting
+    return losses
+Stepper.step = counting
 from d3gan.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -91,13 +91,14 @@ def test_a_restart_does_not_take_over_a_run_of_another_launch(tiny: Config, tmp_
 
 HANGS = """
 import sys, time
-from d3gan.training import distributed, loop
-step = loop._Trainer._step
-def hanging(trainer):
-    if trainer.state.step == 7 and distributed.rank() == 1:
+from d3gan.training import distributed
+from d3gan.training.stepper import Stepper
+step = Stepper.step
+def hanging(stepper):
+    if stepper.state.step == 7 and distributed.rank() == 1:
         time.sleep(60)
-    step(trainer)
-loop._Trainer._step = hanging
+    return step(stepper)
+Stepper.step = hanging
 from d3gan.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

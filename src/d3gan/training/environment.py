@@ -37,6 +37,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def hardware() -> dict[str, Any]:
+    """The part of it that a benchmark's figures depend on."""
+    names = ("time", "commit", "cpu", "cpus", "gpus", "cuda", "python", "platform", "packages")
+    here = environment()
+    return {name: here[name] for name in names}
+
+
 def _commit() -> str | None:
     """The commit of the source that runs, if it runs from a checkout of its own."""
     try:

@@ -12,14 +12,17 @@ from d3gan.training import distributed
 from d3gan.training.signals import handling
 
 
-def launch(processes: int, command: Sequence[str]) -> int:
-    """Run `python -m d3gan command...` as `processes` processes of one group on this machine.
+def launch(
+    processes: int, command: Sequence[str], *, module: str = "d3gan", threads: int | None = None
+) -> int:
+    """Run `python -m module command...` as `processes` processes of one group on this machine.
 
     Does what `torchrun --standalone --nproc-per-node` does, without restarts, and keeps the
     processes' exit status. Signals are passed on, and when one process fails the others are ended.
+    Each has so many `threads`; where none are named, $OMP_NUM_THREADS or its part of the CPUs.
     """
     store = distributed.empty_store()
-    threads = max(1, (os.cpu_count() or 1) // processes)
+    share = max(1, (os.cpu_count() or 1) // processes)
     workers = []
     for number in range(processes):
         variables = {
@@ -30,10 +33,10 @@ def launch(processes: int, command: Sequence[str]) -> int:
             "LOCAL_WORLD_SIZE": str(processes),
             "RANK": str(number),
             "LOCAL_RANK": str(number),
+            "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", share)),
         }
-        variables.setdefault("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", str(threads)))
         workers.append(
-            subprocess.Popen([sys.executable, "-m", "d3gan", *command], env=os.environ | variables)
+            subprocess.Popen([sys.executable, "-m", module, *command], env=os.environ | variables)
         )
 
     def pass_on(number: int, frame: FrameType | None) -> None:

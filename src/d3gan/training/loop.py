@@ -6,20 +6,12 @@ import sys
 from contextlib import ExitStack
 
 import torch
-from torch import Tensor
 
 from d3gan.config import Config, DataConfig, to_toml
-from d3gan.data.sampler import batch_indices, flips
-from d3gan.data.store import ImageSet, ImageStore, load_images
+from d3gan.data.store import ImageSet, load_images
 from d3gan.errors import Interrupted, UserError
-from d3gan.gan.aggregation import AGGREGATIONS
-from d3gan.gan.ema import ema_decay, update_ema
-from d3gan.gan.objectives import OBJECTIVES
-from d3gan.gan.step import Game, train_step
 from d3gan.progress import Bar, progress_bar
 from d3gan.runs import RunFolder
-from d3gan.schedules import SCHEDULES
-from d3gan.stateless import Stream, normal, uniform
 from d3gan.training import distributed
 from d3gan.training.checkpoint import newest_checkpoint
 from d3gan.training.distributed import Mesh
@@ -28,7 +20,8 @@ from d3gan.training.evaluation import Evaluator
 from d3gan.training.milestones import Milestones
 from d3gan.training.recorder import Clock, NonFinite, Recorder
 from d3gan.training.signals import stop_request
-from d3gan.training.state import DTYPES, State, make_state
+from d3gan.training.state import make_state
+from d3gan.training.stepper import Stepper, total_steps
 
 
 def train(config: Config, *, resume: bool = False) -> RunFolder:
@@ -81,13 +74,9 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 run.begin(to_toml(config), environment())
         clock = Clock(state.train_seconds)
         milestones = Milestones(config, run, state, images, clock, evaluator)
-        _Trainer(config, state, images, device, clock).run_to_end(run, milestones)
+        stepper = Stepper(config, state, images.images, device)
+        _Trainer(stepper, run, clock, milestones).run_to_end()
     return run
-
-
-def total_steps(config: Config, images: int) -> int:
-    """Steps of a whole run over `images` images; its last batch may reach into one more epoch."""
-    return math.ceil(config.train.epochs * images / config.train.batch_size)
 
 
 def _check_batches(config: Config, mesh: Mesh) -> None:
@@ -129,51 +118,25 @@ def _evaluator(config: Config, images: ImageSet, device: torch.device) -> Evalua
 
 
 class _Trainer:
-    """What the steps of a run need at hand."""
+    """The steps of a run and everything that happens between them."""
 
-    def __init__(
-        self,
-        config: Config,
-        state: State,
-        images: ImageSet,
-        device: torch.device,
-        clock: Clock,
-    ) -> None:
-        self.config, self.state, self.device, self.clock = config, state, device, clock
-        self.epoch_images = len(images.images)
-        self.total = total_steps(config, self.epoch_images)
-        self.dtype = DTYPES[config.train.precision]
-        self.store = ImageStore(images.images, device, self.dtype, config.data.resident)
-        self.schedule = SCHEDULES.build(config.optim.schedule)
+    def __init__(self, stepper: Stepper, run: RunFolder, clock: Clock, milestones: Milestones):
+        self.config, self.state, self.stepper = stepper.config, stepper.state, stepper
+        self.run, self.clock, self.milestones = run, clock, milestones
+        self.epoch_images, self.total = stepper.epoch_images, stepper.total
 
-        batch_size = config.train.batch_size
-        mesh = state.mesh
-        self.shard, scale = mesh.images(batch_size), mesh.data / batch_size
-        self.game = Game(
-            generator=mesh.generator(state.generator),
-            discriminators=mesh.ensemble(state.discriminators),
-            optimizer_g=state.optimizer_g,
-            optimizer_d=state.optimizer_d,
-            objective=OBJECTIVES.build(config.gan.objective),
-            aggregation=AGGREGATIONS.build(config.gan.aggregation),
-            r1_gamma=config.gan.r1_gamma,
-            expectation=lambda losses: losses.sum(dim=-1) * scale,
-            mean_over_ranks=distributed.mean_over_ranks,
-            of_all=mesh.of_all,
-        )
-
-    def run_to_end(self, run: RunFolder, milestones: Milestones) -> None:
-        """All steps that are left, with everything that happens between them."""
-        config, state = self.config, self.state
+    def run_to_end(self) -> None:
+        """All steps that are left."""
+        config, state, milestones = self.config, self.state, self.milestones
         if state.step == 0:
             milestones.save_samples()
         self.recorder = Recorder(
-            run,
+            self.run,
             state.step,
             clock=self.clock,
             batch_size=config.train.batch_size,
             epoch_images=self.epoch_images,
-            selects=self.game.aggregation.selects,
+            selects=self.stepper.game.aggregation.selects,
         )
         silent = not distributed.is_main()
         with (
@@ -182,20 +145,20 @@ class _Trainer:
             self.recorder,
             progress_bar(config.name, self.total, state.step, silent=silent) as bar,
         ):
-            missed = state.step > 0 and self._evaluation_due(milestones)
+            missed = state.step > 0 and self._evaluation_due()
             if missed and not milestones.is_evaluated():  # the run was stopped here
                 milestones.evaluate(self.recorder, self.epoch_images)
             while state.step < self.total and not milestones.exhausted:
-                self._step()
+                self.recorder.add(self.stepper.step())
                 bar.advance()
                 signal_number = stop.agreed(state.step)
                 ends = bool(signal_number) or state.step == self.total
                 sample_due = ends or self._due(config.samples.every_epochs)
                 save_due = ends or self._due(config.checkpoint.every_epochs)
-                eval_due = not signal_number and self._evaluation_due(milestones)
+                eval_due = not signal_number and self._evaluation_due()
                 log_due = state.step % config.train.log_every_steps == 0
                 if sample_due or save_due or eval_due or log_due:
-                    self._record(bar, milestones)
+                    self._record(bar)
                 if eval_due:
                     bar.advance(0, "evaluating")
                     milestones.evaluate(self.recorder, self.epoch_images)
@@ -207,44 +170,14 @@ class _Trainer:
                     raise Interrupted(
                         signal_number,
                         f"stopped at step {state.step} of {self.total}, which is saved; "
-                        f"continue with 'd3gan train {run.path}'",
+                        f"continue with 'd3gan train {self.run.path}'",
                     )
         if milestones.exhausted and state.step < self.total:
             milestones.tell_exhausted(self.total)
 
-    def _step(self) -> None:
-        """One step of training, and the average after it."""
-        config, state, step = self.config, self.state, self.state.step
-        factor = self.schedule.factor(step / self.total)
-        for optimizer, rate in (
-            (state.optimizer_g, config.optim.lr_g),
-            (state.optimizer_d, config.optim.lr_d),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-        self.recorder.add(train_step(self.game, *self._inputs(step)))
-        state.step += 1
-        if state.average is not None:
-            batch_size = config.train.batch_size
-            images = state.step * batch_size
-            decay = ema_decay(batch_size, images, config.optim.ema_half_life_images)
-            update_ema(state.average, state.generator, decay)
-
-    def _inputs(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Real images, noise and the rule's random numbers of a step: this rank's part."""
-        config, seed = self.config, self.config.seed
-        positions = step * config.train.batch_size + torch.arange(self.shard.start, self.shard.stop)
-        indices = batch_indices(seed, positions, self.epoch_images)
-        real = self.store.batch(indices, flips(seed, positions) if config.data.flip else None)
-        here = torch.arange(self.shard.start, self.shard.stop, device=self.device)
-        z = normal(seed, Stream.NOISE, step, here, config.model.latent_dim)
-        each = torch.arange(config.gan.discriminators, device=self.device)
-        draws = uniform(seed, Stream.AGGREGATION, step, each, 1)
-        return real, z.to(self.dtype), draws
-
-    def _evaluation_due(self, milestones: Milestones) -> bool:
+    def _evaluation_due(self) -> bool:
         ends = self.state.step == self.total
-        asked = milestones.evaluator is not None
+        asked = self.milestones.evaluator is not None
         return asked and (ends or self._due(self.config.eval.every_epochs))
 
     def _due(self, every_epochs: float) -> bool:
@@ -252,12 +185,12 @@ class _Trainer:
         batches = every_epochs * self.epoch_images / self.config.train.batch_size
         return math.floor(self.state.step / batches) > math.floor((self.state.step - 1) / batches)
 
-    def _record(self, bar: Bar, milestones: Milestones) -> None:
+    def _record(self, bar: Bar) -> None:
         """Write what the last steps came to. Raises UserError if training diverged."""
         try:
             row = self.recorder.flush()
         except NonFinite as error:
-            raise milestones.diverged(str(error)) from error
+            raise self.milestones.diverged(str(error)) from error
         if row:
             loss_d = sum(row["loss_d"]) / len(row["loss_d"])
             rate = row["images_per_second"]

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -54,6 +54,19 @@ def gather_rows(x: Tensor) -> Tensor:
     parts = [x.new_empty(most, *x.shape[1:]) for _ in sizes]
     dist.all_gather(parts, torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]))
     return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
+
+
+def gathered(part: T, group: Any = None) -> list[T] | None:
+    """The `part` of every process of a group (all of them), in order, on its first one."""
+    if world_size() == 1:
+        return [part]
+    parts: list[Any] | None = [None] * dist.get_world_size(group) if _is_first(group) else None
+    dist.gather_object(part, parts, group=group, group_dst=0)
+    return parts
+
+
+def _is_first(group: Any) -> bool:
+    return dist.get_rank(group) == 0
 
 
 def from_main(work: Callable[[], T]) -> T:

@@ -21,11 +21,13 @@ def launch_name() -> str | None:
 
 
 @contextmanager
-def process_group(device_name: str, timeout_seconds: float = 1800) -> Iterator[torch.device]:
+def process_group(
+    device_name: str, timeout_seconds: float = 1800, backend: str = ""
+) -> Iterator[torch.device]:
     """Join the group that torchrun announces, if it does; the device of this process.
 
-    `device_name` is auto, cpu or cuda. The backend is NCCL on CUDA, gloo on the CPU. A process
-    that waits for another one longer than `timeout_seconds` gives up.
+    `device_name` is auto, cpu or cuda. The backend, where none is named, is NCCL on CUDA, gloo on
+    the CPU. A process that waits for another one longer than `timeout_seconds` gives up.
     """
     cuda = torch.cuda.is_available()
     if device_name == "cuda" and not cuda:
@@ -43,11 +45,19 @@ def process_group(device_name: str, timeout_seconds: float = 1800) -> Iterator[t
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
-    _join("nccl" if device.type == "cuda" else "gloo", timedelta(seconds=timeout_seconds))
+    backend = backend or ("nccl" if device.type == "cuda" else "gloo")
+    _join(backend, timedelta(seconds=timeout_seconds))
     try:
         yield device
     finally:
+        time.sleep(LETTING_GO)
         dist.destroy_process_group()
+
+
+LETTING_GO = 0.1
+"""Seconds for gloo's threads to let go of the tensors of the last collective, for which they need
+Python's lock. When the last owner of the group is a DistributedDataParallel, torch 2.13 waits for
+these threads with that lock held, for ever (pytorch issue 56297)."""
 
 
 STARTING = timedelta(minutes=5)

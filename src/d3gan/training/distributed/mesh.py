@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from d3gan.data.sampler import shard
 from d3gan.errors import UserError
 from d3gan.networks.norms import SyncBatchNorm2d
-from d3gan.training.distributed.collectives import rank, world_size
+from d3gan.training.distributed.collectives import gathered, mean_over_ranks, rank, world_size
 
 T = TypeVar("T")
 
@@ -76,15 +76,15 @@ class Mesh:
             return x
         return cast(Tensor, _OfAll.apply(x, self))  # type: ignore[no-untyped-call]
 
+    def mean_over_ranks(self, x: Tensor) -> Tensor:
+        """The mean over all processes, the same on each, bit for bit."""
+        return mean_over_ranks(x)
+
     def of_row(self, part: T) -> list[T] | None:
         """The `part` of each process of the first row, in order, on the main process; else None."""
         if rank() >= self.discriminator:
             return None
-        if self.discriminator == 1:
-            return [part]
-        parts: list[Any] | None = [None] * self.discriminator if rank() == 0 else None
-        dist.gather_object(part, parts, group=self.row, group_dst=0)
-        return parts
+        return [part] if self.discriminator == 1 else gathered(part, self.row)
 
 
 def make_mesh(text: str, discriminators: int, timeout_seconds: float) -> Mesh:

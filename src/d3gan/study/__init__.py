@@ -1,0 +1,1 @@
+"""Benchmarks and comparisons: what is measured, and what it says."""

@@ -1,0 +1,184 @@
+"""How throughput grows with the number of processes: strong and weak scaling."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from d3gan.config import Config, to_dict
+from d3gan.errors import UserError
+from d3gan.training import launching
+
+Scaling = Literal["weak", "strong"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One point of the plots: a preset on so many processes."""
+
+    preset: str
+    config: Config
+    scaling: Scaling
+    """weak: the batch of every process stays the same; strong: that of all together does."""
+    processes: int
+    mesh: str
+    backend: str
+    """"" for one process, which needs none."""
+
+    def at(self, processes: int) -> "Case":
+        """The same on another number of processes, without a mesh: what efficiency is against."""
+        batch = self.config.train.batch_size
+        if self.scaling == "weak":
+            batch = batch // self.processes * processes
+        return dataclasses.replace(
+            self,
+            config=_with(self.config, batch, ""),
+            processes=processes,
+            mesh="",
+            backend=self.backend if processes > 1 else "",
+        )
+
+
+def plan(
+    presets: dict[str, Config],
+    *,
+    scalings: Sequence[Scaling],
+    processes: Sequence[int],
+    meshes: Sequence[str],
+    backends: Sequence[str],
+    batch_size: int,
+) -> list[Case]:
+    """All cases; a mesh stands beside the case without it where it fits.
+
+    `batch_size` is that of every process with weak scaling, of all with strong.
+    """
+    cases = []
+    for name, config in presets.items():
+        for scaling in scalings:
+            for count in processes:
+                batch = batch_size * (count if scaling == "weak" else 1)
+                for mesh in ("", *(m for m in meshes if _fits(m, count, config))):
+                    cases += [
+                        Case(name, _with(config, batch, mesh), scaling, count, mesh, backend)
+                        for backend in (backends if count > 1 else [""])
+                    ]
+    return cases
+
+
+def _with(config: Config, batch_size: int, mesh: str) -> Config:
+    train = dataclasses.replace(config.train, batch_size=batch_size, mesh=mesh)
+    return dataclasses.replace(config, train=train)
+
+
+def _fits(mesh: str, processes: int, config: Config) -> bool:
+    axes = {name: int(size) for name, size in (axis.split("=") for axis in mesh.split(","))}
+    columns = axes.get("discriminator", 1)
+    rows = axes.get("data", max(1, processes // columns))
+    return rows * columns == processes and columns <= config.gan.discriminators
+
+
+def measure(
+    cases: Sequence[Case],
+    *,
+    rounds: int,
+    steps: int,
+    warm_up: int,
+    threads: int | None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    """A row of results for every case, each measured once in every round, all in turn.
+
+    Efficiency is taken within a round, against one process of the same case: throughput over
+    `processes` times that of one. Numbers are medians over rounds; `..._low` and `..._high` are the
+    smallest and the largest.
+    """
+    one = {case: case.at(1) for case in cases}
+    jobs = list(dict.fromkeys([*one.values(), *cases]))
+    found: dict[Case, list[dict[str, Any]]] = {job: [] for job in jobs}
+    for number in range(rounds):
+        for job in jobs:
+            mesh = f", {job.mesh}" if job.mesh else ""
+            tell(
+                f"round {number + 1} of {rounds}: {job.preset}, {job.scaling}, "
+                f"{job.processes} processes{job.backend and ' by '}{job.backend}{mesh}"
+            )
+            found[job].append(_launched(job, steps, warm_up, threads))
+    return [_row(case, found[case], found[one[case]], threads) for case in cases]
+
+
+def _launched(case: Case, steps: int, warm_up: int, threads: int | None) -> dict[str, Any]:
+    """What study.worker measures, by processes of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        job, result = Path(folder) / "job.json", Path(folder) / "result.json"
+        content = {
+            "config": to_dict(case.config),
+            "steps": steps,
+            "warm_up": warm_up,
+            "blocks": 3,
+            "backend": case.backend,
+            "result": str(result),
+        }
+        job.write_text(json.dumps(content), encoding="utf-8")
+        status = launching.launch(
+            case.processes, [str(job)], module="d3gan.study.worker", threads=threads
+        )
+        if status or not result.exists():
+            raise UserError(
+                f"the benchmark of {case.preset} on {case.processes} processes ended with status "
+                f"{status}; what it said stands above"
+            )
+        measured: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        return measured
+
+
+def _row(
+    case: Case,
+    results: Sequence[dict[str, Any]],
+    ones: Sequence[dict[str, Any]],
+    threads: int | None,
+) -> dict[str, Any]:
+    batch = case.config.train.batch_size
+    seconds = [median(result["seconds"]) for result in results]
+    alone = [median(result["alone"]) for result in results]
+    batch_of_one = case.at(1).config.train.batch_size
+    rates = [batch / s for s in seconds]
+    rates_of_one = [batch_of_one / median(result["seconds"]) for result in ones]
+    last = results[-1]
+
+    def spread(name: str, values: Iterator[float]) -> dict[str, float]:
+        every = list(values)
+        return {name: median(every), f"{name}_low": min(every), f"{name}_high": max(every)}
+
+    efficiency = (
+        rate / (case.processes * of_one) for rate, of_one in zip(rates, rates_of_one, strict=True)
+    )
+    exposed = (1 - a / s for a, s in zip(alone, seconds, strict=True))
+    return {
+        "preset": case.preset,
+        "discriminators": case.config.gan.discriminators,
+        "scaling": case.scaling,
+        "processes": case.processes,
+        "threads_per_process": threads,
+        "backend": case.backend or None,
+        "mesh": case.mesh,
+        "precision": case.config.train.precision,
+        "batch_size": batch,
+        **spread("images_per_second", iter(rates)),
+        **spread("ms_per_step", (1000 * s for s in seconds)),
+        "epoch_seconds": last["images"] / median(rates),
+        **spread("efficiency", efficiency),
+        **spread("exposed_communication_share", exposed),
+        "start_seconds": median(result["start_seconds"] for result in results),
+        "warm_up_seconds": median(result["warm_up_seconds"] for result in results),
+        "utilisation": _median([result["utilisation"] for result in results]),
+        "peak_memory_bytes": _median([result["peak_memory_bytes"] for result in results]),
+        "rounds": len(results),
+    }
+
+
+def _median(values: list[Any]) -> Any:
+    return None if None in values else median(values)
