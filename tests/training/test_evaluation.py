@@ -159,7 +159,7 @@ def test_programs_that_start_together_compute_them_once(measured: Config, tmp_pa
         "import sys; from d3gan.training import reference as r; collect = r.collect\n"
         "def counted(*a, **k): print('computed', flush=True); return collect(*a, **k)\n"
         "r.collect = counted\n"
-        "from d3gan.metrics import classifier as c; t = c._trained\n"
+        "from d3gan.metrics import classifier_cache as c; t = c._trained\n"
         "def trained(*a): print('trained', flush=True); return t(*a)\n"
         "c._trained = trained\n"
         "c.RECIPES = {3: c.Recipe(width=4, epochs=1.0, least_images=0)}\n"

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from d3gan.data.sampler import shard
 from d3gan.data.store import cache_folder
-from d3gan.errors import UserError
 from d3gan.images import Images
 from d3gan.metrics.contract import PROTOCOL
 from d3gan.metrics.features import Features
-from d3gan.metrics.saved import read_saved, write_saved
+from d3gan.metrics.saved import keeping, read_saved, write_saved
 from d3gan.metrics.statistics import Statistics
 from d3gan.progress import progress_bar
 from d3gan.stateless import Stream, permutation
@@ -76,7 +75,7 @@ def pixel_digest(images: Images) -> str:
 
 def _cached(features: Features, images: Images, title: str, *, keep: bool) -> Statistics:
     """Statistics of these images. Several programs may ask at once: one computes."""
-    folder = cache_folder() / "statistics"
+    what, folder = "the real images' statistics", cache_folder() / "statistics"
     with ExitStack() as stack:
         saved = None
         with distributed.all_or_none():
@@ -84,11 +83,9 @@ def _cached(features: Features, images: Images, title: str, *, keep: bool) -> St
                 key = (PROTOCOL, features.weights_sha256, features.resize, pixel_digest(images))
                 name = hashlib.sha256(repr((*key, keep)).encode()).hexdigest()[:32]
                 file = folder / f"{name}.pt"
-                try:
+                with keeping(what, cache_folder()):
                     folder.mkdir(parents=True, exist_ok=True)
                     stack.enter_context(FileLock(f"{file}.lock"))
-                except OSError as error:
-                    raise _no_room(error) from error
                 saved = read_saved(file, {"total", "sums", "rows"})
         if distributed.from_main(lambda: saved is not None):
             if saved is None:  # not the main rank, which alone computes numbers
@@ -97,15 +94,6 @@ def _cached(features: Features, images: Images, title: str, *, keep: bool) -> St
         statistics = collect(features, drawn_from(images), len(images), keep=keep, title=title)
         with distributed.all_or_none():
             if distributed.is_main():
-                try:
+                with keeping(what, cache_folder()):
                     write_saved(file, statistics.state_dict())
-                except OSError as error:
-                    raise _no_room(error) from error
     return statistics
-
-
-def _no_room(error: OSError) -> UserError:
-    return UserError(
-        f"cannot keep the real images' statistics in {cache_folder()}: {error}; "
-        "set D3GAN_CACHE to a folder with room"
-    )
