@@ -98,7 +98,8 @@ def test_the_batch_size_does_not_matter(
     small = Evaluator.__new__(Evaluator)
     small.__dict__ |= usual.__dict__
     small.features = dataclasses.replace(usual.features, batch_size=17)
-    small.real = reference.real_statistics(small.features, load_images(usual.data).images, 200)
+    real = load_images(usual.data).images
+    small.real = reference.real_statistics(small.features, real, usual.real_sha256, 200)
     got = small.measure(drawn_from(images)).to_dict()
     assert numbers_of(got) == pytest.approx(numbers_of(expected), rel=1e-5, abs=1e-6)
 
