@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from d3gan import config as configs
 from d3gan.config import Config
-from d3gan.metrics import classifier
+from d3gan.metrics import classifier_cache
 from d3gan.metrics.classifier import Recipe
 
 # Tests run beside each other, one a core; several threads each would wait for one another.
@@ -36,7 +36,7 @@ def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def quick_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Classifiers are trained for seconds, and hardly right."""
     quick = Recipe(width=8, epochs=5.0, least_images=0, most_images=640)
-    monkeypatch.setattr(classifier, "RECIPES", {1: quick, 3: quick})
+    monkeypatch.setattr(classifier_cache, "RECIPES", {1: quick, 3: quick})
 
 
 @pytest.fixture

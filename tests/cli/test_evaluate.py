@@ -69,6 +69,9 @@ def test_all_checkpoints_give_a_curve(
     assert main(["evaluate", str(run.path), *flags, "--checkpoint", "all"]) == 0
     table = capsys.readouterr().out
     assert "step 4" in table
+    marks, headings = table.splitlines()[:2]
+    assert marks.split() == ["best"]
+    assert headings[: len(marks)].endswith(f"step {best['step']}")
     assert "±: standard error" in table
     plain = [line for line in table.splitlines() if measured.out_dir not in line]
     assert all(len(line) <= 80 for line in plain if measured.data.source not in line)

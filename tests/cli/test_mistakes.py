@@ -61,6 +61,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --data.split test", "digits has no split 'test'; splits: train"),
         ("sample no/such/run", "there is no run at no/such/run"),
         ("sample", "Missing from d3gan sample: PATH"),
+        ("evaluate", "Missing from d3gan evaluate: RUN|IMAGES; see d3gan evaluate --help"),
+        ("evaluate --seed 3", "Missing from d3gan evaluate: RUN|IMAGES; see d3gan evaluate --help"),
         ("sample x -n 0", "count = 0: must be at least 1"),
         ("sample x --seed -1", "seed = -1: must be at least 0"),
         ("export no/such/run -o g.safetensors", "there is no run at no/such/run"),

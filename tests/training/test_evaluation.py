@@ -98,7 +98,8 @@ def test_the_batch_size_does_not_matter(
     small = Evaluator.__new__(Evaluator)
     small.__dict__ |= usual.__dict__
     small.features = dataclasses.replace(usual.features, batch_size=17)
-    small.real = reference.real_statistics(small.features, load_images(usual.data).images, 200)
+    real = load_images(usual.data).images
+    small.real = reference.real_statistics(small.features, real, usual.real_sha256, 200)
     got = small.measure(drawn_from(images)).to_dict()
     assert numbers_of(got) == pytest.approx(numbers_of(expected), rel=1e-5, abs=1e-6)
 
@@ -159,7 +160,7 @@ def test_programs_that_start_together_compute_them_once(measured: Config, tmp_pa
         "import sys; from d3gan.training import reference as r; collect = r.collect\n"
         "def counted(*a, **k): print('computed', flush=True); return collect(*a, **k)\n"
         "r.collect = counted\n"
-        "from d3gan.metrics import classifier as c; t = c._trained\n"
+        "from d3gan.metrics import classifier_cache as c; t = c._trained\n"
         "def trained(*a): print('trained', flush=True); return t(*a)\n"
         "c._trained = trained\n"
         "c.RECIPES = {3: c.Recipe(width=4, epochs=1.0, least_images=0)}\n"

@@ -47,6 +47,11 @@ def check_draw(count: int, seed: int) -> None:
     """Raise UserError unless so many images can be drawn by this seed."""
     if not 1 <= count <= 10**7:
         raise UserError(f"count = {count}: must be at least 1 and at most 10,000,000")
+    check_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raise UserError for a seed out of range."""
     if not 0 <= seed < 2**63:
         raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
 
@@ -60,12 +65,12 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
 
 def _one_line(panel: str) -> str:
     """What tyro's message says, and the flag that it proposes, without its box or its rules."""
-    boxed = [line.strip("│ ") for line in panel.splitlines() if line.startswith("│")]
-    lines = boxed or [line.strip() for line in panel.splitlines()]
+    boxed = [line.strip("│").rstrip() for line in panel.splitlines() if line.startswith("│")]
+    lines = boxed or [line.rstrip() for line in panel.splitlines()]
     parts = [
-        " ".join(group)
+        _without_help(list(group))
         for rule, group in itertools.groupby(
-            lines, key=lambda line: line.startswith(("───", "---"))
+            lines, key=lambda line: line.lstrip().startswith(("───", "---"))
         )
         if not rule
     ]
@@ -75,3 +80,11 @@ def _one_line(panel: str) -> str:
     if flag := re.search(r"--[\w.-]+", proposal):
         message += f" (did you mean {flag[0]}?)"
     return message.rstrip(".")
+
+
+def _without_help(lines: list[str]) -> str:
+    """The lines as one, without the help texts that stand under each flag, indented by 8."""
+    indents = [len(line) - len(line.lstrip()) for line in lines]
+    return " ".join(
+        line.strip() for line, indent in zip(lines, indents, strict=True) if indent < indents[0] + 8
+    )

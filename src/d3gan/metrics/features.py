@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from d3gan.config import DataConfig
 from d3gan.metrics import inception_weights
-from d3gan.metrics.classifier import SIDE, load_classifier
+from d3gan.metrics.classifier import SIDE
+from d3gan.metrics.classifier_cache import load_classifier
 from d3gan.metrics.statistics import Statistics
 
 

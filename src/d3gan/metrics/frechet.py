@@ -12,22 +12,15 @@ from d3gan.metrics.estimate import Estimate, Metric
 from d3gan.metrics.statistics import Statistics
 
 
-def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tensor) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2), for means [D] and covariances [D, D], float64.
-
-    tr (C1 C2)^1/2 is the sum of the singular values of F1^T F2, where C = F F^T comes from a
-    symmetric eigendecomposition: nothing complex turns up, and no square root is taken of
-    rounding errors, so equal Gaussians have distance 0 also where the covariance is singular.
-    """
-    overlap = torch.linalg.svdvals(_factor(cov_1).T @ _factor(cov_2)).sum()
-    distance = (mean_1 - mean_2).square().sum() + cov_1.trace() + cov_2.trace() - 2 * overlap
-    return max(0.0, float(distance))
-
-
 def frechet_estimate(
     real_mean: Tensor, real_cov: Tensor, mean: Tensor, cov: Tensor, count: int
 ) -> Estimate:
     """The distance of `count` generated images from real ones, with its standard error.
+
+    It is |m - m_r|^2 + tr(C_r + C - 2 (C_r C)^1/2), for means [D] and covariances [D, D], float64.
+    tr (C_r C)^1/2 is the sum of the singular values of F_r^T F, where C = F F^T comes from a
+    symmetric eigendecomposition: nothing complex turns up, and no square root is taken of
+    rounding errors, so equal Gaussians have distance 0 also where the covariance is singular.
 
     The error is that of the delta method. The distance d has the gradients 2 (m - m_r) by the mean
     and A = I - T by the covariance, where T C T = C_r (T is the optimal transport map; Takatsu

@@ -85,8 +85,9 @@ def _share(hits: Tensor) -> Estimate:
 
 def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
     """Of equally many images on both sides: the balls shrink as a set grows."""
-    images = min(len(real.rows), len(generated.rows))
-    return precision_recall_density_coverage(real.rows[:images], generated.rows[:images])
+    real_rows, generated_rows = real.rows, generated.rows  # each a copy of all features
+    images = min(len(real_rows), len(generated_rows))
+    return precision_recall_density_coverage(real_rows[:images], generated_rows[:images])
 
 
 PRECISION_RECALL = Metric(

@@ -2,11 +2,14 @@
 
 import io
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from d3gan.errors import UserError
 from d3gan.runs import write_bytes
 
 
@@ -27,6 +30,17 @@ def write_saved(file: Path, saved: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(saved, buffer)
     write_bytes(file, buffer.getvalue())
+
+
+@contextmanager
+def keeping(what: str, folder: Path) -> Iterator[None]:
+    """Turn the system's refusal (no room, no permission) into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot keep {what} in {folder}: {error}; set D3GAN_CACHE to a folder with room"
+        ) from error
 
 
 def damaged_part(data: bytes) -> str | None:

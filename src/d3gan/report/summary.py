@@ -10,8 +10,8 @@ from d3gan.runs import RunFolder
 
 def summary(run: RunFolder) -> dict[str, Any]:
     """What a run came to: sizes, time and speed of the whole run, losses of its last rows."""
-    rows = [row for row in run.metrics() if row["kind"] == "train"]
-    last = rows[-1]
+    rows = run.metrics()
+    last = [row for row in rows if row["kind"] == "train"][-1]
     discriminators = len(last["loss_d"])
     return {
         "name": run.path.name,
@@ -22,16 +22,16 @@ def summary(run: RunFolder) -> dict[str, Any]:
         "images_per_second": last["images"] / last["train_seconds"],
         "loss_d": sum(last["loss_d"]) / discriminators,
         "loss_g": last["loss_g"],
-        "best": _best(run),
+        "best": _best(rows),
     }
 
 
-def _best(run: RunFolder) -> dict[str, Any] | None:
+def _best(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The best value of the monitored metric, where the run was evaluated."""
-    rows = [row for row in run.metrics() if row["kind"] == "eval" and row["best"]]
-    if not rows:
+    improvements = [row for row in rows if row["kind"] == "eval" and row["best"]]
+    if not improvements:
         return None
-    row, name = rows[-1], rows[-1]["monitor"]
+    row, name = improvements[-1], improvements[-1]["monitor"]
     error = f"{name}_stderr"
     return {"step": row["step"], "metric": name, name: row[name], error: row[error]}
 

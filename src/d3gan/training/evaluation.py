@@ -72,8 +72,8 @@ class Evaluator:
         )
         self.keeps_features = table.stores_features(self.asked, self.family)
         kept = min(samples, len(real.images)) if self.keeps_features else 0
-        self.real = real_statistics(self.features, real.images, kept)
-        self.real_sha256 = pixel_digest(real.images)
+        self.real_sha256 = distributed.from_main(lambda: pixel_digest(real.images))
+        self.real = real_statistics(self.features, real.images, self.real_sha256, kept)
 
     def measure(
         self, draw: Draw, *, seed: int | None = None, ema: bool | None = None, title: str = ""

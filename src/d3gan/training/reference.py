@@ -10,11 +10,10 @@ from torch import Tensor
 
 from d3gan.data.sampler import shard
 from d3gan.data.store import cache_folder
-from d3gan.errors import UserError
 from d3gan.images import Images
 from d3gan.metrics.contract import PROTOCOL
 from d3gan.metrics.features import Features
-from d3gan.metrics.saved import read_saved, write_saved
+from d3gan.metrics.saved import keeping, read_saved, write_saved
 from d3gan.metrics.statistics import Statistics
 from d3gan.progress import progress_bar
 from d3gan.stateless import Stream, permutation
@@ -52,17 +51,15 @@ def drawn_from(images: Images) -> Draw:
     return lambda numbers: torch.from_numpy(images[numbers.start : numbers.stop].copy())
 
 
-def real_statistics(features: Features, images: Images, kept: int) -> Statistics:
+def real_statistics(features: Features, images: Images, digest: str, kept: int) -> Statistics:
     """Sums over all real images [M, C, H, W], and the features of `kept` of them, picked at random.
 
-    Taken from the cache or put into it. All ranks call it; the main one gets the result, the
-    others what they happen to have. Raises UserError.
+    Taken from the cache, by the `pixel_digest` of the images, or put into it. All ranks call it;
+    the main one gets the result, the others what they happen to have. Raises UserError.
     """
-    everything = _cached(features, images, "real images", keep=False)
+    everything = _cached(features, images, digest, 0)
     if kept:
-        order = permutation(0, Stream.EVALUATION_SUBSET, 0, len(images))
-        chosen = images[order[:kept].sort().values.numpy()]
-        everything.features = _cached(features, chosen, "their features", keep=True).features
+        everything.features = _cached(features, images, digest, kept).features
     return everything
 
 
@@ -74,38 +71,32 @@ def pixel_digest(images: Images) -> str:
     return digest.hexdigest()
 
 
-def _cached(features: Features, images: Images, title: str, *, keep: bool) -> Statistics:
-    """Statistics of these images. Several programs may ask at once: one computes."""
-    folder = cache_folder() / "statistics"
+def _cached(features: Features, images: Images, digest: str, kept: int) -> Statistics:
+    """Statistics of all images; or, for `kept` > 0, of so many of them, with their features.
+
+    Which ones these are is a function of the images and of `kept`, as the cache's key is. Several
+    programs may ask at once: one computes.
+    """
+    key = (PROTOCOL, features.weights_sha256, features.resize, digest, kept)
+    name = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+    what, file = "the real images' statistics", cache_folder() / "statistics" / f"{name}.pt"
     with ExitStack() as stack:
         saved = None
-        with distributed.all_or_none():
+        with distributed.all_or_none(), keeping(what, cache_folder()):
             if distributed.is_main():
-                key = (PROTOCOL, features.weights_sha256, features.resize, pixel_digest(images))
-                name = hashlib.sha256(repr((*key, keep)).encode()).hexdigest()[:32]
-                file = folder / f"{name}.pt"
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    stack.enter_context(FileLock(f"{file}.lock"))
-                except OSError as error:
-                    raise _no_room(error) from error
+                file.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(f"{file}.lock"))
                 saved = read_saved(file, {"total", "sums", "rows"})
         if distributed.from_main(lambda: saved is not None):
             if saved is None:  # not the main rank, which alone computes numbers
-                return features.empty_statistics(len(images))
+                return features.empty_statistics(kept or len(images))
             return Statistics.from_state_dict(saved, features.device)
-        statistics = collect(features, drawn_from(images), len(images), keep=keep, title=title)
-        with distributed.all_or_none():
+        if kept:
+            order = permutation(0, Stream.EVALUATION_SUBSET, 0, len(images))
+            images = images[order[:kept].sort().values.numpy()]
+        title = "their features" if kept else "real images"
+        statistics = collect(features, drawn_from(images), len(images), keep=kept > 0, title=title)
+        with distributed.all_or_none(), keeping(what, cache_folder()):
             if distributed.is_main():
-                try:
-                    write_saved(file, statistics.state_dict())
-                except OSError as error:
-                    raise _no_room(error) from error
+                write_saved(file, statistics.state_dict())
     return statistics
-
-
-def _no_room(error: OSError) -> UserError:
-    return UserError(
-        f"cannot keep the real images' statistics in {cache_folder()}: {error}; "
-        "set D3GAN_CACHE to a folder with room"
-    )

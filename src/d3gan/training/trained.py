@@ -122,9 +122,18 @@ def checkpoints(path: Path) -> list[str]:
     run = RunFolder(path)
     run.require()
     steps = [step_of(file) for file in numbered(run.checkpoints, "pt")]
-    if run.best_file.exists() and _saved_as(run, "best")["step"] not in steps:
-        return ["best", *map(str, steps)]
-    return [str(step) for step in steps]
+    best = best_step(path)
+    names = [str(step) for step in steps]
+    return names if best is None or best in steps else ["best", *names]
+
+
+def best_step(path: Path) -> int | None:
+    """The step of a run's checkpoint "best"; None if it has none. Raises UserError."""
+    run = RunFolder(path)
+    if not run.best_file.exists():
+        return None
+    step: int = _saved_as(run, "best")["step"]
+    return step
 
 
 def _saved_as(run: RunFolder, checkpoint: str) -> dict[str, Any]:
