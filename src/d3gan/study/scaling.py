@@ -42,6 +42,10 @@ class Case:
             backend=self.backend if processes > 1 else "",
         )
 
+    def job(self) -> "Case":
+        """What is run for it: the same for both kinds of scaling where their batches are."""
+        return dataclasses.replace(self, scaling="weak")
+
 
 def plan(
     presets: dict[str, Config],
@@ -96,18 +100,19 @@ def measure(
     `processes` times that of one. Numbers are medians over rounds; `..._low` and `..._high` are the
     smallest and the largest.
     """
-    one = {case: case.at(1) for case in cases}
-    jobs = list(dict.fromkeys([*one.values(), *cases]))
+    ones = {case: case.at(1).job() for case in cases}
+    jobs = list(dict.fromkeys([*ones.values(), *(case.job() for case in cases)]))
     found: dict[Case, list[dict[str, Any]]] = {job: [] for job in jobs}
     for number in range(rounds):
         for job in jobs:
             mesh = f", {job.mesh}" if job.mesh else ""
             tell(
-                f"round {number + 1} of {rounds}: {job.preset}, {job.scaling}, "
+                f"round {number + 1} of {rounds}: {job.preset}, "
+                f"{job.config.train.batch_size} images a step, "
                 f"{job.processes} processes{job.backend and ' by '}{job.backend}{mesh}"
             )
             found[job].append(_launched(job, steps, warm_up, threads))
-    return [_row(case, found[case], found[one[case]], threads) for case in cases]
+    return [_row(case, found[case.job()], found[ones[case]], threads) for case in cases]
 
 
 def _launched(case: Case, steps: int, warm_up: int, threads: int | None) -> dict[str, Any]:

@@ -108,8 +108,9 @@ class Silent(Mesh):
 
 
 def _timed_steps(stepper: Stepper, steps: int) -> float:
-    """Seconds that so many steps take."""
+    """Seconds that so many steps take, from a moment at which all processes are ready."""
     _wait(stepper.device)
+    distributed.barrier()
     start = time.perf_counter()
     for _ in range(steps):
         stepper.step()

@@ -29,6 +29,12 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def barrier() -> None:
+    """Wait for all processes."""
+    if world_size() > 1:
+        dist.barrier()
+
+
 def mean_over_ranks(x: Tensor) -> Tensor:
     """The mean of `x` over ranks; the same on every rank, bit for bit."""
     if world_size() == 1:
