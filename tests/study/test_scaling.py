@@ -56,21 +56,22 @@ def test_both_backends_begin_at_one_process_that_needs_none(tiny: Config) -> Non
     assert [(c.processes, c.backend) for c in cases] == [
         *[(1, ""), (2, "nccl"), (2, "gloo"), (4, "nccl"), (4, "gloo")]
     ]
-    assert {c.at(1) for c in cases} == {cases[0]}
+    assert {c.of_one() for c in cases} == {cases[0].config}
 
 
 @pytest.fixture
-def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, list[float]]], None]:
-    """Seconds per step of each process count in each round, instead of real ones."""
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Seconds per step together, and of one alone, for each round, instead of real ones."""
 
-    def give(seconds: dict[int, list[float]]) -> None:
-        left = {count: iter(values) for count, values in seconds.items()}
+    def give(*rounds: tuple[float, float]) -> None:
+        left = iter(rounds)
 
         def launched(case: Case, *settings: object) -> dict[str, Any]:
-            step = next(left[case.processes])
+            together, alone = next(left)
             return {
-                "seconds": [step, step, 9.0],
-                "alone": [0.75 * step] * 3,
+                "together": [together, together, 9.0],
+                "silent": [0.75 * together, 0.75 * together, 1.0],
+                "alone": [alone, alone, 0.0],
                 "start_seconds": 1.0,
                 "warm_up_seconds": 2.0,
                 "utilisation": 0.5,
@@ -87,29 +88,34 @@ def measured(cases: list[Case], rounds: int) -> list[dict[str, Any]]:
     return scaling.measure(cases, rounds=rounds, steps=1, warm_up=1, threads=1)
 
 
-def test_weak_efficiency_is_against_one_process_of_the_same_round(
-    tiny: Config, made_up: Callable[[dict[int, list[float]]], None]
+def test_weak_efficiency_is_against_one_process_in_turn_with_them(
+    tiny: Config, made_up: Callable[..., None]
 ) -> None:
-    made_up({1: [1.0, 2.0, 4.0], 2: [1.25, 2.0, 8.0]})
-    one, two = measured(planned(tiny, meshes=(), processes=(1, 2), scalings=("weak",)), 3)
-    assert (one["efficiency"], one["efficiency_low"], one["efficiency_high"]) == (1, 1, 1)
+    made_up((1.25, 1.0), (2.0, 2.0), (8.0, 4.0))
+    (two,) = measured(planned(tiny, meshes=(), processes=(2,), scalings=("weak",)), 3)
     assert (two["efficiency"], two["efficiency_low"], two["efficiency_high"]) == (0.8, 0.5, 1)
     assert (two["images_per_second"], two["images_per_second_low"]) == (8.0, 2.0)
     assert two["images_per_second_high"] == 12.8
     assert two["epoch_seconds"] == 50
     assert two["ms_per_step"] == 2000
     assert two["exposed_communication_share"] == 0.25
-    assert (two["peak_memory_bytes"], two["rounds"]) == (2000, 3)
-    assert (one["backend"], two["backend"]) == (None, "gloo")
+    assert (two["peak_memory_bytes"], two["rounds"], two["backend"]) == (2000, 3, "gloo")
 
 
-def test_strong_efficiency_is_of_the_same_batch(
-    tiny: Config, made_up: Callable[[dict[int, list[float]]], None]
-) -> None:
-    made_up({1: [4.0], 4: [2.0]})
+def test_strong_efficiency_is_of_the_same_batch(tiny: Config, made_up: Callable[..., None]) -> None:
+    made_up((2.0, 4.0))
     (four,) = measured(planned(tiny, meshes=(), processes=(4,), scalings=("strong",)), 1)
     assert (four["batch_size"], four["images_per_second"]) == (8, 4.0)
     assert four["efficiency"] == 0.5
+
+
+def test_one_process_is_measured_once_for_both_kinds_of_scaling(
+    tiny: Config, made_up: Callable[..., None]
+) -> None:
+    made_up((2.0, 2.0))
+    weak, strong = measured(planned(tiny, meshes=(), processes=(1,)), 1)
+    assert weak | {"scaling": "strong"} == strong
+    assert (weak["efficiency"], weak["backend"]) == (1, None)
 
 
 @pytest.mark.parametrize("mesh", [Mesh(1, 1, 2), worker.Silent(1, 1, 2)])

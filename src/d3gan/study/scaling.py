@@ -29,22 +29,14 @@ class Case:
     backend: str
     """"" for one process, which needs none."""
 
-    def at(self, processes: int) -> "Case":
-        """The same on another number of processes, without a mesh: what efficiency is against."""
+    def of_one(self) -> Config:
+        """What one process trains that efficiency is taken against."""
         batch = self.config.train.batch_size
-        if self.scaling == "weak":
-            batch = batch // self.processes * processes
-        return dataclasses.replace(
-            self,
-            config=_with(self.config, batch, ""),
-            processes=processes,
-            mesh="",
-            backend=self.backend if processes > 1 else "",
-        )
+        return _with(self.config, batch // self.processes if self.scaling == "weak" else batch, "")
 
     def job(self) -> "Case":
-        """What is run for it: the same for both kinds of scaling where their batches are."""
-        return dataclasses.replace(self, scaling="weak")
+        """What is run for it: for one process the same with both kinds of scaling."""
+        return dataclasses.replace(self, scaling="weak") if self.processes == 1 else self
 
 
 def plan(
@@ -96,15 +88,14 @@ def measure(
 ) -> list[dict[str, Any]]:
     """A row of results for every case, each measured once in every round, all in turn.
 
-    Efficiency is taken within a round, against one process of the same case: throughput over
-    `processes` times that of one. Numbers are medians over rounds; `..._low` and `..._high` are the
+    Efficiency is throughput over `processes` times that of one process alone, which the same
+    processes measure in turn. Numbers are medians over rounds; `..._low` and `..._high` are the
     smallest and the largest.
     """
-    ones = {case: case.at(1).job() for case in cases}
-    jobs = list(dict.fromkeys([*ones.values(), *(case.job() for case in cases)]))
-    found: dict[Case, list[dict[str, Any]]] = {job: [] for job in jobs}
+    jobs = {case: case.job() for case in cases}
+    found: dict[Case, list[dict[str, Any]]] = {job: [] for job in jobs.values()}
     for number in range(rounds):
-        for job in jobs:
+        for job in found:
             mesh = f", {job.mesh}" if job.mesh else ""
             tell(
                 f"round {number + 1} of {rounds}: {job.preset}, "
@@ -112,7 +103,7 @@ def measure(
                 f"{job.processes} processes{job.backend and ' by '}{job.backend}{mesh}"
             )
             found[job].append(_launched(job, steps, warm_up, threads))
-    return [_row(case, found[case.job()], found[ones[case]], threads) for case in cases]
+    return [_row(case, found[job], threads) for case, job in jobs.items()]
 
 
 def _launched(case: Case, steps: int, warm_up: int, threads: int | None) -> dict[str, Any]:
@@ -121,6 +112,7 @@ def _launched(case: Case, steps: int, warm_up: int, threads: int | None) -> dict
         job, result = Path(folder) / "job.json", Path(folder) / "result.json"
         content = {
             "config": to_dict(case.config),
+            "one": to_dict(case.of_one()),
             "steps": steps,
             "warm_up": warm_up,
             "blocks": 3,
@@ -140,28 +132,24 @@ def _launched(case: Case, steps: int, warm_up: int, threads: int | None) -> dict
         return measured
 
 
-def _row(
-    case: Case,
-    results: Sequence[dict[str, Any]],
-    ones: Sequence[dict[str, Any]],
-    threads: int | None,
-) -> dict[str, Any]:
-    batch = case.config.train.batch_size
-    seconds = [median(result["seconds"]) for result in results]
-    alone = [median(result["alone"]) for result in results]
-    batch_of_one = case.at(1).config.train.batch_size
+def _row(case: Case, results: Sequence[dict[str, Any]], threads: int | None) -> dict[str, Any]:
+    batch, batch_of_one = case.config.train.batch_size, case.of_one().train.batch_size
+    seconds = [median(result["together"]) for result in results]
     rates = [batch / s for s in seconds]
-    rates_of_one = [batch_of_one / median(result["seconds"]) for result in ones]
     last = results[-1]
 
     def spread(name: str, values: Iterator[float]) -> dict[str, float]:
         every = list(values)
         return {name: median(every), f"{name}_low": min(every), f"{name}_high": max(every)}
 
-    efficiency = (
-        rate / (case.processes * of_one) for rate, of_one in zip(rates, rates_of_one, strict=True)
-    )
-    exposed = (1 - a / s for a, s in zip(alone, seconds, strict=True))
+    def ratio(result: dict[str, Any], kind: str) -> float:
+        """Seconds of this kind over those together, block by block."""
+        pairs = zip(result[kind], result["together"], strict=True)
+        return float(median(one / other for one, other in pairs))
+
+    work = batch / batch_of_one / case.processes
+    efficiency = (work * ratio(result, "alone") for result in results)
+    exposed = (1 - ratio(result, "silent") for result in results)
     return {
         "preset": case.preset,
         "discriminators": case.config.gan.discriminators,

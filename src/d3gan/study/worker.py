@@ -6,7 +6,7 @@ JOB.json says what to time; the main process writes what it came to into its "re
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,51 +27,52 @@ from d3gan.training.stepper import Stepper
 def main(job_file: str) -> None:
     """Time the job's config by the processes that were launched for it."""
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    config = from_dict(job["config"])
-    result = timed(config, job["steps"], job["warm_up"], job["blocks"], job["backend"])
+    result = timed(job, from_dict(job["config"]), from_dict(job["one"]))
     if result is not None:
         Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
 
 
-def timed(
-    config: Config, steps: int, warm_up: int, blocks: int, backend: str
-) -> dict[str, Any] | None:
-    """Seconds per step, with and without the exchange between processes, and what they use.
+def timed(job: Mapping[str, Any], config: Config, one: Config) -> dict[str, Any] | None:
+    """Seconds per step of three kinds, and what the processes use; on the main process.
 
-    `blocks` blocks of `steps` steps each, those with and without taking turns, after `warm_up`
-    steps that are timed apart. The main process gets the result; memory is before the twin that
-    exchanges nothing is made.
+    "together": training by `config`; "silent": the same work without exchange between processes;
+    "alone": one process trains by `one`, and the others wait. After `warm_up` steps, which are
+    timed apart, come `blocks` blocks of `steps` steps of each kind, which take turns: what else
+    the machine does meets all alike. Memory and utilisation are those of "together".
     """
     began = time.perf_counter()
     timeout = config.train.timeout_seconds
-    with distributed.process_group(config.train.device, timeout, backend) as device:
+    with distributed.process_group(config.train.device, timeout, job["backend"]) as device:
         mesh = distributed.make_mesh(config.train.mesh, config.gan.discriminators, timeout)
         images = load_images(config.data).images
-        stepper = Stepper(config, make_state(config, device, mesh), images, device)
-        warm_up_seconds = _timed_steps(stepper, warm_up)
-        joined_seconds = time.perf_counter() - began - warm_up_seconds
-        usage = Utilisation(device)
-        with usage:
-            _timed_steps(stepper, steps)
+
+        def stepper(config: Config, mesh: Mesh) -> Stepper:
+            return Stepper(config, make_state(config, device, mesh), images, device)
+
+        kinds: dict[str, Stepper | None] = {"together": stepper(config, mesh)}
+        start_seconds = time.perf_counter() - began
+        warm_up_seconds = _timed_steps(kinds["together"], job["warm_up"], device)
+        with Utilisation(device) as usage:
+            _timed_steps(kinds["together"], job["steps"], device)
         memory = peak_memory_bytes(device)
-        twin = None
         if distributed.world_size() > 1:
-            silent = Silent(mesh.data, mesh.discriminator, mesh.discriminators)
-            twin = Stepper(config, make_state(config, device, silent), images, device)
-            _timed_steps(twin, warm_up)
-        seconds, alone = [], []
-        for _ in range(blocks):
-            seconds.append(_timed_steps(stepper, steps) / steps)
-            if twin:
-                alone.append(_timed_steps(twin, steps) / steps)
+            kinds["silent"] = stepper(
+                config, Silent(mesh.data, mesh.discriminator, mesh.discriminators)
+            )
+            here = distributed.is_main()
+            kinds["alone"] = stepper(one, Silent(1, 1, mesh.discriminators)) if here else None
+        for kind in ("silent", "alone"):
+            _timed_steps(kinds.get(kind), job["warm_up"], device)
+        seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for _ in range(job["blocks"]):
+            for kind, one_of_them in kinds.items():
+                seconds[kind].append(_timed_steps(one_of_them, job["steps"], device) / job["steps"])
         mine = {
-            "seconds": seconds,
-            "alone": alone or seconds,
-            "start_seconds": joined_seconds,
+            **seconds,
+            "start_seconds": start_seconds,
             "warm_up_seconds": warm_up_seconds,
             "utilisation": usage.share,
             "peak_memory_bytes": memory,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "images": len(images),
         }
         everyone = distributed.gathered(mine)
@@ -79,12 +80,16 @@ def timed(
 
 
 def _summed_up(everyone: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of all processes: the slowest for a step, the mean of what each does alone."""
+    """Of all processes: the slowest together, the mean of the silent, the main one alone."""
+    main = everyone[0]
+    together = [max(block) for block in zip(*(e["together"] for e in everyone), strict=True)]
+    silent = [fmean(b) for b in zip(*(e.get("silent", together) for e in everyone), strict=True)]
     shares = [each["utilisation"] for each in everyone]
     memory = [each["peak_memory_bytes"] for each in everyone]
-    return everyone[0] | {
-        "seconds": [max(block) for block in zip(*(e["seconds"] for e in everyone), strict=True)],
-        "alone": [fmean(block) for block in zip(*(e["alone"] for e in everyone), strict=True)],
+    return main | {
+        "together": together,
+        "silent": silent,
+        "alone": main.get("alone", together),
         "utilisation": None if None in shares else fmean(shares),
         "peak_memory_bytes": None if None in memory else max(memory),
     }
@@ -107,14 +112,15 @@ class Silent(Mesh):
         return functional.pad(x, (0, 0, members.start, self.discriminators - members.stop))
 
 
-def _timed_steps(stepper: Stepper, steps: int) -> float:
+def _timed_steps(stepper: Stepper | None, steps: int, device: torch.device) -> float:
     """Seconds that so many steps take, from a moment at which all processes are ready."""
-    _wait(stepper.device)
+    _wait(device)
     distributed.barrier()
     start = time.perf_counter()
     for _ in range(steps):
-        stepper.step()
-    _wait(stepper.device)
+        if stepper:
+            stepper.step()
+    _wait(device)
     return time.perf_counter() - start
 
 
