@@ -110,18 +110,18 @@ import json, sys
 import torch
 from torch.profiler import ProfilerActivity, profile
 from d3gan.training import distributed
-from d3gan.training.stepper import Stepper
-step = Stepper.step
-def counting(stepper):
-    if stepper.state.step != 5:
-        return step(stepper)
+from d3gan.training.engines import Engine
+step = Engine.step
+def counting(engine):
+    if engine.state.step != 5:
+        return step(engine)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
-        losses = step(stepper)
+        losses = step(engine)
     if distributed.is_main():
         events = [e for e in profiler.events() if e.name.startswith("gloo:")]
         print(json.dumps([[e.name, e.input_shapes] for e in events]))
     return losses
-Stepper.step = counting
+Engine.step = counting
 from d3gan.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -71,3 +71,41 @@ def test_the_program_spoils_images_as_it_says(program: ModuleType) -> None:
         assert np.array_equal(spoilt, images) == (name == "test images")
     smooth = [float(np.diff(program.blur(r)(images).astype(int)).std()) for r in (0.5, 1.0, 2.0)]
     assert smooth == sorted(smooth, reverse=True)
+
+
+SCALING = json.loads(
+    (ROOT / "benchmarks" / "results" / "scaling-cpu.json").read_text(encoding="utf-8")
+)
+
+
+def scaling_markdown(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/benchmarks.md: `python tests/test_benchmarks.py` prints it."""
+    lines = [
+        "| preset | scaling | mesh | processes | batch | images/s | ms/step | efficiency | exposed "
+        "| warm-up, s | utilisation | peak memory, GB |",
+        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        spread = f"({row['efficiency_low']:.2f} to {row['efficiency_high']:.2f})"
+        lines.append(
+            f"| {row['preset']} | {row['scaling']} | {row['mesh'] or '-'} | {row['processes']} "
+            f"| {row['batch_size']} | {row['images_per_second']:.1f} | {row['ms_per_step']:.0f} "
+            f"| {row['efficiency']:.2f} {spread} | {row['exposed_communication_share']:.1%} "
+            f"| {row['warm_up_seconds']:.1f} | {row['utilisation']:.0%} "
+            f"| {row['peak_memory_bytes'] / 1e9:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_docs_have_the_scaling_results() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert scaling_markdown(SCALING["rows"]) in text
+
+
+def test_the_scaling_results_are_of_one_clean_commit() -> None:
+    assert SCALING["environment"]["commit"].isalnum(), "no -dirty"
+    assert {row["rounds"] for row in SCALING["rows"]} == {5}
+
+
+if __name__ == "__main__":
+    print(scaling_markdown(SCALING["rows"]))

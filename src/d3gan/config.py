@@ -110,6 +110,8 @@ class TrainConfig:
     """Real images per step over all processes together."""
     epochs: Epochs = 25.0
     """How often every image is seen; fractions are allowed."""
+    engine: Literal["fast", "reference"] = "fast"
+    """reference: the plain loop, slow, on one process: the yardstick of fast."""
     precision: Literal["fp32", "bf16", "fp64"] = "fp32"
     """bf16: mixed precision; fp64: for tests of exactness."""
     deterministic: bool = False
@@ -214,6 +216,8 @@ def validate(config: Config) -> Config:
             f"gan.objective = {config.gan.objective!r} does not give; choose another of the two"
         )
     _check_evaluation(config.eval)
+    if config.train.engine == "reference" and config.train.precision == "bf16":
+        raise UserError("train.engine = 'reference': knows fp32 and fp64; use fast for bf16")
     if config.data.source == "stacked-mnist" and config.data.channels != 3:
         raise UserError("data.channels = 1: stacked-mnist needs 3")
     return same

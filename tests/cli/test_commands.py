@@ -78,7 +78,9 @@ def test_an_ini_of_the_succeeded_project_trains(tiny: Config, tmp_path: Path) ->
     assert len(RunFolder(tmp_path / "old").metrics()[-1]["loss_d"]) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_stopped_run_goes_on_as_if_never_stopped(
     tiny: Config, tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -232,7 +234,9 @@ def test_the_demo_ends_with_table_grid_and_animation(
         assert all(torch.equal(now[key], tensor) for key, tensor in tensors.items())
 
 
-@pytest.mark.parametrize("name", ["mnist-d3gan", "cifar10-d3gan"])
+@pytest.mark.parametrize(
+    "name", ["mnist-d3gan", pytest.param("cifar10-d3gan", marks=pytest.mark.slow)]
+)
 def test_real_images_leave_every_file(
     name: str, data_folder: Path, tmp_path: Path, quick_classifier: None
 ) -> None:

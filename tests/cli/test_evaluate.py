@@ -107,6 +107,7 @@ def test_two_image_folders_without_any_run(
     assert "step" not in got
 
 
+@pytest.mark.slow
 def test_inception_from_a_local_file(
     tmp_path: Path,
     evaluated: Callable[..., Any],

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ from PIL import Image
 from tests.program import d3gan, group, written
 
 from d3gan import config as configs
+from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.study import scaling, worker
 from d3gan.study.scaling import Case
 from d3gan.study.usage import Utilisation, peak_memory_bytes
 from d3gan.training.distributed import Mesh
+from d3gan.training.engines import make_engine
+from d3gan.training.loop import train
 from d3gan.training.state import make_state
-from d3gan.training.stepper import Stepper
+from d3gan.training.trained import load
 
 CPU = torch.device("cpu")
 
@@ -120,16 +124,13 @@ def test_one_process_is_measured_once_for_both_kinds_of_scaling(
 
 @pytest.mark.parametrize("mesh", [Mesh(1, 1, 2), worker.Silent(1, 1, 2)])
 def test_the_timed_steps_are_those_of_training(tiny: Config, mesh: Mesh) -> None:
-    from d3gan.training.loop import train
-    from d3gan.training.trained import load
-
     images = worker.load_images(tiny.data).images
-    stepper = Stepper(tiny, make_state(tiny, CPU, mesh), images, CPU)
-    for _ in range(stepper.total):
-        stepper.step()
+    engine = make_engine(tiny, make_state(tiny, CPU, mesh), images, CPU)
+    for _ in range(engine.total):
+        engine.step()
     trained = load(train(tiny).path).generator.state_dict()
-    assert stepper.state.average is not None
-    for name, tensor in stepper.state.average.state_dict().items():
+    assert engine.state.average is not None
+    for name, tensor in engine.state.average.state_dict().items():
         assert torch.equal(tensor.float(), trained[name].float())
 
 
@@ -139,16 +140,16 @@ def test_a_silent_process_waits_for_nobody(tiny: Config, tmp_path: Path) -> None
 import sys
 from pathlib import Path
 from d3gan.config_files import load_file
-from d3gan.study.worker import Silent, Stepper, load_images, make_state
+from d3gan.study.worker import Silent, load_images, make_engine, make_state
 from d3gan.training import distributed
 config = load_file(Path(sys.argv[1]))
 with distributed.process_group("cpu", 2) as device:
     if distributed.is_main():
         for shape in ((2, 1), (1, 2)):
             state = make_state(config, device, Silent(*shape, 2))
-            stepper = Stepper(config, state, load_images(config.data).images, device)
+            engine = make_engine(config, state, load_images(config.data).images, device)
             for _ in range(3):
-                losses = stepper.step()
+                losses = engine.step()
             print(len(losses.real), len(losses.weights))
 """
     main, other = group(code, written(tiny, tmp_path))
@@ -191,8 +192,8 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name what to time: d3gan bench scaling"),
-        (["sca"], "name what to time: d3gan bench scaling"),
+        ([], "name what to time: d3gan bench step|scaling"),
+        (["sca"], "name what to time: d3gan bench step|scaling"),
         (["scaling", "--rounds", "0"], "rounds = 0: must be at least 1"),
         (["scaling", "--processes", "0"], "processes = 0: must be at least 1"),
         (["scaling", "--presets", "cifar"], "there is no preset 'cifar'"),
@@ -201,8 +202,6 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from d3gan.cli.main import main
-
     assert main(["bench", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error
@@ -220,8 +219,6 @@ def test_peak_memory_is_this_process_s_own() -> None:
 
 
 def test_utilisation_is_computing_time_over_wall_time() -> None:
-    import time
-
     with Utilisation(CPU) as idle:
         time.sleep(0.3)
     with Utilisation(CPU) as busy:

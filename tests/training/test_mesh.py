@@ -157,14 +157,11 @@ def test_a_mesh_for_other_processes_is_refused(mesh: str, message: str) -> None:
 
 
 def test_a_mesh_with_more_columns_than_discriminators_is_refused(
-    tiny: Config, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    gan = dataclasses.replace(tiny.gan, discriminators=1)
-    file = written(dataclasses.replace(tiny, gan=gan), tmp_path, train={"mesh": "discriminator=2"})
-    result = d3gan("train", file, "--processes", 2)
-    assert result.returncode == 2
-    (line,) = result.stderr.splitlines()
-    assert "train.mesh = 'discriminator=2': there are only 1 discriminators" in line
+    monkeypatch.setattr("d3gan.training.distributed.mesh.world_size", lambda: 2)
+    with pytest.raises(UserError, match="there are only 1 discriminators to share out"):
+        make_mesh("discriminator=2", 1, 10)
 
 
 def test_a_share_that_is_not_finite_stops_all(tiny: Config, tmp_path: Path) -> None:
@@ -173,15 +170,15 @@ def test_a_share_that_is_not_finite_stops_all(tiny: Config, tmp_path: Path) -> N
 import sys
 import torch
 from d3gan.training import distributed
-from d3gan.training.stepper import Stepper
-step = Stepper.step
-def breaking(stepper):
-    losses = step(stepper)
-    if stepper.state.step == 5 and distributed.rank() == 1:
+from d3gan.training.engines import Engine
+step = Engine.step
+def breaking(engine):
+    losses = step(engine)
+    if engine.state.step == 5 and distributed.rank() == 1:
         with torch.no_grad():
-            next(stepper.state.discriminators.parameters()).fill_(float("nan"))
+            next(engine.state.discriminators.parameters()).fill_(float("nan"))
     return losses
-Stepper.step = breaking
+Engine.step = breaking
 from d3gan.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -56,6 +56,13 @@ def check_seed(seed: int) -> None:
         raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
 
 
+def check_at_least_one(options: object, *names: str) -> None:
+    """Raise UserError unless these options are 1 or more."""
+    for name in names:
+        if getattr(options, name) < 1:
+            raise UserError(f"{name} = {getattr(options, name)}: must be at least 1")
+
+
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     """Raise UserError unless `path` names a file of one of these kinds (any, if there are none)."""
     if not path.name or (suffixes and (path.suffix not in suffixes or path.is_dir())):

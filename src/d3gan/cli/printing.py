@@ -1,6 +1,7 @@
 """Tables and JSON for standard output."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,8 @@ def write_json(value: Any, where: str) -> None:
                 file.write_text(text + "\n", encoding="utf-8")
             else:
                 write_text(file, text + "\n")
+
+
+def tell(line: str) -> None:
+    """How far a benchmark is, on stderr."""
+    print(f"d3gan: {line}", file=sys.stderr, flush=True)

@@ -40,6 +40,50 @@ def scaling_plots(rows: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     return files
 
 
+def step_plot(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    """Throughput against batch size, by engine, discriminators and precision.
+
+    `rows` are those of `d3gan bench step`. Raises UserError if `file` cannot be written.
+    """
+    figure, axes = _figure("batch size", "images per second", "one process")
+    lines: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        key = (row["engine"], row["discriminators"], row["precision"])
+        lines.setdefault(key, []).append(row)
+    engines = list(dict.fromkeys(engine for engine, _, _ in lines))
+    precisions = list(dict.fromkeys(precision for _, _, precision in lines))
+    counts = sorted({count for _, count, _ in lines})
+    for (engine, count, precision), points in lines.items():
+        points = sorted(points, key=lambda row: row["batch_size"])
+        axes.errorbar(
+            [row["batch_size"] for row in points],
+            [row["images_per_second"] for row in points],
+            yerr=[
+                [row["images_per_second"] - row["images_per_second_low"] for row in points],
+                [row["images_per_second_high"] - row["images_per_second"] for row in points],
+            ],
+            color=f"C{counts.index(count)}",
+            linestyle=LINES[engines.index(engine) % len(LINES)],
+            marker=MARKERS[precisions.index(precision) % len(MARKERS)],
+            capsize=3,
+            label=f"{engine}, N = {count}, {precision}",
+        )
+    axes.set_xticks(sorted({row["batch_size"] for row in rows}))
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+    axes.legend(fontsize="small")
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, dpi=150)
+
+
+def _figure(x: str, y: str, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes: Axes = figure.subplots()
+    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
 def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
@@ -50,15 +94,16 @@ def _scaling_figure(
     value: Callable[[dict[str, Any]], float | None],
     title: str,
 ) -> Figure:
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-    axes: Axes = figure.subplots()
+    figure, axes = _figure("processes", label, title)
     lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
-        # One process needs no backend: it is where the lines of all backends begin.
-        backends = {r["backend"] for r in rows if r["preset"] == row["preset"] and r["backend"]}
-        for backend in [row["backend"]] if row["backend"] else backends or {""}:
-            how = ", ".join(word for word in (backend, row["mesh"]) if word)
-            lines.setdefault((row["preset"], how), []).append(row)
+        # One process needs no backend and no mesh: it is where the lines of all of them begin.
+        alike = [r for r in rows if r["preset"] == row["preset"] and r["processes"] > 1]
+        for one in [row] if row["processes"] > 1 or not alike else alike:
+            how = ", ".join(word for word in (one["backend"], one["mesh"]) if word)
+            points = lines.setdefault((row["preset"], how), [])
+            if row not in points:
+                points.append(row)
     presets = list(dict.fromkeys(preset for preset, _ in lines))
     hows = list(dict.fromkeys(how for _, how in lines))
     for (preset, how), points in lines.items():
@@ -72,11 +117,7 @@ def _scaling_figure(
                 marker=MARKERS[hows.index(how) % len(MARKERS)],
                 label=f"{preset} ({how})" if how else preset,
             )
-    axes.set_xlabel("processes")
-    axes.set_ylabel(label)
-    axes.set_title(title)
     axes.set_xticks(sorted({row["processes"] for row in rows}))
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
+    axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
     axes.legend(fontsize="small")
     return figure

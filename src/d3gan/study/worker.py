@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from d3gan.config import Config, from_dict
 from d3gan.data.store import load_images
-from d3gan.study.usage import Utilisation, peak_memory_bytes
+from d3gan.study.usage import Utilisation, peak_memory_bytes, synchronise
 from d3gan.training import distributed
 from d3gan.training.distributed import Mesh
+from d3gan.training.engines import Engine, make_engine
 from d3gan.training.state import make_state
-from d3gan.training.stepper import Stepper
 
 
 def main(job_file: str) -> None:
@@ -46,21 +46,21 @@ def timed(job: Mapping[str, Any], config: Config, one: Config) -> dict[str, Any]
         mesh = distributed.make_mesh(config.train.mesh, config.gan.discriminators, timeout)
         images = load_images(config.data).images
 
-        def stepper(config: Config, mesh: Mesh) -> Stepper:
-            return Stepper(config, make_state(config, device, mesh), images, device)
+        def engine(config: Config, mesh: Mesh) -> Engine:
+            return make_engine(config, make_state(config, device, mesh), images, device)
 
-        kinds: dict[str, Stepper | None] = {"together": stepper(config, mesh)}
+        kinds: dict[str, Engine | None] = {"together": engine(config, mesh)}
         start_seconds = time.perf_counter() - began
         warm_up_seconds = _timed_steps(kinds["together"], job["warm_up"], device)
         with Utilisation(device) as usage:
             _timed_steps(kinds["together"], job["steps"], device)
         memory = peak_memory_bytes(device)
         if distributed.world_size() > 1:
-            kinds["silent"] = stepper(
+            kinds["silent"] = engine(
                 config, Silent(mesh.data, mesh.discriminator, mesh.discriminators)
             )
             here = distributed.is_main()
-            kinds["alone"] = stepper(one, Silent(1, 1, mesh.discriminators)) if here else None
+            kinds["alone"] = engine(one, Silent(1, 1, mesh.discriminators)) if here else None
         for kind in ("silent", "alone"):
             _timed_steps(kinds.get(kind), job["warm_up"], device)
         seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
@@ -112,21 +112,16 @@ class Silent(Mesh):
         return functional.pad(x, (0, 0, members.start, self.discriminators - members.stop))
 
 
-def _timed_steps(stepper: Stepper | None, steps: int, device: torch.device) -> float:
+def _timed_steps(engine: Engine | None, steps: int, device: torch.device) -> float:
     """Seconds that so many steps take, from a moment at which all processes are ready."""
-    _wait(device)
+    synchronise(device)
     distributed.barrier()
     start = time.perf_counter()
     for _ in range(steps):
-        if stepper:
-            stepper.step()
-    _wait(device)
+        if engine:
+            engine.step()
+    synchronise(device)
     return time.perf_counter() - start
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,13 @@ from d3gan.runs import RunFolder
 from d3gan.training import distributed
 from d3gan.training.checkpoint import newest_checkpoint
 from d3gan.training.distributed import Mesh
+from d3gan.training.engines import Engine, make_engine, total_steps
 from d3gan.training.environment import environment
 from d3gan.training.evaluation import Evaluator
 from d3gan.training.milestones import Milestones
 from d3gan.training.recorder import Clock, NonFinite, Recorder
 from d3gan.training.signals import stop_request
 from d3gan.training.state import make_state
-from d3gan.training.stepper import Stepper, total_steps
 
 
 def train(config: Config, *, resume: bool = False) -> RunFolder:
@@ -74,8 +74,8 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 run.begin(to_toml(config), environment())
         clock = Clock(state.train_seconds)
         milestones = Milestones(config, run, state, images, clock, evaluator)
-        stepper = Stepper(config, state, images.images, device)
-        _Trainer(stepper, run, clock, milestones).run_to_end()
+        engine = make_engine(config, state, images.images, device)
+        _Trainer(engine, run, clock, milestones).run_to_end()
     return run
 
 
@@ -120,10 +120,10 @@ def _evaluator(config: Config, images: ImageSet, device: torch.device) -> Evalua
 class _Trainer:
     """The steps of a run and everything that happens between them."""
 
-    def __init__(self, stepper: Stepper, run: RunFolder, clock: Clock, milestones: Milestones):
-        self.config, self.state, self.stepper = stepper.config, stepper.state, stepper
+    def __init__(self, engine: Engine, run: RunFolder, clock: Clock, milestones: Milestones):
+        self.config, self.state, self.engine = engine.config, engine.state, engine
         self.run, self.clock, self.milestones = run, clock, milestones
-        self.epoch_images, self.total = stepper.epoch_images, stepper.total
+        self.epoch_images, self.total = engine.epoch_images, engine.total
 
     def run_to_end(self) -> None:
         """All steps that are left."""
@@ -136,7 +136,7 @@ class _Trainer:
             clock=self.clock,
             batch_size=config.train.batch_size,
             epoch_images=self.epoch_images,
-            selects=self.stepper.game.aggregation.selects,
+            selects=self.engine.aggregation.selects,
         )
         silent = not distributed.is_main()
         with (
@@ -149,7 +149,7 @@ class _Trainer:
             if missed and not milestones.is_evaluated():  # the run was stopped here
                 milestones.evaluate(self.recorder, self.epoch_images)
             while state.step < self.total and not milestones.exhausted:
-                self.recorder.add(self.stepper.step())
+                self.recorder.add(self.engine.step())
                 bar.advance()
                 signal_number = stop.agreed(state.step)
                 ends = bool(signal_number) or state.step == self.total

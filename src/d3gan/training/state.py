@@ -113,13 +113,14 @@ def make_state(config: Config, device: torch.device, mesh: Mesh | None = None) -
     if config.train.precision == "bf16":
         compute_in_bfloat16(generator)
         compute_in_bfloat16(discriminators)
+    fused = config.train.engine == "fast"
     return State(
         mesh,
         generator,
         discriminators,
         average,
-        Adam(generator.parameters(), config.optim.lr_g, betas, fused=True),
-        Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=True),
+        Adam(generator.parameters(), config.optim.lr_g, betas, fused=fused),
+        Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=fused),
     )
 
 

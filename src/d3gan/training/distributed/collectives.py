@@ -66,13 +66,10 @@ def gathered(part: T, group: Any = None) -> list[T] | None:
     """The `part` of every process of a group (all of them), in order, on its first one."""
     if world_size() == 1:
         return [part]
-    parts: list[Any] | None = [None] * dist.get_world_size(group) if _is_first(group) else None
+    first = dist.get_rank(group) == 0
+    parts: list[Any] | None = [None] * dist.get_world_size(group) if first else None
     dist.gather_object(part, parts, group=group, group_dst=0)
     return parts
-
-
-def _is_first(group: Any) -> bool:
-    return dist.get_rank(group) == 0
 
 
 def from_main(work: Callable[[], T]) -> T:

@@ -1,0 +1,124 @@
+"""d3gan bench step."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.table import Table
+
+from d3gan import config as configs
+from d3gan.cli.parsing import check_at_least_one
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, tell, write_json
+from d3gan.cli.train import starting_point
+from d3gan.config import from_dict
+from d3gan.data.store import load_images
+from d3gan.errors import UserError
+from d3gan.report.plots import step_plot
+from d3gan.study import stepping
+from d3gan.training import distributed
+from d3gan.training.engines import make_engine
+from d3gan.training.environment import hardware
+from d3gan.training.state import make_state
+
+
+@dataclass(frozen=True)
+class Step:
+    """Measure how long a step of training takes, by engine, on one device."""
+
+    preset: str = "cifar10-d3gan"
+    """A preset, a .toml file or a run: what is trained."""
+    engines: tuple[Literal["fast", "reference"], ...] = ("fast", "reference")
+    discriminators: tuple[int, ...] = (1, 2)
+    """Numbers of discriminators."""
+    batch_sizes: tuple[int, ...] = (64,)
+    precisions: tuple[Literal["fp32", "bf16", "fp64"], ...] = ("fp32",)
+    """The reference engine computes in fp32 what is asked of it in bf16."""
+    steps: int = 4
+    """Steps in a block."""
+    warm_up: int = 3
+    """Steps before, not timed."""
+    rounds: int = 5
+    """Blocks of each engine, in turn; medians and extremes are told."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is one."""
+    json: str = ""
+    """Write the numbers to this file; -: to standard output, and nothing else."""
+    plot: str = ""
+    """Draw throughput against batch size into this file."""
+    profile: str = ""
+    """Write a Chrome trace of the first engine's steps, the last case, to this file."""
+
+    def run(self) -> None:
+        """Measure, print and write."""
+        check_json(self.json)
+        check_at_least_one(self, "steps", "warm_up", "rounds")
+        start, _ = starting_point(self.preset)
+        cases = [
+            configs.validate(
+                from_dict(
+                    {
+                        "gan": {"discriminators": count},
+                        "train": {"batch_size": size, "precision": precision, "mesh": ""},
+                    },
+                    start,
+                )
+            )
+            for precision in self.precisions
+            for count in self.discriminators
+            for size in self.batch_sizes
+        ]
+        rows: list[dict[str, Any]] = []
+        with distributed.process_group(self.device) as device:
+            images = load_images(start.data).images
+            for config in cases:
+                if config.train.batch_size > len(images):
+                    raise UserError(
+                        f"batch_size = {config.train.batch_size}: {self.preset} has only "
+                        f"{len(images)} images"
+                    )
+            for number, config in enumerate(cases):
+                tell(
+                    f"{number + 1} of {len(cases)}: N = {config.gan.discriminators}, batch "
+                    f"{config.train.batch_size}, {config.train.precision}"
+                )
+                rows += stepping.measure(
+                    config,
+                    self.engines,
+                    images,
+                    device,
+                    steps=self.steps,
+                    warm_up=self.warm_up,
+                    rounds=self.rounds,
+                )
+            if self.profile:
+                config = stepping.with_engine(cases[-1], self.engines[0])
+                engine = make_engine(config, make_state(config, device), images, device)
+                stepping.write_trace(engine, self.steps, Path(self.profile))
+        write_json({"environment": hardware(), "rows": rows}, self.json)
+        if self.json != STANDARD_OUTPUT:
+            print_table(step_table(rows))
+        if self.plot:
+            step_plot(rows, Path(self.plot))
+
+
+def step_table(rows: list[dict[str, Any]]) -> Table:
+    """One line per case and engine; fits into 80 columns."""
+    table = Table("engine", box=None)
+    headings = ("N", "batch", "type", "images/s", "ms/step", "times reference", "of matmul", "GB")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        memory = row["peak_memory_bytes"]
+        table.add_row(
+            row["engine"],
+            str(row["discriminators"]),
+            str(row["batch_size"]),
+            row["precision"],
+            f"{row['images_per_second']:,.0f}",
+            f"{row['ms_per_step']:,.1f}",
+            f"{row['ratio_to_reference']:.2f} "
+            f"({row['ratio_to_reference_low']:.2f}-{row['ratio_to_reference_high']:.2f})",
+            f"{row['flops_per_second'] / row['matmul_flops_per_second']:.0%}",
+            "-" if memory is None else f"{memory / 1e9:.2f}",
+        )
+    return table

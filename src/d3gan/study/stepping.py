@@ -1,0 +1,202 @@
+"""How long a step takes, of which engine, and how far that is from what the device could do."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.profiler import profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from d3gan.config import Config, from_dict, validate
+from d3gan.images import Images
+from d3gan.study.usage import peak_memory_bytes, reset_peak_memory, synchronise
+from d3gan.training.engines import Engine, make_engine
+from d3gan.training.state import make_state
+
+
+def with_engine(config: Config, engine: str) -> Config:
+    """The config for an engine; the reference engine, which knows no bf16, computes it in fp32."""
+    train = {"engine": engine}
+    if engine == "reference" and config.train.precision == "bf16":
+        train["precision"] = "fp32"
+    return validate(from_dict({"train": train}, config))
+
+
+def measure(
+    config: Config,
+    engines: Sequence[str],
+    images: Images,
+    device: torch.device,
+    *,
+    steps: int,
+    warm_up: int,
+    rounds: int,
+) -> list[dict[str, Any]]:
+    """A row of results for each engine on `images`; the engines take turns, block by block.
+
+    After `warm_up` steps come `rounds` blocks of `steps` steps of every engine, the reference
+    engine among them, and of what the device can do at most: a matrix product and a copy. Numbers
+    are medians; `..._low` and `..._high` are the smallest and the largest.
+    """
+    names = list(dict.fromkeys([*engines, "reference"]))
+    made: dict[str, Engine] = {}
+    memory: dict[str, int | None] = {}
+    for name in names:
+        reset_peak_memory(device)
+        made[name] = _engine(with_engine(config, name), images, device)
+        timed_steps(made[name], warm_up)
+        memory[name] = peak_memory_bytes(device)
+    flops = counted_flops(_engine(with_engine(config, "reference"), images, device))
+    parts = {name: timed_parts(made[name], steps) for name in engines}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    limits: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        for name, engine in made.items():
+            seconds[name].append(timed_steps(engine, steps) / steps)
+        limits.append(device_limits(device, config.train.precision))
+    matmul, copy = (median(column) for column in zip(*limits, strict=True))
+    batch = config.train.batch_size
+    rows = []
+    for name in engines:
+        ratios = [r / s for r, s in zip(seconds["reference"], seconds[name], strict=True)]
+        rates = [batch / s for s in seconds[name]]
+        rows.append(
+            {
+                "engine": name,
+                "discriminators": config.gan.discriminators,
+                "batch_size": batch,
+                "precision": made[name].config.train.precision,
+                "processes": 1,
+                **_spread("images_per_second", rates),
+                **_spread("ms_per_step", [1000 * s for s in seconds[name]]),
+                **_spread("ratio_to_reference", ratios),
+                "parts_ms": parts[name],
+                "flops_per_step": flops,
+                "flops_per_second": flops / median(seconds[name]),
+                "matmul_flops_per_second": matmul,
+                "copy_bytes_per_second": copy,
+                "peak_memory_bytes": memory[name],
+                "rounds": rounds,
+            }
+        )
+    return rows
+
+
+def _engine(config: Config, images: Images, device: torch.device) -> Engine:
+    return make_engine(config, make_state(config, device), images, device)
+
+
+def _spread(name: str, values: list[float]) -> dict[str, float]:
+    return {name: median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
+
+
+def timed_steps(engine: Engine, steps: int) -> float:
+    """Seconds that so many steps take."""
+    synchronise(engine.device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        engine.step()
+    synchronise(engine.device)
+    return time.perf_counter() - start
+
+
+def timed_parts(engine: Engine, steps: int) -> dict[str, float]:
+    """Milliseconds of each part of a step, medians of `steps` steps.
+
+    data: order and images; d_phase: the generator's images, the discriminators forward and back;
+    g_phase: the same for the generator; optimizers; rest: noise and the moving average. Each part
+    is waited for, so that they add up to more than a step that is not looked at.
+    """
+    found: dict[str, list[float]] = {}
+    for _ in range(steps):
+        times: dict[str, float] = {}
+        with _parts(engine, times):
+            engine.step()
+        for name, seconds in times.items():
+            found.setdefault(name, []).append(1000 * seconds)
+    return {name: median(values) for name, values in found.items()}
+
+
+@contextmanager
+def _parts(engine: Engine, times: dict[str, float]) -> Iterator[None]:
+    """Add to `times` the seconds of each part of the step within."""
+    last = time.perf_counter()
+
+    def mark(part: str) -> None:
+        nonlocal last
+        synchronise(engine.device)
+        now = time.perf_counter()
+        times[part] = times.get(part, 0.0) + now - last
+        last = now
+
+    def ends(part: str) -> Callable[..., None]:
+        return lambda *_: mark(part)
+
+    real_images = engine.real_images
+
+    def watched(step: int) -> torch.Tensor:
+        mark("rest")
+        images = real_images(step)
+        mark("data")
+        return images
+
+    state = engine.state
+    hooks = []
+    for optimizer, phase in ((state.optimizer_d, "d_phase"), (state.optimizer_g, "g_phase")):
+        hooks.append(optimizer.register_step_pre_hook(ends(phase)))
+        hooks.append(optimizer.register_step_post_hook(ends("optimizers")))
+    engine.real_images = watched  # type: ignore[method-assign]
+    synchronise(engine.device)
+    last = time.perf_counter()
+    try:
+        yield
+        mark("rest")
+    finally:
+        del engine.real_images
+        for hook in hooks:
+            hook.remove()
+
+
+def counted_flops(engine: Engine) -> int:
+    """Operations of a step's convolutions and matrix products, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        engine.step()
+    return int(counter.get_total_flops())
+
+
+def device_limits(device: torch.device, precision: str) -> tuple[float, float]:
+    """Operations per second of a large matrix product, bytes per second of a large copy.
+
+    A copy reads and writes, and both are counted.
+    """
+    dtype = {"fp64": torch.float64, "bf16": torch.bfloat16}.get(precision, torch.float32)
+    side = 8192 if device.type == "cuda" else 1024
+    a = torch.ones(side, side, device=device, dtype=dtype)
+    matmul = _fastest(lambda: a @ a, device)
+    x = torch.ones(2**28 if device.type == "cuda" else 2**25, device=device)
+    y = torch.empty_like(x)
+    copy = _fastest(lambda: y.copy_(x), device)
+    return 2 * side**3 / matmul, 2 * x.nbytes / copy
+
+
+def _fastest(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the fastest of five."""
+    times = []
+    for _ in range(5):
+        synchronise(device)
+        start = time.perf_counter()
+        work()
+        synchronise(device)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def write_trace(engine: Engine, steps: int, file: Path) -> None:
+    """A Chrome trace of so many steps (chrome://tracing, ui.perfetto.dev)."""
+    with profile() as profiler:
+        timed_steps(engine, steps)
+    profiler.export_chrome_trace(str(file))

@@ -1,0 +1,20 @@
+"""Engines: ways to compute the same steps. `train.engine` names one."""
+
+import torch
+
+from d3gan.config import Config
+from d3gan.images import Images
+from d3gan.training.engines.engine import Engine, total_steps
+from d3gan.training.engines.fast import FastEngine
+from d3gan.training.engines.reference import ReferenceEngine
+from d3gan.training.state import State
+
+ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": ReferenceEngine}
+
+
+def make_engine(config: Config, state: State, images: Images, device: torch.device) -> Engine:
+    """The config's engine."""
+    return ENGINES[config.train.engine](config, state, images, device)
+
+
+__all__ = ["ENGINES", "Engine", "make_engine", "total_steps"]
