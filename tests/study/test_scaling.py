@@ -189,6 +189,11 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
 
 
+def test_help_tells_what_can_be_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--help"]) == 0
+    assert "d3gan bench step | scaling" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

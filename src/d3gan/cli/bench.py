@@ -9,6 +9,9 @@ from d3gan.errors import UserError
 def bench(arguments: list[str]) -> int:
     """Time the training."""
     kinds = {"step": Step, "scaling": Scaling}
+    if arguments and arguments[0] in ("-h", "--help"):
+        print("usage: d3gan bench step | scaling; d3gan bench step --help tells more")
+        return 0
     if not arguments or arguments[0] not in kinds:
         raise UserError(f"name what to time: d3gan bench {'|'.join(kinds)}")
     kind, *rest = arguments
