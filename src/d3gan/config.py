@@ -83,6 +83,8 @@ class GanConfig:
     """How the generator weighs its discriminators: original, max, min, mean, random,
     softmax(temperature=1.0), dropout(p=0.5), hypervolume(delta=1.1), hardest_per_sample,
     softmax_per_sample(temperature=1.0)."""
+    discriminator_steps: Annotated[int, Range(1, 64)] = 1
+    """Updates of the discriminators, each on a batch of its own, for one of the generator."""
     r1_gamma: NotNegative = 0.0
     """Weight of the R1 gradient penalty of every discriminator; 0: none."""
 
@@ -107,7 +109,7 @@ class TrainConfig:
     """The training loop."""
 
     batch_size: Count = 128
-    """Real images per step over all processes together."""
+    """Real images in every update of the discriminators, over all processes together."""
     epochs: Epochs = 25.0
     """How often every image is seen; fractions are allowed."""
     engine: Literal["fast", "reference"] = "fast"
@@ -197,6 +199,11 @@ class Config:
     samples: SamplesConfig = field(default_factory=SamplesConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that a step shows to the discriminators, over all processes."""
+        return self.train.batch_size * self.gan.discriminator_steps
 
     @property
     def run_dir(self) -> Path:

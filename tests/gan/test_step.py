@@ -54,7 +54,7 @@ def game(generator: nn.Module, discriminators: nn.Module, rule: str, gamma: floa
 
 def play(played: Game, n: int) -> list[StepLosses]:
     uniform = torch.rand(STEPS, n, 1, generator=torch.Generator().manual_seed(1))
-    return [train_step(played, *batch, u) for batch, u in zip(batches(), uniform, strict=True)]
+    return [train_step(played, [batch], u) for batch, u in zip(batches(), uniform, strict=True)]
 
 
 def assert_same_parameters(one: nn.Module, other: nn.Module) -> None:
@@ -146,7 +146,7 @@ def test_mean_weighs_the_gradients_of_all() -> None:
     real, z = next(batches())
     played = game(generator, ensemble, "mean")
     before = copy.deepcopy(generator)
-    train_step(played, real, z, torch.rand(2, 1))
+    train_step(played, [(real, z)], torch.rand(2, 1))
     fake = before(z)
     loss = softplus(-ensemble(fake)).mean()  # the discriminators are as they were after the D step
     gradients = torch.autograd.grad(loss, list(before.parameters()))
@@ -157,7 +157,9 @@ def test_mean_weighs_the_gradients_of_all() -> None:
 def test_per_sample_rule_takes_the_hardest_for_each_image() -> None:
     generator, ensemble = networks(3, norm="none")
     real, z = next(batches())
-    losses = train_step(game(generator, ensemble, "hardest_per_sample"), real, z, torch.rand(3, 1))
+    losses = train_step(
+        game(generator, ensemble, "hardest_per_sample"), [(real, z)], torch.rand(3, 1)
+    )
     fresh, _ = networks(3, norm="none")  # the generator before its step
     g = softplus(-ensemble(fresh(z)))
     torch.testing.assert_close(losses.loss_g, g.amax(dim=0).mean().detach())
@@ -173,11 +175,33 @@ def test_discriminators_get_no_gradient_in_the_generators_step() -> None:
 
     step = played.optimizer_d.step
     played.optimizer_d.step = lambda: (step(), remember())  # type: ignore[method-assign]
-    train_step(played, *next(batches()), torch.rand(2, 1))
+    train_step(played, [next(batches())], torch.rand(2, 1))
     assert after_d_step
     for before, parameter in zip(after_d_step, ensemble.parameters(), strict=True):
         assert torch.equal(before, parameter.grad)
         assert parameter.requires_grad, "thawed again for the next step"
+
+
+def test_several_updates_of_the_discriminators_before_one_of_the_generator() -> None:
+    generator, ensemble = networks(2)
+    batch_one, batch_two, *_ = batches()
+    other = copy.deepcopy(generator), copy.deepcopy(ensemble)
+    train_step(game(generator, ensemble, "mean"), [batch_one, batch_two], torch.rand(2, 1))
+
+    generator_by_hand, ensemble_by_hand = other
+    optimizer_d, optimizer_g = adam(ensemble_by_hand), adam(generator_by_hand)
+    for real, z in (batch_one, batch_two):
+        fake = generator_by_hand(z)
+        logits_real, logits_fake = ensemble_by_hand(real), ensemble_by_hand(fake.detach())
+        optimizer_d.zero_grad()
+        (softplus(-logits_real) + softplus(logits_fake)).mean(dim=1).sum().backward()
+        optimizer_d.step()
+    loss = softplus(-ensemble_by_hand(fake)).mean()  # on the last batch's noise
+    optimizer_g.zero_grad()
+    loss.backward()
+    optimizer_g.step()
+    assert_same_parameters(generator, generator_by_hand)
+    assert_same_parameters(ensemble, ensemble_by_hand)
 
 
 def test_frozen_thaws_after_an_error() -> None:
@@ -198,7 +222,9 @@ def test_r1_adds_its_gradient_for_every_discriminator() -> None:
     generator, ensemble = networks(2, norm="none")
     before = copy.deepcopy(ensemble)
     real, z = next(batches())
-    losses = train_step(game(generator, ensemble, "mean", gamma), real.clone(), z, torch.rand(2, 1))
+    losses = train_step(
+        game(generator, ensemble, "mean", gamma), [(real.clone(), z)], torch.rand(2, 1)
+    )
     fake = networks(2, norm="none")[0](z).detach()
     for k, member in enumerate(before.members):
         pixels = real.clone().requires_grad_()
@@ -216,7 +242,7 @@ def test_losses_are_those_of_the_formulas() -> None:
     generator, ensemble = networks(2)
     before_g, before_d = copy.deepcopy(generator), copy.deepcopy(ensemble)
     real, z = next(batches())
-    losses = train_step(game(generator, ensemble, "max"), real, z, torch.rand(2, 1))
+    losses = train_step(game(generator, ensemble, "max"), [(real, z)], torch.rand(2, 1))
     fake = before_g(z)
     torch.testing.assert_close(losses.real, softplus(-before_d(real)).mean(1).detach())
     torch.testing.assert_close(losses.fake, softplus(before_d(fake)).mean(1).detach())

@@ -17,12 +17,12 @@ from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.study import scaling, worker
 from d3gan.study.scaling import Case
-from d3gan.study.usage import Utilisation, peak_memory_bytes
 from d3gan.training.distributed import Mesh
 from d3gan.training.engines import make_engine
 from d3gan.training.loop import train
 from d3gan.training.state import make_state
 from d3gan.training.trained import load
+from d3gan.training.usage import Utilisation, peak_memory_bytes
 
 CPU = torch.device("cpu")
 

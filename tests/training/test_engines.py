@@ -62,7 +62,7 @@ def test_twenty_steps_by_every_rule_are_those_of_the_reference(
 @pytest.mark.parametrize("objective", ["hinge", "least_squares"])
 def test_twenty_steps_of_other_games(tiny: Config, name: str, norm: str, objective: str) -> None:
     sections = {
-        "gan": {"objective": objective, "discriminators": 1},
+        "gan": {"objective": objective, "discriminators": 1, "discriminator_steps": 2},
         "model": {"generator_norm": norm, "discriminator_norm": norm},
         "optim": {"schedule": "linear_decay"},
     }

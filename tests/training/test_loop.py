@@ -234,8 +234,18 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tiny
     ):
         train(tiny, resume=True)
     assert [file.name for file in run.checkpoints.iterdir()] == ["step-00000005.pt"]
-    for row in run.metrics():
+    *rows, last = run.metrics()
+    for row in rows:
         assert np.isfinite(row["loss_g"])
+    assert last["kind"] == "diverged"
+    assert (last["step"], last["images"]) == (6, 48)
+    assert last["what"].startswith(("loss not finite", "weights not finite"))
+
+
+def test_several_updates_of_the_discriminators_take_a_batch_each(tiny: Config) -> None:
+    run = train(changed(tiny, gan={"discriminator_steps": 2}))
+    last = run.metrics()[-1]
+    assert (last["step"], last["images"], last["epoch"]) == (5, 80, 2.0)
 
 
 def test_a_run_is_not_overwritten(tiny: Config) -> None:

@@ -1,6 +1,6 @@
 """One step of adversarial training against N discriminators: the whole algorithm."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -52,25 +52,21 @@ class StepLosses(NamedTuple):
     """sum_k w_k g_k, a scalar"""
 
 
-def train_step(game: Game, real: Tensor, z: Tensor, uniform: Tensor) -> StepLosses:
-    """Update all discriminators, then the generator, on images `real` and noise `z`.
+def train_step(game: Game, batches: Sequence[tuple[Tensor, Tensor]], uniform: Tensor) -> StepLosses:
+    """Update all discriminators on each of the batches, then the generator on the last one's noise.
 
-    real [B, C, H, W] in [-1, 1]; z [B, latent]; uniform [N, 1] in (0, 1) for random rules.
+    `batches` of real images [B, C, H, W] in [-1, 1] and noise z [B, latent]: one, or several as in
+    Goodfellow et al. 2014, algorithm 1; uniform [N, 1] in (0, 1) for random rules. The losses told
+    are those of the last batch.
     """
     E, objective = game.expectation, game.objective
+    *earlier, (real, z) = batches
+    for real_earlier, z_earlier in earlier:
+        with torch.no_grad():
+            fake = game.generator(z_earlier)
+        discriminator_step(game, real_earlier, fake)
     fake = game.generator(z)
-
-    # D step: minimise sum_k (r_k + f_k) + gamma / 2 * R1_k
-    real.requires_grad_(game.r1_gamma > 0)
-    logits = game.discriminators(real, fake.detach())
-    logits_real, logits_fake = logits.split(len(real), dim=1)
-    r, f = objective.real(logits_real), objective.fake(logits_fake)
-    penalty = r1_penalty(logits_real, real) if game.r1_gamma > 0 else r.new_zeros(r.shape)
-    loss_d = E(r + f + game.r1_gamma / 2 * penalty).sum()
-    game.optimizer_d.zero_grad()
-    loss_d.backward()
-    game.optimizer_d.step()
-    r, f, penalty = r.detach(), f.detach(), penalty.detach()
+    r, f, penalty = discriminator_step(game, real, fake.detach())
 
     # G step: minimise sum_k w_k g_k
     with frozen(game.discriminators) as discriminators:
@@ -87,6 +83,21 @@ def train_step(game: Game, real: Tensor, z: Tensor, uniform: Tensor) -> StepLoss
     game.optimizer_g.step()
 
     return StepLosses(E(r), E(f), E(penalty), E(g.detach()), E(w.expand_as(g)), loss_g.detach())
+
+
+def discriminator_step(game: Game, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Minimise sum_k (r_k + f_k) + gamma / 2 * R1_k; those three [n, B], from before, detached."""
+    E, objective = game.expectation, game.objective
+    real.requires_grad_(game.r1_gamma > 0)
+    logits = game.discriminators(real, fake)
+    logits_real, logits_fake = logits.split(len(real), dim=1)
+    r, f = objective.real(logits_real), objective.fake(logits_fake)
+    penalty = r1_penalty(logits_real, real) if game.r1_gamma > 0 else r.new_zeros(r.shape)
+    loss_d = E(r + f + game.r1_gamma / 2 * penalty).sum()
+    game.optimizer_d.zero_grad()
+    loss_d.backward()
+    game.optimizer_d.step()
+    return r.detach(), f.detach(), penalty.detach()
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from d3gan.config import Config, from_dict, validate
 from d3gan.images import Images
-from d3gan.study.usage import peak_memory_bytes, reset_peak_memory, synchronise
 from d3gan.training.engines import Engine, make_engine
 from d3gan.training.state import make_state
+from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
 
 
 def with_engine(config: Config, engine: str) -> Config:
@@ -59,16 +59,16 @@ def measure(
             seconds[name].append(timed_steps(engine, steps) / steps)
         limits.append(device_limits(device, config.train.precision))
     matmul, copy = (median(column) for column in zip(*limits, strict=True))
-    batch = config.train.batch_size
+    images_per_step = config.images_per_step
     rows = []
     for name in engines:
         ratios = [r / s for r, s in zip(seconds["reference"], seconds[name], strict=True)]
-        rates = [batch / s for s in seconds[name]]
+        rates = [images_per_step / s for s in seconds[name]]
         rows.append(
             {
                 "engine": name,
                 "discriminators": config.gan.discriminators,
-                "batch_size": batch,
+                "batch_size": config.train.batch_size,
                 "precision": made[name].config.train.precision,
                 "processes": 1,
                 **_spread("images_per_second", rates),
@@ -138,9 +138,9 @@ def _parts(engine: Engine, times: dict[str, float]) -> Iterator[None]:
 
     real_images = engine.real_images
 
-    def watched(step: int) -> torch.Tensor:
+    def watched(batch: int) -> torch.Tensor:
         mark("rest")
-        images = real_images(step)
+        images = real_images(batch)
         mark("data")
         return images
 

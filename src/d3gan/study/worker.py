@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from d3gan.config import Config, from_dict
 from d3gan.data.store import load_images
-from d3gan.study.usage import Utilisation, peak_memory_bytes, synchronise
 from d3gan.training import distributed
 from d3gan.training.distributed import Mesh
 from d3gan.training.engines import Engine, make_engine
 from d3gan.training.state import make_state
+from d3gan.training.usage import Utilisation, peak_memory_bytes, synchronise
 
 
 def main(job_file: str) -> None:

@@ -20,7 +20,7 @@ from d3gan.training.environment import environment
 from d3gan.training.evaluation import Evaluator
 from d3gan.training.milestones import Milestones
 from d3gan.training.recorder import Clock, NonFinite, Recorder
-from d3gan.training.signals import stop_request
+from d3gan.training.signals import StopRequest, stop_request
 from d3gan.training.state import make_state
 
 
@@ -134,9 +134,10 @@ class _Trainer:
             self.run,
             state.step,
             clock=self.clock,
-            batch_size=config.train.batch_size,
+            images_per_step=config.images_per_step,
             epoch_images=self.epoch_images,
             selects=self.engine.aggregation.selects,
+            device=self.engine.device,
         )
         silent = not distributed.is_main()
         with (
@@ -148,32 +149,41 @@ class _Trainer:
             missed = state.step > 0 and self._evaluation_due()
             if missed and not milestones.is_evaluated():  # the run was stopped here
                 milestones.evaluate(self.recorder, self.epoch_images)
-            while state.step < self.total and not milestones.exhausted:
-                self.recorder.add(self.engine.step())
-                bar.advance()
-                signal_number = stop.agreed(state.step)
-                ends = bool(signal_number) or state.step == self.total
-                sample_due = ends or self._due(config.samples.every_epochs)
-                save_due = ends or self._due(config.checkpoint.every_epochs)
-                eval_due = not signal_number and self._evaluation_due()
-                log_due = state.step % config.train.log_every_steps == 0
-                if sample_due or save_due or eval_due or log_due:
-                    self._record(bar)
-                if eval_due:
-                    bar.advance(0, "evaluating")
-                    milestones.evaluate(self.recorder, self.epoch_images)
-                if sample_due or milestones.exhausted:
-                    milestones.save_samples()
-                if save_due or milestones.exhausted:
-                    milestones.save_checkpoint()
-                if signal_number:
-                    raise Interrupted(
-                        signal_number,
-                        f"stopped at step {state.step} of {self.total}, which is saved; "
-                        f"continue with 'd3gan train {self.run.path}'",
-                    )
+            try:
+                self._steps(bar, stop)
+            except NonFinite as error:
+                self.recorder.diverged(error.step, str(error))
+                raise milestones.diverged(str(error)) from error
         if milestones.exhausted and state.step < self.total:
             milestones.tell_exhausted(self.total)
+
+    def _steps(self, bar: Bar, stop: StopRequest) -> None:
+        """Raises NonFinite; Interrupted after a signal, once the state is saved."""
+        config, state, milestones = self.config, self.state, self.milestones
+        while state.step < self.total and not milestones.exhausted:
+            self.recorder.add(self.engine.step())
+            bar.advance()
+            signal_number = stop.agreed(state.step)
+            ends = bool(signal_number) or state.step == self.total
+            sample_due = ends or self._due(config.samples.every_epochs)
+            save_due = ends or self._due(config.checkpoint.every_epochs)
+            eval_due = not signal_number and self._evaluation_due()
+            log_due = state.step % config.train.log_every_steps == 0
+            if sample_due or save_due or eval_due or log_due:
+                self._record(bar)
+            if eval_due:
+                bar.advance(0, "evaluating")
+                milestones.evaluate(self.recorder, self.epoch_images)
+            if sample_due or milestones.exhausted:
+                milestones.save_samples()
+            if save_due or milestones.exhausted:
+                milestones.save_checkpoint()
+            if signal_number:
+                raise Interrupted(
+                    signal_number,
+                    f"stopped at step {state.step} of {self.total}, which is saved; "
+                    f"continue with 'd3gan train {self.run.path}'",
+                )
 
     def _evaluation_due(self) -> bool:
         ends = self.state.step == self.total
@@ -182,15 +192,12 @@ class _Trainer:
 
     def _due(self, every_epochs: float) -> bool:
         """Whether the last step crossed a multiple of `every_epochs`: a function of the step."""
-        batches = every_epochs * self.epoch_images / self.config.train.batch_size
-        return math.floor(self.state.step / batches) > math.floor((self.state.step - 1) / batches)
+        steps = every_epochs * self.epoch_images / self.config.images_per_step
+        return math.floor(self.state.step / steps) > math.floor((self.state.step - 1) / steps)
 
     def _record(self, bar: Bar) -> None:
-        """Write what the last steps came to. Raises UserError if training diverged."""
-        try:
-            row = self.recorder.flush()
-        except NonFinite as error:
-            raise self.milestones.diverged(str(error)) from error
+        """Write what the last steps came to. Raises NonFinite."""
+        row = self.recorder.flush()
         if row:
             loss_d = sum(row["loss_d"]) / len(row["loss_d"])
             rate = row["images_per_second"]

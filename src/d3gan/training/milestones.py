@@ -23,7 +23,7 @@ from d3gan.training.checkpoint import (
 )
 from d3gan.training.evaluation import SEED, Evaluator
 from d3gan.training.monitor import Monitor
-from d3gan.training.recorder import Clock, Recorder
+from d3gan.training.recorder import Clock, NonFinite, Recorder
 from d3gan.training.sampling import generate, latents, to_uint8
 from d3gan.training.state import State, in_full_precision
 
@@ -107,7 +107,7 @@ class Milestones:
     def evaluate(self, recorder: Recorder, epoch_images: int) -> None:
         """A row of metrics, and checkpoints/best.pt if it is the best so far."""
         assert self.evaluator is not None
-        images = self.state.step * self.config.train.batch_size
+        images = self.state.step * self.config.images_per_step
         with self.clock.stopped():
             start = time.perf_counter()
             with self._sampler() as generator:
@@ -144,7 +144,7 @@ class Milestones:
         """Say why training ends before its last step, and what that saved."""
         best = self.monitor.best
         if distributed.is_main() and best is not None:
-            saved = (total - self.state.step) * self.config.train.batch_size
+            saved = (total - self.state.step) * self.config.images_per_step
             name, patience = self.monitor.name, self.config.eval.patience
             print(
                 f"d3gan: stopped early at step {self.state.step} of {total}, which saves {saved:,} "
@@ -164,10 +164,10 @@ class Milestones:
         )
 
     def _save(self, evaluation: dict[str, Any] | None = None) -> None:
-        """Save the state, unless a weight is infinite or not a number: then UserError."""
+        """Save the state. Raises NonFinite if a weight is infinite or not a number."""
         state = self.state
         if not state.is_finite():  # losses are of before the step; this is after it
-            raise self.diverged(f"weights not finite after step {state.step}")
+            raise NonFinite(state.step, f"weights not finite after step {state.step}")
         state.train_seconds = self.clock.seconds
         saved = state.state_dict() | {"data_digest": self.data_digest}
         with distributed.all_or_none():

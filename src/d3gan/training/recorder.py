@@ -11,31 +11,47 @@ from torch.utils.tensorboard import SummaryWriter
 from d3gan.gan.step import StepLosses
 from d3gan.runs import RunFolder, writing
 from d3gan.training import distributed
+from d3gan.training.usage import cuda_utilisation, peak_memory_bytes
 
 
 class Clock:
-    """Seconds spent in training; stopped while the run samples, saves or evaluates."""
+    """Time spent in training; stopped while the run samples, saves or evaluates."""
 
     def __init__(self, seconds: float) -> None:
-        self._before = seconds
-        self._since: float | None = time.perf_counter()
+        self._before, self._computing_before = seconds, 0.0
+        self._since: tuple[float, float] | None = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
 
     @property
     def seconds(self) -> float:
-        return self._before + (0.0 if self._since is None else time.perf_counter() - self._since)
+        """Over all sessions of the run."""
+        return self._before + (self._now()[0] - self._since[0] if self._since else 0.0)
+
+    @property
+    def computing_seconds(self) -> float:
+        """Computing time of this process, of all its threads, in this session."""
+        return self._computing_before + (self._now()[1] - self._since[1] if self._since else 0.0)
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """Stand still for the block."""
-        self._before, self._since = self.seconds, None
+        self._before, self._computing_before = self.seconds, self.computing_seconds
+        self._since = None
         try:
             yield
         finally:
-            self._since = time.perf_counter()
+            self._since = self._now()
 
 
 class NonFinite(Exception):
-    """A loss was infinite or not a number."""
+    """A loss or a weight was infinite or not a number, first at this step."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(what)
+        self.step = step
 
 
 class Recorder:
@@ -47,14 +63,17 @@ class Recorder:
         step: int,
         *,
         clock: Clock,
-        batch_size: int,
+        images_per_step: int,
         epoch_images: int,
         selects: bool,
+        device: torch.device,
     ) -> None:
-        self.run, self.clock = run, clock
-        self.batch_size, self.epoch_images, self.selects = batch_size, epoch_images, selects
+        self.run, self.clock, self.device = run, clock, device
+        self.images_per_step, self.epoch_images = images_per_step, epoch_images
+        self.selects = selects
         self._steps: list[StepLosses] = []
         self._last_step, self._last_seconds = step, clock.seconds
+        self._last_computing = clock.computing_seconds
         self._board: SummaryWriter | None = None
         with distributed.all_or_none():
             if distributed.is_main():
@@ -80,10 +99,12 @@ class Recorder:
         step = self._last_step + len(self._steps)
         if not table.isfinite().all():
             bad = int((~table.isfinite().all(dim=1)).nonzero()[0])
-            raise NonFinite(f"loss not finite at step {self._last_step + bad + 1}")
+            first = self._last_step + bad + 1
+            raise NonFinite(first, f"loss not finite at step {first}")
         row = self._row(step, table, self._steps[0].real.numel())
         self._steps.clear()
         self._last_step, self._last_seconds = step, self.clock.seconds
+        self._last_computing = self.clock.computing_seconds
         with distributed.all_or_none():
             if distributed.is_main():
                 self.run.append_metrics([row])
@@ -104,8 +125,8 @@ class Recorder:
         mean = table.mean(dim=0)
         real, fake, penalty, _, weights = (part.tolist() for part in mean[:-1].split(n))
         chosen = table[:, 4 * n : 5 * n].argmax(dim=1).tolist() if self.selects else None
-        images, seconds = step * self.batch_size, self.clock.seconds
-        interval = (step - self._last_step) * self.batch_size
+        images, seconds = step * self.images_per_step, self.clock.seconds
+        interval = (step - self._last_step) * self.images_per_step
         return {
             "kind": "train",
             "step": step,
@@ -120,7 +141,32 @@ class Recorder:
             "weights": weights,
             "chosen": chosen,
             "images_per_second": interval / max(seconds - self._last_seconds, 1e-9),
+            "peak_memory_bytes": peak_memory_bytes(self.device),
+            "utilisation": self._utilisation(seconds - self._last_seconds),
         }
+
+    def _utilisation(self, seconds: float) -> float | None:
+        """Of the device since the last row, from 0 to 1: on CUDA by NVML, which looks back for less
+        than a second; on the CPU computing time over wall time and threads."""
+        if self.device.type == "cuda":
+            return cuda_utilisation(self.device)
+        computing = self.clock.computing_seconds - self._last_computing
+        return computing / max(seconds, 1e-9) / torch.get_num_threads()
+
+    def diverged(self, step: int, what: str) -> None:
+        """Write the row that says so. All ranks call it together."""
+        images = step * self.images_per_step
+        row = {
+            "kind": "diverged",
+            "step": step,
+            "images": images,
+            "epoch": images / self.epoch_images,
+            "train_seconds": self.clock.seconds,
+            "what": what,
+        }
+        with distributed.all_or_none():
+            if distributed.is_main():
+                self.run.append_metrics([row])
 
     def _to_board(self, row: dict[str, Any]) -> None:
         assert self._board

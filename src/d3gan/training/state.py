@@ -15,6 +15,7 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.networks import build_discriminators, build_generator
 from d3gan.networks.ensemble import Ensemble
+from d3gan.networks.lowering import lower
 from d3gan.training import distributed
 from d3gan.training.distributed import Mesh
 from d3gan.training.shares import SHARED, share_of, whole
@@ -67,6 +68,8 @@ class State:
             saved = {**saved, **share_of(saved, self.mesh.members())}
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
+            for optimizer in (self.optimizer_g, self.optimizer_d):
+                lay_out_moments(optimizer)
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(
                 "the checkpoint does not fit the run's config.toml; restore the one or the other "
@@ -106,6 +109,10 @@ def make_state(config: Config, device: torch.device, mesh: Mesh | None = None) -
     dtype = DTYPES[config.train.precision]
     generator = make_generator(config).to(device, dtype)
     discriminators = discriminators.to(device, dtype)
+    fast = config.train.engine == "fast"
+    if fast:
+        lay_out(generator, device)
+        lay_out(discriminators, device)
     average = None
     if config.optim.ema_half_life_images > 0:
         average = copy.deepcopy(generator).requires_grad_(False)
@@ -113,15 +120,29 @@ def make_state(config: Config, device: torch.device, mesh: Mesh | None = None) -
     if config.train.precision == "bf16":
         compute_in_bfloat16(generator)
         compute_in_bfloat16(discriminators)
-    fused = config.train.engine == "fast"
     return State(
         mesh,
         generator,
         discriminators,
         average,
-        Adam(generator.parameters(), config.optim.lr_g, betas, fused=fused),
-        Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=fused),
+        Adam(generator.parameters(), config.optim.lr_g, betas, fused=fast),
+        Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=fast),
     )
+
+
+def lay_out(network: nn.Module, device: torch.device) -> None:
+    """Weights as the device computes with them fastest: the same values, under the same names."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cpu":
+        lower(network)
+
+
+def lay_out_moments(optimizer: Adam) -> None:
+    """Adam's moments as the weights lie, which its fused kernels take for granted."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)
 
 
 @contextmanager

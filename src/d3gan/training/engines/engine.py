@@ -19,7 +19,7 @@ from d3gan.training.state import DTYPES, State
 
 def total_steps(config: Config, images: int) -> int:
     """Steps of a whole run over `images` images; its last batch may reach into one more epoch."""
-    return math.ceil(config.train.epochs * images / config.train.batch_size)
+    return math.ceil(config.train.epochs * images / config.images_per_step)
 
 
 class Engine:
@@ -48,9 +48,8 @@ class Engine:
         losses = self.update(state.step)
         state.step += 1
         if state.average is not None:
-            batch_size = config.train.batch_size
-            images = state.step * batch_size
-            decay = ema_decay(batch_size, images, config.optim.ema_half_life_images)
+            each = config.images_per_step
+            decay = ema_decay(each, state.step * each, config.optim.ema_half_life_images)
             update_ema(state.average, state.generator, decay)
         return losses
 
@@ -58,22 +57,27 @@ class Engine:
         """Update discriminators and generator on the batch of this step."""
         raise NotImplementedError
 
-    def real_images(self, step: int) -> Tensor:
-        """This rank's part of the batch, [B, C, H, W] in [-1, 1], on the device."""
+    def real_images(self, batch: int) -> Tensor:
+        """This rank's part of a batch, [B, C, H, W] in [-1, 1], on the device."""
         raise NotImplementedError
 
-    def order(self, step: int) -> tuple[Tensor, Tensor | None]:
-        """Which images [B] this rank's part of the batch has, and which of them are mirrored."""
-        positions = step * self.config.train.batch_size + torch.arange(
+    def batches(self, step: int) -> range:
+        """Numbers of the batches of a step, one for each update of the discriminators."""
+        each = self.config.gan.discriminator_steps
+        return range(step * each, (step + 1) * each)
+
+    def order(self, batch: int) -> tuple[Tensor, Tensor | None]:
+        """Which images [B] this rank's part of a batch has, and which of them are mirrored."""
+        positions = batch * self.config.train.batch_size + torch.arange(
             self.shard.start, self.shard.stop
         )
         indices = batch_indices(self.config.seed, positions, self.epoch_images)
         return indices, flips(self.config.seed, positions) if self.config.data.flip else None
 
-    def noise(self, step: int) -> Tensor:
-        """This rank's latents z [B, latent]."""
+    def noise(self, batch: int) -> Tensor:
+        """This rank's latents z [B, latent] beside a batch of real images."""
         here = torch.arange(self.shard.start, self.shard.stop, device=self.device)
-        z = normal(self.config.seed, Stream.NOISE, step, here, self.config.model.latent_dim)
+        z = normal(self.config.seed, Stream.NOISE, batch, here, self.config.model.latent_dim)
         return z.to(self.dtype)
 
     def draws(self, step: int) -> Tensor:

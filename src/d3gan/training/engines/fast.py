@@ -31,8 +31,9 @@ class FastEngine(Engine):
             of_all=mesh.of_all,
         )
 
-    def real_images(self, step: int) -> Tensor:
-        return self.store.batch(*self.order(step))
+    def real_images(self, batch: int) -> Tensor:
+        return self.store.batch(*self.order(batch))
 
     def update(self, step: int) -> StepLosses:
-        return train_step(self.game, self.real_images(step), self.noise(step), self.draws(step))
+        batches = [(self.real_images(batch), self.noise(batch)) for batch in self.batches(step)]
+        return train_step(self.game, batches, self.draws(step))

@@ -42,14 +42,14 @@ class PictureDataset(Dataset[Tensor]):
 
 
 class BatchesInOrder:
-    """The batches of the run from step `first` on, endless, as a DataLoader's batch sampler."""
+    """The batches of the run from number `first` on, endless, as a DataLoader's batch sampler."""
 
     def __init__(self, engine: Engine, first: int) -> None:
         self.engine, self.first = engine, first
 
     def __iter__(self) -> Iterator[list[tuple[int, bool]]]:
-        for step in itertools.count(self.first):
-            indices, mirrored = self.engine.order(step)
+        for batch in itertools.count(self.first):
+            indices, mirrored = self.engine.order(batch)
             mirrors = [False] * len(indices) if mirrored is None else mirrored.tolist()
             yield list(zip(indices.tolist(), mirrors, strict=True))
 
@@ -63,36 +63,36 @@ class ReferenceEngine(Engine):
             raise UserError("train.engine = 'reference': is for one process; use fast for several")
         self.loader: DataLoader[Tensor] = DataLoader(
             PictureDataset(images, self.dtype),
-            batch_sampler=BatchesInOrder(self, state.step),
+            batch_sampler=BatchesInOrder(self, self.batches(state.step).start),
             # On a CPU, processes that load would take the cores that compute.
             num_workers=0 if device.type == "cpu" else config.data.workers or os.cpu_count() or 1,
         )
-        self.batches = iter(self.loader)
+        self.loaded = iter(self.loader)
 
-    def real_images(self, step: int) -> Tensor:
-        images: Tensor = next(self.batches)
+    def real_images(self, batch: int) -> Tensor:
+        images: Tensor = next(self.loaded)
         return images.to(self.device)
 
     def update(self, step: int) -> StepLosses:
         state, objective, gamma = self.state, self.objective, self.config.gan.r1_gamma
         discriminators = state.discriminators.members
-        real = self.real_images(step)
-        fake = state.generator(self.noise(step))
-
-        r, f, penalty = [], [], []
-        state.optimizer_d.zero_grad()
-        for discriminator in discriminators:
-            real.requires_grad_(gamma > 0)
-            logits_real = discriminator(real)
-            r.append(objective.real(logits_real))
-            f.append(objective.fake(discriminator(fake.detach())))
-            penalty.append(
-                r1_penalty(logits_real[None], real)[0] if gamma > 0 else torch.zeros_like(r[-1])
-            )
-            loss_d = (r[-1] + f[-1] + gamma / 2 * penalty[-1]).mean()
-            loss_d.backward()
-            loss_d.item()
-        state.optimizer_d.step()
+        for batch in self.batches(step):
+            real = self.real_images(batch)
+            fake = state.generator(self.noise(batch))
+            r, f, penalty = [], [], []
+            state.optimizer_d.zero_grad()
+            for discriminator in discriminators:
+                real.requires_grad_(gamma > 0)
+                logits_real = discriminator(real)
+                r.append(objective.real(logits_real))
+                f.append(objective.fake(discriminator(fake.detach())))
+                penalty.append(
+                    r1_penalty(logits_real[None], real)[0] if gamma > 0 else torch.zeros_like(r[-1])
+                )
+                loss_d = (r[-1] + f[-1] + gamma / 2 * penalty[-1]).mean()
+                loss_d.backward()
+                loss_d.item()
+            state.optimizer_d.step()
 
         g = torch.stack([objective.generator(d(fake)) for d in discriminators])
         losses = [torch.stack(column).detach() for column in (r, f, penalty)]

@@ -1,5 +1,6 @@
 """What a process uses of its machine: memory and computing time."""
 
+import functools
 import threading
 import time
 from contextlib import suppress
@@ -79,12 +80,23 @@ class Utilisation:
             self.share = (computing - self._start[1]) / wall / torch.get_num_threads()
 
     def _watch(self, handle: Any) -> None:
-        import pynvml
-
         while not self._done.wait(0.05):
-            self._samples.append(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+            self._samples.append(_busy_percent(handle))
 
 
+def cuda_utilisation(device: torch.device) -> float | None:
+    """Share of the last moments in which some kernel ran, by NVML; None if it does not answer."""
+    handle = _nvml_handle(device)
+    return None if handle is None else _busy_percent(handle) / 100
+
+
+def _busy_percent(handle: Any) -> int:
+    import pynvml
+
+    return int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+
+
+@functools.cache
 def _nvml_handle(device: torch.device) -> Any:
     """What NVML calls this CUDA device; None where NVML does not answer."""
     import pynvml
