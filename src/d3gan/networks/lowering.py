@@ -48,7 +48,7 @@ def added_up(rows: Tensor, batch: int, height: int, width: int) -> Tensor:
 
 
 def _apply(function: type[Function], *inputs: Any) -> Tensor:
-    return cast(Tensor, function.apply(*inputs))  # type: ignore[no-untyped-call]
+    return cast(Tensor, function.apply(*inputs))
 
 
 class _Patches(Function):
