@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from torch.profiler import profile
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from d3gan.config import Config, from_dict, validate
 from d3gan.images import Images
@@ -163,9 +164,25 @@ def _parts(engine: Engine, times: dict[str, float]) -> Iterator[None]:
 
 def counted_flops(engine: Engine) -> int:
     """Operations of a step's convolutions and matrix products, as torch counts them."""
-    with FlopCounterMode(display=False) as counter:
+    counter = _Counter()
+    with counter:
         engine.step()
-    return int(counter.get_total_flops())
+    return counter.operations
+
+
+class _Counter(TorchDispatchMode):
+    """torch's FlopCounterMode without its hooks on modules, which the R1 penalty breaks: they do
+    not stand a gradient with respect to a network's input."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func.overloadpacket):
+            self.operations += int(count(*args, **(kwargs or {}), out_val=out))
+        return out
 
 
 def device_limits(device: torch.device, precision: str) -> tuple[float, float]:
