@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from d3gan.config import DataConfig
 from d3gan.data import store
-from d3gan.data.store import ImageStore, load_images
+from d3gan.data.store import load_images
 from d3gan.errors import UserError
 
 
@@ -130,23 +129,3 @@ def test_processes_that_start_together_decode_once(folder: Path, cache: Path) ->
     ]
     assert {child.communicate()[0].strip() for child in children} == {str(256 * 15).encode()}
     assert len(list(cache.glob("images/*/images.npy"))) == 1
-
-
-@pytest.mark.parametrize("resident", ["always", "never"])
-def test_batches_are_gathered_normalised_and_mirrored(resident: str) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 4), np.uint8)
-    data = ImageStore(pixels, torch.device("cpu"), torch.float64, resident)  # type: ignore[arg-type]
-    indices = torch.tensor([5, 0, 5])
-    plain = data.batch(indices)
-    expected = torch.from_numpy(pixels[[5, 0, 5]]).double() / 255 * 2 - 1
-    torch.testing.assert_close(plain, expected)
-    mirrored = data.batch(indices, torch.tensor([True, False, False]))
-    torch.testing.assert_close(mirrored[0], expected[0].flip(2))
-    torch.testing.assert_close(mirrored[1:], expected[1:])
-    assert len(data) == 7
-
-
-def test_normalisation_reaches_both_ends() -> None:
-    pixels = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
-    data = ImageStore(pixels, torch.device("cpu"), torch.float32)
-    assert data.batch(torch.tensor([0, 1])).flatten().tolist() == [-1.0, 1.0]

@@ -130,4 +130,4 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path, capfd: Any) -> None:
 def test_more_images_than_there_are(tiny: Config, tmp_path: Path, capsys: Any) -> None:
     file = written(tiny, tmp_path)
     assert main(["bench", "step", "--preset", str(file), "--batch-sizes", "41"]) == 2
-    assert "batch_size = 41" in capsys.readouterr().err
+    assert "batch_sizes = 41" in capsys.readouterr().err

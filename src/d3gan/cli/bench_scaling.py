@@ -12,7 +12,7 @@ from d3gan.cli.parsing import check_at_least_one
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, tell, write_json
 from d3gan.cli.train import starting_point
 from d3gan.config import Config, from_dict
-from d3gan.data.store import load_images
+from d3gan.data.store import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.report.plots import scaling_plots
 from d3gan.study import scaling
@@ -101,10 +101,8 @@ class Scaling:
 
     def _prepare(self, configs: dict[str, Config]) -> None:
         """Decode the images once, before anything is timed, and see that there are enough."""
-        for word, config in configs.items():
-            images = len(load_images(config.data).images)
-            if images < self.batch_size:
-                raise UserError(f"batch_size = {self.batch_size}: {word} has only {images} images")
+        for config in configs.values():
+            check_enough(load_images(config.data), self.batch_size, "batch_size")
 
 
 def scaling_table(rows: list[dict[str, Any]]) -> Table:

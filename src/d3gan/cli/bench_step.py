@@ -11,7 +11,7 @@ from d3gan.cli.parsing import check_at_least_one
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, tell, write_json
 from d3gan.cli.train import starting_point
 from d3gan.config import from_dict
-from d3gan.data.store import load_images
+from d3gan.data.store import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.report.plots import step_plot
 from d3gan.study import stepping
@@ -52,6 +52,9 @@ class Step:
         """Measure, print and write."""
         check_json(self.json)
         check_at_least_one(self, "steps", "warm_up", "rounds")
+        for name in ("engines", "discriminators", "batch_sizes", "precisions"):
+            if not getattr(self, name):
+                raise UserError(f"{name}: name at least one")
         start, _ = starting_point(self.preset)
         cases = [
             configs.validate(
@@ -69,13 +72,9 @@ class Step:
         ]
         rows: list[dict[str, Any]] = []
         with distributed.process_group(self.device) as device:
-            images = load_images(start.data).images
-            for config in cases:
-                if config.train.batch_size > len(images):
-                    raise UserError(
-                        f"batch_size = {config.train.batch_size}: {self.preset} has only "
-                        f"{len(images)} images"
-                    )
+            found = load_images(start.data)
+            check_enough(found, max(self.batch_sizes), "batch_sizes")
+            images = found.images
             for number, config in enumerate(cases):
                 tell(
                     f"{number + 1} of {len(cases)}: N = {config.gan.discriminators}, batch "

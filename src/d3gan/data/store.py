@@ -1,20 +1,17 @@
-"""Decoded images: cached on disk, and from there on the training device."""
+"""Decoded images, cached on disk."""
 
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from filelock import FileLock
 from platformdirs import user_cache_path
-from torch import Tensor
 
 from d3gan.config import DataConfig
 from d3gan.data.decode import decode_all, open_image, refuse_broken
@@ -63,6 +60,12 @@ def load_images(data: DataConfig) -> ImageSet:
             images=everything.images[chosen], labels=everything.labels[chosen]
         )
     return everything
+
+
+def check_enough(images: ImageSet, batch_size: int, key: str) -> None:
+    """Raise UserError, naming the `key` that was given, if there is less than one batch."""
+    if batch_size > len(images.images):
+        raise UserError(f"{key} = {batch_size}: {images.name} has only {len(images.images)} images")
 
 
 def native_shape(source: str, split: str) -> tuple[int, int]:
@@ -195,48 +198,3 @@ def _content_digest(files: Iterable[Path], folder: Path) -> str:
     temporary.write_text(content.hexdigest(), encoding="ascii")
     temporary.replace(known)
     return content.hexdigest()
-
-
-# On the device
-
-
-class ImageStore:
-    """Images as training wants them: gathered, mirrored and normalised on the device."""
-
-    def __init__(
-        self,
-        images: Images,
-        device: torch.device,
-        dtype: torch.dtype,
-        resident: Literal["auto", "always", "never"] = "auto",
-    ) -> None:
-        self.device, self.dtype = device, dtype
-        self._images = images
-        self._resident: Tensor | None = None
-        if resident == "always" or (
-            resident == "auto" and images.nbytes < _free_memory(device) / 2
-        ):
-            self._resident = torch.from_numpy(np.array(images)).to(device)
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def batch(self, indices: Tensor, mirrored: Tensor | None = None) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1] for `indices` [B], mirrored where `mirrored` [B] is."""
-        if self._resident is not None:
-            pixels = self._resident[indices.to(self.device)]
-        else:
-            pixels = torch.from_numpy(self._images[indices.numpy()]).to(self.device)
-        batch = pixels.to(self.dtype) / 127.5 - 1
-        if mirrored is None:
-            return batch
-        return torch.where(mirrored.to(self.device)[:, None, None, None], batch.flip(3), batch)
-
-
-def _free_memory(device: torch.device) -> int:
-    """Bytes that may still be taken on the device."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if sys.platform == "linux":
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 * 2**30  # where it cannot be asked: what any machine that trains has

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from d3gan.config import Config, to_dict
 from d3gan.errors import UserError
+from d3gan.study.statistics import spread
 from d3gan.training import launching
 
 Scaling = Literal["weak", "strong"]
@@ -138,18 +139,14 @@ def _row(case: Case, results: Sequence[dict[str, Any]], threads: int | None) -> 
     rates = [batch / s for s in seconds]
     last = results[-1]
 
-    def spread(name: str, values: Iterator[float]) -> dict[str, float]:
-        every = list(values)
-        return {name: median(every), f"{name}_low": min(every), f"{name}_high": max(every)}
-
     def ratio(result: dict[str, Any], kind: str) -> float:
         """Seconds of this kind over those together, block by block."""
         pairs = zip(result[kind], result["together"], strict=True)
         return float(median(one / other for one, other in pairs))
 
     work = batch / batch_of_one / case.processes
-    efficiency = (work * ratio(result, "alone") for result in results)
-    exposed = (1 - ratio(result, "silent") for result in results)
+    efficiency = [work * ratio(result, "alone") for result in results]
+    exposed = [1 - ratio(result, "silent") for result in results]
     return {
         "preset": case.preset,
         "discriminators": case.config.gan.discriminators,
@@ -160,8 +157,8 @@ def _row(case: Case, results: Sequence[dict[str, Any]], threads: int | None) -> 
         "mesh": case.mesh,
         "precision": case.config.train.precision,
         "batch_size": batch,
-        **spread("images_per_second", iter(rates)),
-        **spread("ms_per_step", (1000 * s for s in seconds)),
+        **spread("images_per_second", rates),
+        **spread("ms_per_step", [1000 * s for s in seconds]),
         "epoch_seconds": last["images"] / median(rates),
         **spread("efficiency", efficiency),
         **spread("exposed_communication_share", exposed),

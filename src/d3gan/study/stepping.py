@@ -14,6 +14,7 @@ from torch.utils.flop_counter import flop_registry
 
 from d3gan.config import Config, from_dict, validate
 from d3gan.images import Images
+from d3gan.study.statistics import spread
 from d3gan.training.engines import Engine, make_engine
 from d3gan.training.state import make_state
 from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
@@ -72,9 +73,9 @@ def measure(
                 "batch_size": config.train.batch_size,
                 "precision": made[name].config.train.precision,
                 "processes": 1,
-                **_spread("images_per_second", rates),
-                **_spread("ms_per_step", [1000 * s for s in seconds[name]]),
-                **_spread("ratio_to_reference", ratios),
+                **spread("images_per_second", rates),
+                **spread("ms_per_step", [1000 * s for s in seconds[name]]),
+                **spread("ratio_to_reference", ratios),
                 "parts_ms": parts[name],
                 "flops_per_step": flops,
                 "flops_per_second": flops / median(seconds[name]),
@@ -89,10 +90,6 @@ def measure(
 
 def _engine(config: Config, images: Images, device: torch.device) -> Engine:
     return make_engine(config, make_state(config, device), images, device)
-
-
-def _spread(name: str, values: list[float]) -> dict[str, float]:
-    return {name: median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
 
 
 def timed_steps(engine: Engine, steps: int) -> float:

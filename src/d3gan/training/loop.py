@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import torch
 
 from d3gan.config import Config, DataConfig, to_toml
-from d3gan.data.store import ImageSet, load_images
+from d3gan.data.store import ImageSet, check_enough, load_images
 from d3gan.errors import Interrupted, UserError
 from d3gan.progress import Bar, progress_bar
 from d3gan.runs import RunFolder
@@ -49,11 +49,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if distributed.is_main():
                 stack.enter_context(run.locked())
             images = _load_images(config.data)
-            if config.train.batch_size > len(images.images):
-                raise UserError(
-                    f"train.batch_size = {config.train.batch_size}: {images.name} has only "
-                    f"{len(images.images)} images"
-                )
+            check_enough(images, config.train.batch_size, "train.batch_size")
         evaluator = _evaluator(config, images, device)
         with distributed.all_or_none():
             state = make_state(config, device, mesh)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from d3gan.config import Config
+from d3gan.data.batches import Order
 from d3gan.data.sampler import batch_indices, flips
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.ema import ema_decay, update_ema
@@ -22,6 +23,17 @@ def total_steps(config: Config, images: int) -> int:
     return math.ceil(config.train.epochs * images / config.images_per_step)
 
 
+def make_order(config: Config, shard: range, images: int) -> Order:
+    """What the part `shard` of each batch holds of a run's `images` images."""
+
+    def order(batch: int) -> tuple[Tensor, Tensor | None]:
+        positions = batch * config.train.batch_size + torch.arange(shard.start, shard.stop)
+        indices = batch_indices(config.seed, positions, images)
+        return indices, flips(config.seed, positions) if config.data.flip else None
+
+    return order
+
+
 class Engine:
     """Trains `state` on `images` [M, C, H, W], a step at a time. All ranks call it together."""
 
@@ -34,6 +46,7 @@ class Engine:
         self.objective = OBJECTIVES.build(config.gan.objective)
         self.aggregation = AGGREGATIONS.build(config.gan.aggregation)
         self.shard = state.mesh.images(config.train.batch_size)
+        self.order = make_order(config, self.shard, self.epoch_images)
 
     def step(self) -> StepLosses:
         """One step of training, and the average after it."""
@@ -65,14 +78,6 @@ class Engine:
         """Numbers of the batches of a step, one for each update of the discriminators."""
         each = self.config.gan.discriminator_steps
         return range(step * each, (step + 1) * each)
-
-    def order(self, batch: int) -> tuple[Tensor, Tensor | None]:
-        """Which images [B] this rank's part of a batch has, and which of them are mirrored."""
-        positions = batch * self.config.train.batch_size + torch.arange(
-            self.shard.start, self.shard.stop
-        )
-        indices = batch_indices(self.config.seed, positions, self.epoch_images)
-        return indices, flips(self.config.seed, positions) if self.config.data.flip else None
 
     def noise(self, batch: int) -> Tensor:
         """This rank's latents z [B, latent] beside a batch of real images."""

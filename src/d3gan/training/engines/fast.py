@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from d3gan.config import Config
-from d3gan.data.store import ImageStore
+from d3gan.data.batches import make_batches
 from d3gan.gan.step import Game, StepLosses, train_step
 from d3gan.images import Images
 from d3gan.training.engines.engine import Engine
@@ -16,7 +16,7 @@ class FastEngine(Engine):
 
     def __init__(self, config: Config, state: State, images: Images, device: torch.device) -> None:
         super().__init__(config, state, images, device)
-        self.store = ImageStore(images, device, self.dtype, config.data.resident)
+        self.real = make_batches(images, self.order, device, self.dtype, config.data.resident)
         mesh, scale = state.mesh, state.mesh.data / config.train.batch_size
         self.game = Game(
             generator=mesh.generator(state.generator),
@@ -32,7 +32,7 @@ class FastEngine(Engine):
         )
 
     def real_images(self, batch: int) -> Tensor:
-        return self.store.batch(*self.order(batch))
+        return self.real.batch(batch)
 
     def update(self, step: int) -> StepLosses:
         batches = [(self.real_images(batch), self.noise(batch)) for batch in self.batches(step)]
