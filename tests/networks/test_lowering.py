@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import fold, unfold
+from torch.utils.flop_counter import FlopCounterMode
 
+from d3gan.networks import build_discriminators
 from d3gan.networks.ensemble import Ensemble
 from d3gan.networks.lowering import LOWERED, added_up, lower, patches
 
@@ -144,3 +146,24 @@ def test_gradients_that_are_zero_everywhere_still_arrive() -> None:
     (0 * ensemble(images)).sum().backward()
     assert images.grad is not None
     assert not images.grad.any()
+
+
+@pytest.mark.parametrize("lowered", [False, True])
+def test_a_discriminator_that_is_not_faced_costs_a_forward_pass_alone(lowered: bool) -> None:
+    shape = {"resolution": 32, "channels": 3, "width": 4, "norm": "batch", "seed": 0}
+    ensemble = build_discriminators("dcgan", 2, **shape)
+    if lowered:
+        lower(ensemble)
+    ensemble.requires_grad_(False)
+    images = torch.randn(2, 3, 32, 32, requires_grad=True)
+
+    def operations(*weights: float) -> int:
+        with FlopCounterMode(display=False) as counter:
+            (torch.tensor(weights)[:, None] * ensemble(images)).sum().backward()
+        return int(counter.get_total_flops())
+
+    with FlopCounterMode(display=False) as counter:
+        ensemble(images)
+    forward = int(counter.get_total_flops())
+    assert operations(1.0, 1.0) == 2 * forward
+    assert operations(0.0, 1.0) == operations(1.0, 0.0) == 1.5 * forward

@@ -55,10 +55,13 @@ class _Patches(Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor) -> Tensor:
         ctx.shape = images.shape
+        ctx.set_materialize_grads(False)
         return patches(images)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Tensor | None) -> Tensor | None:
+        if gradients[0] is None:  # nothing depends on them
+            return None
         batch, _, height, width = ctx.shape
         return _apply(_AddedUp, gradients[0], batch, height, width)
 
@@ -66,10 +69,13 @@ class _Patches(Function):
 class _AddedUp(Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, batch: int, height: int, width: int) -> Tensor:
+        ctx.set_materialize_grads(False)
         return added_up(rows, batch, height, width)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
+        if gradients[0] is None:
+            return None, None, None, None
         return _apply(_Patches, gradients[0]), None, None, None
 
 

@@ -52,7 +52,7 @@ def measure(
         made[name] = _engine(with_engine(config, name), images, device)
         timed_steps(made[name], warm_up)
         memory[name] = peak_memory_bytes(device)
-    flops = counted_flops(_engine(with_engine(config, "reference"), images, device))
+    flops = {name: counted_flops(engine) for name, engine in made.items()}
     parts = {name: timed_parts(made[name], steps) for name in engines}
     seconds: dict[str, list[float]] = {name: [] for name in names}
     limits: list[tuple[float, float]] = []
@@ -77,8 +77,8 @@ def measure(
                 **spread("ms_per_step", [1000 * s for s in seconds[name]]),
                 **spread("ratio_to_reference", ratios),
                 "parts_ms": parts[name],
-                "flops_per_step": flops,
-                "flops_per_second": flops / median(seconds[name]),
+                "flops_per_step": flops[name],
+                "flops_per_second": flops[name] / median(seconds[name]),
                 "matmul_flops_per_second": matmul,
                 "copy_bytes_per_second": copy,
                 "peak_memory_bytes": memory[name],
