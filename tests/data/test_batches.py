@@ -43,7 +43,7 @@ def test_batches_are_gathered_normalised_and_mirrored(resident: str) -> None:
         expected = torch.from_numpy(PIXELS[indices.numpy()]).double() / 255 * 2 - 1
         if mirrored is not None:
             expected[0] = expected[0].flip(2)
-        batch = made.batch(number)
+        batch = made.images(*made.gathered(number))
         torch.testing.assert_close(batch, expected)
         assert batch.is_contiguous(memory_format=torch.channels_last)
 
@@ -51,7 +51,7 @@ def test_batches_are_gathered_normalised_and_mirrored(resident: str) -> None:
 def test_normalisation_reaches_both_ends() -> None:
     pixels = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
     made = make_batches(pixels, lambda number: (torch.tensor([0, 1]), None), CPU, torch.float32)
-    assert made.batch(0).flatten().tolist() == [-1.0, 1.0]
+    assert made.images(*made.gathered(0)).flatten().tolist() == [-1.0, 1.0]
 
 
 def test_images_that_do_not_fit_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_a_stream_gathers_ahead_but_not_without_bound() -> None:
         return order(number)
 
     stream = Streamed(PIXELS, told, CPU, torch.float32)
-    stream.batch(3)
+    stream.gathered(3)
     deadline = time.monotonic() + 5
     while len(asked) < batches.AHEAD + 1 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -85,16 +85,16 @@ def test_what_goes_wrong_in_the_thread_is_told_to_who_asks() -> None:
         return order(number)
 
     stream = Streamed(PIXELS, broken, CPU, torch.float32)
-    stream.batch(0), stream.batch(1)
+    stream.gathered(0), stream.gathered(1)
     for _ in range(2):  # and again, instead of waiting for ever
         with pytest.raises(OSError, match="the disk is gone"):
-            stream.batch(2)
+            stream.gathered(2)
 
 
 def test_a_stream_that_is_let_go_of_ends_its_thread() -> None:
     made: Callable[[], Streamed] = lambda: Streamed(PIXELS, order, CPU, torch.float32)  # noqa: E731
     before = threading.active_count()
     stream = made()
-    stream.batch(0)
+    stream.gathered(0)
     assert threading.active_count() == before + 1
     del stream  # the fixture waits for the thread

@@ -11,7 +11,7 @@ from tests.program import written
 
 from d3gan.cli.main import main
 from d3gan.config import Config
-from d3gan.data.batches import Streamed
+from d3gan.data.batches import Gathered, Streamed
 from d3gan.data.store import load_images
 from d3gan.study import feeding
 
@@ -36,13 +36,13 @@ def test_all_ways_are_measured_and_told(tiny: Config, tmp_path: Path, capsys: An
 def test_waiting_is_told_where_there_is_waiting(
     tiny: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = Streamed.batch
+    gathered = Streamed.gathered
 
-    def slow(self: Streamed, number: int) -> torch.Tensor:
+    def slow(self: Streamed, number: int) -> Gathered:
         time.sleep(0.1)
-        return batch(self, number)
+        return gathered(self, number)
 
-    monkeypatch.setattr(Streamed, "batch", slow)
+    monkeypatch.setattr(Streamed, "gathered", slow)
     rows = feeding.measure(tiny, load_images(tiny.data).images, CPU, steps=2, warm_up=1, rounds=2)
     resident, streamed, _ = rows
     assert streamed["waiting_ms"] > 100 > resident["waiting_ms"]

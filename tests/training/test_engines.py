@@ -13,18 +13,21 @@ from d3gan.data.store import load_images
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.step import StepLosses
-from d3gan.training.engines import ENGINES, Engine, make_engine, reference
+from d3gan.training.engines import ENGINES, Engine, reference
+from d3gan.training.engines.graphed import GraphedEngine
 from d3gan.training.loop import train
 from d3gan.training.state import make_state
 
 CPU = torch.device("cpu")
-FASTER = sorted(set(ENGINES) - {"reference"})
+KINDS: dict[str, type[Engine]] = {**ENGINES, "graphed": GraphedEngine}
+FASTER = sorted(set(KINDS) - {"reference"})
 
 
 def made(config: Config, engine: str, **sections: dict[str, Any]) -> Engine:
-    train = {"train": {**sections.pop("train", {}), "engine": engine}}
+    name = engine if engine in ENGINES else "fast"
+    train = {"train": {**sections.pop("train", {}), "engine": name}}
     config = configs.validate(configs.from_dict(sections | train, config))
-    return make_engine(config, make_state(config, CPU), load_images(config.data).images, CPU)
+    return KINDS[engine](config, make_state(config, CPU), load_images(config.data).images, CPU)
 
 
 def run(engine: Engine, steps: int) -> list[StepLosses]:

@@ -24,11 +24,18 @@ AHEAD = 4
 """Batches that a stream has ready; with one on the way, five batches of memory."""
 
 
-class Batches(Protocol):
-    """Real images, batch by batch."""
+Gathered = tuple[Tensor, Tensor | None]
 
-    def batch(self, number: int) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1], channels-last, on the device."""
+
+class Batches(Protocol):
+    """Real images, batch by batch, in two steps: what the CPU does, and what the device does."""
+
+    def gathered(self, number: int) -> Gathered:
+        """What batch `number` is made of, on the CPU; the same shapes for every batch."""
+
+    def images(self, what: Tensor, mirrored: Tensor | None) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1], channels-last, from what was gathered and then moved to
+        the device, of which it asks nothing."""
 
 
 def make_batches(
@@ -51,13 +58,14 @@ class Resident:
     def __init__(
         self, images: Images, order: Order, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.order, self.device, self.dtype = order, device, dtype
+        self.order, self.dtype = order, dtype
         self._images = torch.from_numpy(np.array(images)).to(device)
 
-    def batch(self, number: int) -> Tensor:
-        indices, mirrored = self.order(number)
-        pixels = self._images[_moved(indices, self.device)]
-        return normalised(pixels, mirrored, self.device, self.dtype)
+    def gathered(self, number: int) -> Gathered:
+        return self.order(number)
+
+    def images(self, what: Tensor, mirrored: Tensor | None) -> Tensor:
+        return normalised(self._images[what], mirrored, self.dtype)
 
 
 class Streamed:
@@ -69,12 +77,12 @@ class Streamed:
     def __init__(
         self, images: Images, order: Order, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.images, self.order, self.device, self.dtype = images, order, device, dtype
+        self._images, self.order, self.device, self.dtype = images, order, device, dtype
         self._next = -1
         self._ready: queue.Queue[Ready] = queue.Queue()
         self._stop = threading.Event()
 
-    def batch(self, number: int) -> Tensor:
+    def gathered(self, number: int) -> Gathered:
         if number != self._next:
             self._begin(number)
         self._next = number + 1
@@ -82,10 +90,10 @@ class Streamed:
         if isinstance(gathered, BaseException):
             self._next = -1
             raise gathered
-        pixels, mirrored = gathered
-        # From pinned memory; its owner keeps it until the copy is done.
-        pixels = pixels.to(self.device, non_blocking=True)
-        return normalised(pixels, mirrored, self.device, self.dtype)
+        return gathered
+
+    def images(self, what: Tensor, mirrored: Tensor | None) -> Tensor:
+        return normalised(what, mirrored, self.dtype)
 
     def close(self) -> None:
         """End the thread."""
@@ -99,11 +107,11 @@ class Streamed:
         # A queue and an event of its own for each thread: an old one may still be about to put.
         self._ready, self._stop = queue.Queue(AHEAD), threading.Event()
         # The thread must not hold `self`, which could then never be let go of.
-        arguments = (self.images, self.order, number, self.device, self._ready, self._stop)
+        arguments = (self._images, self.order, number, self.device, self._ready, self._stop)
         threading.Thread(target=_gather, args=arguments, daemon=True).start()
 
 
-Ready = tuple[Tensor, Tensor | None] | BaseException
+Ready = Gathered | BaseException
 
 
 def _gather(
@@ -137,20 +145,19 @@ def _gather(
         number += 1
 
 
-def normalised(
-    pixels: Tensor, mirrored: Tensor | None, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """uint8 [B, C, H, W] on the device -> [-1, 1], those mirrored that `mirrored` [B] says."""
+def normalised(pixels: Tensor, mirrored: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """uint8 [B, C, H, W] -> [-1, 1], those mirrored that `mirrored` [B] says."""
     batch = pixels.to(dtype, memory_format=torch.channels_last) / 127.5 - 1
     if mirrored is None:
         return batch
-    return torch.where(_moved(mirrored, device)[:, None, None, None], batch.flip(3), batch)
+    return torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
 
 
-def _moved(x: Tensor, device: torch.device) -> Tensor:
-    """`x` of the CPU on the device, without waiting for the copy."""
+def moved(x: Tensor, device: torch.device) -> Tensor:
+    """`x` of the CPU on the device, without waiting for the copy: the memory that it is copied
+    from is pinned, and torch keeps it until the copy is done."""
     if device.type != "cuda":
-        return x.to(device)
+        return x
     return x.pin_memory().to(device, non_blocking=True)
 
 

@@ -15,10 +15,15 @@ def ema_decay(batch_size: int, images: int, half_life_images: float) -> float:
 
 
 @torch.no_grad()
-def update_ema(average: nn.Module, model: nn.Module, decay: float) -> None:
+def update_ema(average: nn.Module, model: nn.Module, decay: float | Tensor) -> None:
     """average <- decay * average + (1 - decay) * model; buffers are copied."""
     mine: list[Tensor] = list(average.parameters())
     theirs: list[Tensor] = list(model.parameters())
-    torch._foreach_lerp_(mine, theirs, 1 - decay)
+    if isinstance(decay, Tensor):  # on the device, where no lerp takes one for all
+        torch._foreach_sub_(mine, theirs)
+        torch._foreach_mul_(mine, decay)
+        torch._foreach_add_(mine, theirs)
+    else:
+        torch._foreach_lerp_(mine, theirs, 1 - decay)
     for buffer, new in zip(average.buffers(), model.buffers(), strict=True):
         buffer.copy_(new)

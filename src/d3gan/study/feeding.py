@@ -32,12 +32,16 @@ def measure(
     the same round.
     """
     made: dict[str, Engine] = {}
+    plain: dict[str, Engine] = {}
     loading: dict[str, Callable[[], None]] = {}
     for name, changes in FEEDS.items():
         whole = validate(from_dict(changes, config))
         made[name] = make_engine(whole, make_state(whole, device), images, device)
         loading[name] = _loader(make_engine(whole, make_state(whole, device), images, device))
+        state = make_state(whole, device)
+        plain[name] = make_engine(whole, state, images, device, graphs=False)
         timed_steps(made[name], warm_up)
+        timed_steps(plain[name], warm_up)
         for _ in range(warm_up):
             loading[name]()
     alone: dict[str, list[float]] = {name: [] for name in FEEDS}
@@ -51,7 +55,7 @@ def measure(
             synchronise(device)
             alone[name].append((time.perf_counter() - start) / steps)
             whole_step[name].append(timed_steps(engine, steps) / steps)
-            waiting[name].append(timed_parts(engine, steps)["data"] / 1000)
+            waiting[name].append(timed_parts(plain[name], steps)["data"] / 1000)
     images_per_step = config.images_per_step
     rows = []
     for name in FEEDS:

@@ -58,6 +58,9 @@ class State:
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values alone. All ranks call it together; the main one's is whole."""
         saved = {name: part.state_dict() for name, part in self._parts().items()}
+        for name in ("optimizer_g", "optimizer_d"):
+            for group in saved[name]["param_groups"]:
+                group["lr"] = float(group["lr"])  # which lies on the device under CUDA graphs
         saved |= {"step": self.step, "train_seconds": self.train_seconds}
         every = self.mesh.of_row({name: saved[name] for name in SHARED})
         return saved | whole(every) if every else saved
@@ -66,9 +69,12 @@ class State:
         """Raises UserError if `saved` is of other networks."""
         try:
             saved = {**saved, **share_of(saved, self.mesh.members())}
+            optimizers = (self.optimizer_g, self.optimizer_d)
+            ways = [_way(optimizer) for optimizer in optimizers]
             for name, part in self._parts().items():
                 part.load_state_dict(saved[name])
-            for optimizer in (self.optimizer_g, self.optimizer_d):
+            for optimizer, way in zip(optimizers, ways, strict=True):
+                optimizer.param_groups[0] |= way
                 lay_out_moments(optimizer)
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(
@@ -117,6 +123,7 @@ def make_state(config: Config, device: torch.device, mesh: Mesh | None = None) -
     if config.optim.ema_half_life_images > 0:
         average = copy.deepcopy(generator).requires_grad_(False)
     betas = (config.optim.beta1, config.optim.beta2)
+    graphs = fast and device.type == "cuda"
     if config.train.precision == "bf16":
         compute_in_bfloat16(generator)
         compute_in_bfloat16(discriminators)
@@ -125,8 +132,8 @@ def make_state(config: Config, device: torch.device, mesh: Mesh | None = None) -
         generator,
         discriminators,
         average,
-        Adam(generator.parameters(), config.optim.lr_g, betas, fused=fast),
-        Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=fast),
+        Adam(generator.parameters(), config.optim.lr_g, betas, fused=fast, capturable=graphs),
+        Adam(discriminators.parameters(), config.optim.lr_d, betas, fused=fast, capturable=graphs),
     )
 
 
@@ -135,6 +142,11 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         lower(network)
+
+
+def _way(optimizer: Adam) -> dict[str, Any]:
+    """How this device computes Adam's step, which a checkpoint of another one must not change."""
+    return {name: optimizer.param_groups[0][name] for name in ("fused", "capturable")}
 
 
 def lay_out_moments(optimizer: Adam) -> None:

@@ -1,6 +1,7 @@
 """What every engine does alike: rates, steps, the average; and the numbers that go into a step."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,17 +58,30 @@ class Engine:
             (state.optimizer_d, config.optim.lr_d),
         ):
             for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-        losses = self.update(state.step)
+                self.set_rate(group, rate * factor)
+        each = config.images_per_step
+        decay = ema_decay(each, (state.step + 1) * each, config.optim.ema_half_life_images)
+        losses = self.advance(state.step, decay)
         state.step += 1
-        if state.average is not None:
-            each = config.images_per_step
-            decay = ema_decay(each, state.step * each, config.optim.ema_half_life_images)
-            update_ema(state.average, state.generator, decay)
         return losses
 
+    def set_rate(self, group: dict[str, Any], rate: float) -> None:
+        """Let the optimizer's group learn at this rate from now on."""
+        group["lr"] = rate
+
+    def advance(self, step: int, decay: float) -> StepLosses:
+        """Update the networks on the batches of this step, then the average."""
+        losses = self.update(step)
+        self.average(decay)
+        return losses
+
+    def average(self, decay: float | Tensor) -> None:
+        """Move the average of the generator, if there is one, towards its weights."""
+        if self.state.average is not None:
+            update_ema(self.state.average, self.state.generator, decay)
+
     def update(self, step: int) -> StepLosses:
-        """Update discriminators and generator on the batch of this step."""
+        """Update discriminators and generator on the batches of this step."""
         raise NotImplementedError
 
     def real_images(self, batch: int) -> Tensor:
@@ -79,13 +93,13 @@ class Engine:
         each = self.config.gan.discriminator_steps
         return range(step * each, (step + 1) * each)
 
-    def noise(self, batch: int) -> Tensor:
+    def noise(self, batch: int | Tensor) -> Tensor:
         """This rank's latents z [B, latent] beside a batch of real images."""
         here = torch.arange(self.shard.start, self.shard.stop, device=self.device)
         z = normal(self.config.seed, Stream.NOISE, batch, here, self.config.model.latent_dim)
         return z.to(self.dtype)
 
-    def draws(self, step: int) -> Tensor:
+    def draws(self, step: int | Tensor) -> Tensor:
         """Random numbers of the rule, [N, 1] in (0, 1), the same on every rank."""
         each = torch.arange(self.config.gan.discriminators, device=self.device)
         return uniform(self.config.seed, Stream.AGGREGATION, step, each, 1)

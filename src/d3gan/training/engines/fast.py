@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from d3gan.config import Config
-from d3gan.data.batches import make_batches
+from d3gan.data.batches import make_batches, moved
 from d3gan.gan.step import Game, StepLosses, train_step
 from d3gan.images import Images
 from d3gan.training.engines.engine import Engine
@@ -32,7 +32,9 @@ class FastEngine(Engine):
         )
 
     def real_images(self, batch: int) -> Tensor:
-        return self.real.batch(batch)
+        what, mirrored = self.real.gathered(batch)
+        mirrored = None if mirrored is None else moved(mirrored, self.device)
+        return self.real.images(moved(what, self.device), mirrored)
 
     def update(self, step: int) -> StepLosses:
         batches = [(self.real_images(batch), self.noise(batch)) for batch in self.batches(step)]
