@@ -19,6 +19,7 @@ from d3gan.study.plan import PlannedRun, differences
 from d3gan.training.signals import handling
 
 PROGRAM = (sys.executable, "-m", "d3gan")
+"""What trains a run."""
 
 SHARED_PARAMETERS = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node")
 """What submitit knows for every kind of cluster; what else there is begins with slurm_ for it."""
@@ -44,22 +45,26 @@ class Launcher(Protocol):
     def start(self, run: PlannedRun, slot: int) -> Job: ...
 
 
-def command(run: PlannedRun) -> list[str]:
+def _arguments(run: PlannedRun) -> list[str]:
     """What begins the run, or goes on with it."""
     if not run.folder.exists():
-        return [*PROGRAM, "train", str(run.plan_file)]
+        return ["train", str(run.plan_file)]
     changes = differences(run)
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in changes.items()]
-    return [*PROGRAM, "train", str(run.folder.path), *flags]
+    return ["train", str(run.folder.path), *flags]
 
 
 def _popen(
-    run: PlannedRun, environment: Mapping[str, str], *, new_session: bool = False
+    program: Sequence[str],
+    run: PlannedRun,
+    environment: Mapping[str, str],
+    *,
+    new_session: bool = False,
 ) -> "subprocess.Popen[bytes]":
     begun = run.folder.exists()  # else what the log says is of a run that was taken away
     with writing(run.log), run.log.open("ab" if begun else "wb") as log:
         return subprocess.Popen(
-            command(run),
+            [*program, *_arguments(run)],
             env=os.environ | environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -78,7 +83,7 @@ class LocalLauncher:
         self.environments, self.slots = environments, len(environments)
 
     def start(self, run: PlannedRun, slot: int) -> Job:
-        return _LocalJob(_popen(run, self.environments[slot]))
+        return _LocalJob(_popen(PROGRAM, run, self.environments[slot]))
 
 
 class _LocalJob:
@@ -176,14 +181,14 @@ class InJob:
     """What a job of the cluster does: the run's process, to which signals are passed on."""
 
     def __init__(self, run: PlannedRun) -> None:
-        self.run = run
+        self.run, self.program = run, PROGRAM
 
     def __call__(self) -> int:
         def pass_on(number: int, frame: FrameType | None) -> None:
             self._process.send_signal(number)
 
         # A session of its own: signals come to the run by this process alone.
-        self._process = _popen(self.run, {}, new_session=True)
+        self._process = _popen(self.program, self.run, {}, new_session=True)
         with handling([signal.SIGINT, signal.SIGTERM], pass_on):
             return self._process.wait()
 

@@ -17,6 +17,8 @@ from d3gan.study.standing import Standing, last_lines, standing
 from d3gan.training.signals import handling
 
 SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_TO_END = 60.0
+"""That the runs have when a fault of ours ends the grid."""
 TAKEN = (BUSY, "there is a run at")
 """What a run says that finds its folder taken by a process left over from a compare before."""
 
@@ -123,6 +125,7 @@ class _Grid:
                     time.sleep(SECONDS_BETWEEN_LOOKS)
             except BaseException:
                 self._receive(signal.SIGTERM, None)
+                self._wait()
                 raise
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
@@ -130,6 +133,13 @@ class _Grid:
         for slot in self.slots:
             if slot and slot[1]:
                 slot[1].stop(number)
+
+    def _wait(self) -> None:
+        """Until all runs have ended, or have had time enough for it."""
+        jobs = [slot[1] for slot in self.slots if slot and slot[1]]
+        deadline = time.monotonic() + SECONDS_TO_END
+        while any(job.poll() is None for job in jobs) and time.monotonic() < deadline:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _look_at_slots(self) -> None:
         for number, slot in enumerate(self.slots):
