@@ -1,7 +1,6 @@
 """The grid of runs, for the most part with a small program in the place of d3gan train."""
 
 import dataclasses
-import json
 import os
 import signal
 import sys
@@ -14,101 +13,23 @@ from typing import Any
 import pytest
 import torch
 from tests.program import written
+from tests.stub import Stub, make_stub
 
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
-from d3gan.study import launchers, running
+from d3gan.study import launchers
 from d3gan.study.launchers import InJob, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import PlannedRun, Study, make_study
 from d3gan.study.running import Entry, remaining_seconds, run_grid, survey
 from d3gan.study.standing import Standing, last_lines, standing
 from d3gan.training.loop import train
 
-STUB = """
-import json, os, signal, sys, time, tomllib
-from pathlib import Path
-from d3gan.errors import UserError
-from d3gan.runs import RunFolder
-
-word = Path(sys.argv[2])
-text = (word if word.suffix == ".toml" else word / "config.toml").read_text()
-config = tomllib.loads(text)
-run = RunFolder(Path(config["out_dir"]) / config["name"])
-here = Path(__file__).parent
-does = json.loads((here / "does.json").read_text()).get(config["name"], "train")
-received = []
-for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, lambda number, frame: received.append(number))
-
-def tell(event):
-    with (here / "journal").open("a") as journal:
-        journal.write(json.dumps([event, config["name"], sys.argv[1:], dict(os.environ)]) + "\\n")
-
-def events():
-    return [json.loads(line)[0] for line in (here / "journal").read_text().splitlines()]
-
-def save(step):
-    row = {"step": step, "images": 8 * step, "epoch": step / 5, "train_seconds": float(step)}
-    measured = {"eval_seconds": 1.0, "monitor": "fd", "fd": 9.5}
-    run.append_metrics([{"kind": "train", **row}, {"kind": "eval", **row, **measured}])
-    run.checkpoint_file(step).touch()
-
-try:
-    with run.locked():
-        if word.suffix == ".toml" and run.exists():
-            raise UserError(f"there is a run at {run.path} already")
-        run.begin(text, {})
-        tell("begins")
-        if does == "fail":
-            sys.exit("d3gan: error: it cannot be done")
-        if does == "diverge":
-            print("d3gan: error: loss not finite at step 3: training diverged; nothing was saved")
-            sys.exit(2)
-        if does == "diverge by row":
-            run.append_metrics([{"kind": "diverged", "step": 3}])
-            sys.exit(2)
-        while does == "meet" and events().count("begins") < 2:
-            time.sleep(0.01)
-        while does == "wait" and not received:
-            time.sleep(0.01)
-        if received:
-            save(5)
-            tell(f"received {int(received[0])}")
-            sys.exit(128 + received[0])
-        save(10)
-        tell("ends")
-except UserError as error:
-    print(f"d3gan: error: {error}")
-    sys.exit(2)
-"""
-
-
-class Stub:
-    """What the small program is told to do, by run, and what it did."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "stub.py").write_text(STUB)
-        (folder / "journal").touch()
-        self.does({})
-
-    def does(self, what: dict[str, str]) -> None:
-        (self.folder / "does.json").write_text(json.dumps(what))
-
-    def journal(self) -> list[list[Any]]:
-        return [json.loads(line) for line in (self.folder / "journal").read_text().splitlines()]
-
-    def events(self) -> list[tuple[str, str]]:
-        return [(event, name) for event, name, *_ in self.journal()]
-
 
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
-    monkeypatch.setattr(running, "SECONDS_BETWEEN_LOOKS", 0.02)
-    monkeypatch.setattr(launchers, "PROGRAM", (sys.executable, str(tmp_path / "stub.py")))
-    return Stub(tmp_path)
+    return make_stub(tmp_path, monkeypatch)
 
 
 @pytest.fixture

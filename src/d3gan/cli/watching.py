@@ -18,6 +18,9 @@ SHOWN_FIRST = ("running", "elsewhere", "failed", "diverged", "stopped", "waiting
 LINES_AROUND = 5
 """Of a terminal: headings and the line below the table."""
 
+NAME_WIDTH = 36
+"""What the other columns leave of 80."""
+
 Show = Callable[[Sequence[Entry]], None]
 
 
@@ -42,9 +45,9 @@ def watching(slots: int) -> Iterator[Show]:
 def grid_table(entries: Sequence[Entry], slots: int, lines: int = 10**6) -> Table:
     """A line per run, no more than `lines`; fits into 80 columns."""
     table = Table(box=None, caption=headline(entries, slots), caption_justify="left")
-    table.add_column("run", no_wrap=True, overflow="ellipsis", max_width=40)
+    table.add_column("run", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for heading in ("step", "of", "metric"):
+    for heading in ("step", "metric"):
         table.add_column(heading, justify="right", no_wrap=True)
     by_interest = sorted(entries, key=lambda entry: SHOWN_FIRST.index(entry.state))
     shown = by_interest[: max(1, lines)]
@@ -52,10 +55,9 @@ def grid_table(entries: Sequence[Entry], slots: int, lines: int = 10**6) -> Tabl
         if entry in shown:
             found = entry.standing
             table.add_row(
-                entry.run.name,
+                _short(entry.run.name),
                 entry.state,
-                str(found.step) if found.step else "",
-                str(found.total) if found.total else "",
+                f"{found.step}/{found.total}" if found.total else "",
                 _value(entry),
             )
     if len(shown) < len(entries):
@@ -79,6 +81,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _short(name: str) -> str:
+    """The name with its middle left out if it is long: method and seed stand at its ends."""
+    half = NAME_WIDTH // 2
+    return name if len(name) <= NAME_WIDTH else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _value(entry: Entry) -> str:
