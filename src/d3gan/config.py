@@ -84,7 +84,8 @@ class GanConfig:
     softmax(temperature=1.0), dropout(p=0.5), hypervolume(delta=1.1), hardest_per_sample,
     softmax_per_sample(temperature=1.0)."""
     discriminator_steps: Annotated[int, Range(1, 64)] = 1
-    """Updates of the discriminators, each on a batch of its own, for one of the generator."""
+    """Updates of the discriminators, each on a batch of its own, for every update of the
+    generator."""
     r1_gamma: NotNegative = 0.0
     """Weight of the R1 gradient penalty of every discriminator; 0: none."""
 

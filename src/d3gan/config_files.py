@@ -1,4 +1,5 @@
-"""Where configurations come from: presets, TOML files, and config.ini of the succeeded project."""
+"""Where configurations come from: presets, TOML files, runs, and the succeeded project's
+config.ini; and which keys of a run may change midway."""
 
 import configparser
 import dataclasses
@@ -8,8 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from d3gan.choices import nearest
-from d3gan.config import Config, from_dict
+from d3gan.config import Config, flatten, from_dict, to_dict
 from d3gan.errors import UserError
+from d3gan.runs import RunFolder
+
+MAY_CHANGE = (
+    "data.resident",
+    "data.workers",
+    "train.device",
+    "train.epochs",
+    "train.log_every_steps",
+    "train.mesh",
+    "train.timeout_seconds",
+    "samples.every_epochs",
+    "eval.every_epochs",
+    "eval.patience",
+    "eval.weights",
+    "checkpoint.every_epochs",
+    "checkpoint.keep",
+)
+"""Keys that may change when a run continues. Any other would make it another run."""
 
 
 def presets() -> list[str]:
@@ -56,6 +75,38 @@ def from_toml(text: str, name: str, origin: str) -> Config:
         raise UserError(f"{origin}: base = {base!r}: must be the name of a preset")
     config = from_dict(values, load_preset(base) if base else None, origin)
     return config if values.get("name") else dataclasses.replace(config, name=name)
+
+
+def starting_point(word: str) -> tuple[Config, bool]:
+    """The config that `word` names, and whether it is a run to go on with. Raises UserError."""
+    path = Path(word)
+    run = RunFolder(path)
+    if run.exists():
+        config = load_file(run.config_file)
+        # The folder may have been moved or renamed since, or be named by a link or as ".".
+        real = path.resolve()
+        plain = path.name == real.name and path.parent.resolve() == real.parent
+        out_dir = path.parent if plain else real.parent
+        return dataclasses.replace(config, name=real.name, out_dir=str(out_dir)), True
+    if path.suffix in (".toml", ".ini"):
+        return load_file(path), False
+    if word not in presets():
+        if path.is_dir():
+            run.require()
+        if len(path.parts) > 1:
+            raise UserError(f"there is no run at {word}, nor such a file")
+    return load_preset(word), False
+
+
+def refuse_changes(old: Config, new: Config) -> None:
+    """Raise UserError if a run by `old` cannot go on by `new`."""
+    before, after = (flatten(to_dict(config)) for config in (old, new))
+    for key, value in after.items():
+        if value != before[key] and key not in MAY_CHANGE:
+            raise UserError(
+                f"{key} = {value!r}: a run cannot change it midway (it is {before[key]!r}); "
+                f"start a new run, or change one of: {', '.join(MAY_CHANGE)}"
+            )
 
 
 # config.ini

@@ -18,6 +18,9 @@ from filelock import FileLock, Timeout
 
 from d3gan.errors import UserError
 
+BUSY = "another process is writing the run"
+"""How the error begins that tells of it; who starts runs waits then."""
+
 
 class RunFolder:
     """One run's folder. Its parts are made when they are written."""
@@ -57,9 +60,7 @@ class RunFolder:
             try:
                 lock.acquire(timeout=0)
             except Timeout:
-                raise UserError(
-                    f"another process is writing the run {self.path}; wait until it ends"
-                ) from None
+                raise UserError(f"{BUSY} {self.path}; wait until it ends") from None
         try:
             yield
         finally:
@@ -69,6 +70,17 @@ class RunFolder:
                 with suppress(OSError):  # a folder that something was put into meanwhile stays
                     for folder in missing[1:]:
                         folder.rmdir()
+
+    def is_locked(self) -> bool:
+        """Whether another process holds the folder now."""
+        file = self.path / ".lock"
+        if not file.exists():
+            return False
+        try:
+            with FileLock(file, timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def begin(self, config_toml: str, environment: dict[str, Any]) -> None:
         """Write the config, and add to environment.json where and when the run goes on."""

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from d3gan.cli.parsing import check_at_least_one
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, tell, write_json
-from d3gan.cli.train import starting_point
 from d3gan.config import Config, from_dict
+from d3gan.config_files import starting_point
 from d3gan.data.store import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.report.plots import scaling_plots

@@ -12,7 +12,7 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
-from d3gan.cli.train import refuse_changes, starting_point
+from d3gan.config_files import refuse_changes, starting_point
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import animation, side_by_side
 from d3gan.report.summary import summary, summary_table

@@ -14,6 +14,7 @@ COMMANDS = {
     "presets": ("train", "list the ready-made configurations"),
     "train": ("train", "train PRESET, FILE.toml, or go on with RUN"),
     "evaluate": ("evaluate", "measure a RUN's generator, or any images: FID, KID and more"),
+    "compare": ("compare", "train methods with several seeds and tell which pays off"),
     "bench": ("bench", "time a step, its data, and scaling over processes"),
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),

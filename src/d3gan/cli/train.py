@@ -1,8 +1,6 @@
 """d3gan train, d3gan presets."""
 
-import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -13,27 +11,11 @@ from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import Config
+from d3gan.config_files import refuse_changes, starting_point
 from d3gan.errors import UserError
 from d3gan.report.summary import summary
 from d3gan.runs import RunFolder
 from d3gan.training import distributed, launching, loop
-
-MAY_CHANGE = (
-    "data.resident",
-    "data.workers",
-    "train.device",
-    "train.epochs",
-    "train.log_every_steps",
-    "train.mesh",
-    "train.timeout_seconds",
-    "samples.every_epochs",
-    "eval.every_epochs",
-    "eval.patience",
-    "eval.weights",
-    "checkpoint.every_epochs",
-    "checkpoint.keep",
-)
-"""Keys that may change when a run continues. Any other would make it another run."""
 
 
 @dataclass(frozen=True)
@@ -86,38 +68,6 @@ def _begun_by_this_launch(run: RunFolder) -> bool:
         return False
     sessions = run.sessions()
     return bool(sessions) and sessions[-1].get("launch") == launch
-
-
-def starting_point(word: str) -> tuple[Config, bool]:
-    """The config that `word` names, and whether it is a run to go on with. Raises UserError."""
-    path = Path(word)
-    run = RunFolder(path)
-    if run.exists():
-        config = config_files.load_file(run.config_file)
-        # The folder may have been moved or renamed since, or be named by a link or as ".".
-        real = path.resolve()
-        plain = path.name == real.name and path.parent.resolve() == real.parent
-        out_dir = path.parent if plain else real.parent
-        return dataclasses.replace(config, name=real.name, out_dir=str(out_dir)), True
-    if path.suffix in (".toml", ".ini"):
-        return config_files.load_file(path), False
-    if word not in config_files.presets():
-        if path.is_dir():
-            run.require()
-        if len(path.parts) > 1:
-            raise UserError(f"there is no run at {word}, nor such a file")
-    return config_files.load_preset(word), False
-
-
-def refuse_changes(old: Config, new: Config) -> None:
-    """Raise UserError if a run by `old` cannot go on by `new`."""
-    before, after = (configs.flatten(configs.to_dict(config)) for config in (old, new))
-    for key, value in after.items():
-        if value != before[key] and key not in MAY_CHANGE:
-            raise UserError(
-                f"{key} = {value!r}: a run cannot change it midway (it is {before[key]!r}); "
-                f"start a new run, or change one of: {', '.join(MAY_CHANGE)}"
-            )
 
 
 def _without_processes(arguments: list[str]) -> list[str]:

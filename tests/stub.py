@@ -1,0 +1,94 @@
+"""A small program in the place of `d3gan train`, and what it was told to do."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from d3gan.study import launchers, running
+
+STUB = """
+import json, os, signal, sys, time, tomllib
+from pathlib import Path
+from d3gan.errors import UserError
+from d3gan.runs import RunFolder
+
+word = Path(sys.argv[2])
+text = (word if word.suffix == ".toml" else word / "config.toml").read_text()
+config = tomllib.loads(text)
+run = RunFolder(Path(config["out_dir"]) / config["name"])
+here = Path(__file__).parent
+does = json.loads((here / "does.json").read_text()).get(config["name"], "train")
+received = []
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, frame: received.append(number))
+
+def tell(event):
+    with (here / "journal").open("a") as journal:
+        journal.write(json.dumps([event, config["name"], sys.argv[1:], dict(os.environ)]) + "\\n")
+
+def events():
+    return [json.loads(line)[0] for line in (here / "journal").read_text().splitlines()]
+
+def save(step):
+    row = {"step": step, "images": 8 * step, "epoch": step / 5, "train_seconds": float(step)}
+    measured = {"eval_seconds": 1.0, "monitor": "fd", "fd": 9.5}
+    run.append_metrics([{"kind": "train", **row}, {"kind": "eval", **row, **measured}])
+    run.checkpoint_file(step).touch()
+
+try:
+    with run.locked():
+        if word.suffix == ".toml" and run.exists():
+            raise UserError(f"there is a run at {run.path} already")
+        run.begin(text, {})
+        tell("begins")
+        if does == "fail":
+            sys.exit("d3gan: error: it cannot be done")
+        if does == "diverge":
+            print("d3gan: error: loss not finite at step 3: training diverged; nothing was saved")
+            sys.exit(2)
+        if does == "diverge by row":
+            run.append_metrics([{"kind": "diverged", "step": 3}])
+            sys.exit(2)
+        while does == "meet" and events().count("begins") < 2:
+            time.sleep(0.01)
+        while does == "wait" and not received:
+            time.sleep(0.01)
+        if received:
+            save(5)
+            tell(f"received {int(received[0])}")
+            sys.exit(128 + received[0])
+        save(10)
+        tell("ends")
+except UserError as error:
+    print(f"d3gan: error: {error}")
+    sys.exit(2)
+"""
+
+
+class Stub:
+    """What the small program is told to do, by run, and what it did."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "stub.py").write_text(STUB)
+        (folder / "journal").touch()
+        self.does({})
+
+    def does(self, what: dict[str, str]) -> None:
+        (self.folder / "does.json").write_text(json.dumps(what))
+
+    def journal(self) -> list[list[Any]]:
+        return [json.loads(line) for line in (self.folder / "journal").read_text().splitlines()]
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(event, name) for event, name, *_ in self.journal()]
+
+
+def make_stub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
+    """Runs that a study starts are the small program's, and it looks at them often."""
+    monkeypatch.setattr(running, "SECONDS_BETWEEN_LOOKS", 0.02)
+    monkeypatch.setattr(launchers, "PROGRAM", (sys.executable, str(folder / "stub.py")))
+    return Stub(folder)
