@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from d3gan.errors import UserError
-from d3gan.report.pictures import animation, side_by_side
+from d3gan.images import grid
+from d3gan.report.pictures import animation, corner, shared_images, side_by_side
 from d3gan.report.summary import summary, summary_table
 from d3gan.runs import RunFolder
 
@@ -33,6 +34,32 @@ def test_an_animation_shows_the_steps_that_all_runs_have(tmp_path: Path) -> None
             [runs[0], run_folder(tmp_path / "c", range(7, 9))], ["a", "c"], tmp_path / "no.gif"
         )
     assert not (tmp_path / "no.gif").exists()
+
+
+def test_runs_of_other_batch_sizes_are_shown_at_equal_images(tmp_path: Path) -> None:
+    runs = [run_folder(tmp_path / "a", range(5)), run_folder(tmp_path / "b", range(3), "L", 8)]
+    assert shared_images(runs) == [0, 8, 16]
+    animation(runs, ["one", "two"], tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == 3
+
+
+def test_sheets_stand_in_rows_under_a_heading() -> None:
+    sheets = [Image.new("L", (40, 30), 10 * i) for i in range(1, 6)]
+    plain = side_by_side(sheets, [""] * 5, columns=2)
+    headed = side_by_side(sheets, ["a caption far too long for so small a sheet"] * 5, columns=2,
+                          heading="1,000 images")  # fmt: skip
+    assert headed.width == plain.width < 3 * 40
+    assert headed.height > plain.height > 3 * 30
+    for i in range(1, 6):
+        assert (np.asarray(headed) == 10 * i).sum() >= 40 * 30
+
+
+def test_the_corner_of_a_grid_holds_whole_images() -> None:
+    sheet = grid(np.zeros((12, 1, 6, 6), np.uint8))  # 4 across, 3 down
+    assert corner(sheet, 6, 2).size == (18, 18)
+    assert corner(sheet, 6, 8).size == sheet.size
+    assert corner(sheet, 100, 2).size == sheet.size
 
 
 def test_sheets_stand_side_by_side_under_their_captions() -> None:
@@ -74,7 +101,7 @@ def test_a_summary_is_of_the_whole_run(tmp_path: Path) -> None:
 
 def test_a_report_needs_no_torch() -> None:
     code = (
-        "import sys; import d3gan, d3gan.report.pictures, d3gan.report.summary;"
+        "import sys; import d3gan, d3gan.report.page, d3gan.report.summary;"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

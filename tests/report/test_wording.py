@@ -1,0 +1,63 @@
+import pytest
+
+from d3gan.report import wording
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (20.123, "20.1"),
+        (1.3149, "1.31"),
+        (0.00938, "0.00938"),
+        (480_000.4, "480,000"),
+        (0.0, "0.00"),
+        (-0.001, "-0.00100"),
+        (2e-7, "2.00e-07"),
+        (None, wording.UNKNOWN),
+        (float("inf"), wording.UNKNOWN),
+    ],
+)
+def test_numbers_have_three_digits(value: float | None, told: str) -> None:
+    assert wording.number(value) == told
+
+
+def test_an_interval_has_the_digits_of_its_mean() -> None:
+    assert wording.interval({"mean": 20.13, "low": 18.91, "high": 21.349}) == "20.1 (18.9 to 21.3)"
+    assert wording.interval({"mean": 9.99, "low": 9.123, "high": 10.857}) == "9.99 (9.12 to 10.86)"
+    assert wording.interval({"mean": 20.13, "low": None, "high": None}) == "20.1"
+    assert wording.interval({"mean": None}) == wording.interval(None) == wording.UNKNOWN
+    assert wording.interval({"mean": 1e-9, "low": -0.5e-9, "high": 1e-9}).startswith("1.00e-09 (-5")
+    assert wording.interval({"mean": 0.5, "low": -0.0001, "high": 1}) == "0.500 (0.000 to 1.000)"
+
+
+def test_a_censored_ratio_is_a_bound() -> None:
+    censored = {"mean": 1.08, "low": None, "high": 1.3, "censored": 1}
+    assert wording.at_most(censored) == "at most 1.08 (up to 1.30)"
+    assert wording.at_most({**censored, "high": None}) == "at most 1.08"
+    assert wording.at_most({"mean": 2.0, "low": None, "high": None, "censored": 0}) == "2.00"
+    assert wording.at_most({"mean": None}) == wording.UNKNOWN
+
+
+def test_quantities_have_units_that_suit_them() -> None:
+    assert wording.duration(95.31) == "95.3 s"
+    assert wording.duration(750) == "12.5 min"
+    assert wording.duration(12600) == "3.50 h"
+    assert wording.quantity(1.24e15, "FLOP") == "1.24 PFLOP"
+    assert wording.quantity(1000, "B") == "1.00 kB"
+    assert wording.quantity(0, "B") == "0.00 B"
+    assert wording.percent(0.876) == "88 %"
+    assert wording.count(1234567.2) == "1,234,567"
+
+
+def test_words() -> None:
+    assert wording.listed(["a"]) == "a"
+    assert wording.listed(["a", "b", "c"]) == "a, b and c"
+    assert wording.plural(1, "seed") == "1 seed"
+    assert wording.setting(True) == "true"
+    assert wording.setting(["fd", "kid"]) == "fd, kid"
+    assert wording.setting(2e-4) == "0.0002"
+    assert wording.setting("") == "(empty)"
+    assert wording.metric_title("fd") == "Fréchet distance (fd)"
+    assert wording.metric_title("recall") == "recall"
+    assert wording.mean([1.0, None, 3.0]) == 2.0
+    assert wording.mean([None]) is None
