@@ -73,9 +73,14 @@ def test_the_program_spoils_images_as_it_says(program: ModuleType) -> None:
     assert smooth == sorted(smooth, reverse=True)
 
 
-SCALING = json.loads(
-    (ROOT / "benchmarks" / "results" / "scaling-cpu.json").read_text(encoding="utf-8")
-)
+def results(name: str) -> dict[str, Any]:
+    file = ROOT / "benchmarks" / "results" / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+SCALING = results("scaling-cpu")
+STEP, HALF_WIDTH, DATA = (results(name) for name in ("step-cpu", "step-width-32-cpu", "data-cpu"))
 
 
 def scaling_markdown(rows: list[dict[str, Any]]) -> str:
@@ -102,10 +107,70 @@ def test_the_docs_have_the_scaling_results() -> None:
     assert scaling_markdown(SCALING["rows"]) in text
 
 
-def test_the_scaling_results_are_of_one_clean_commit() -> None:
-    assert SCALING["environment"]["commit"].isalnum(), "no -dirty"
-    assert {row["rounds"] for row in SCALING["rows"]} == {5}
+@pytest.mark.parametrize("found", [SCALING, STEP, HALF_WIDTH, DATA])
+def test_the_results_are_of_clean_commits(found: dict[str, Any]) -> None:
+    assert found["environment"]["commit"].isalnum(), "no -dirty"
+    assert min(row["rounds"] for row in found["rows"]) >= 5
+
+
+def step_markdown(widths: dict[int, list[dict[str, Any]]]) -> str:
+    """The table of docs/roofline.md."""
+    lines = [
+        "| engine | width | N | images/s | ms/step | times reference | operations per image "
+        "| of the matrix product's rate | peak memory, GB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for width, rows in widths.items():
+        for row in rows:
+            low, high = row["ratio_to_reference_low"], row["ratio_to_reference_high"]
+            lines.append(
+                f"| {row['engine']} | {width} | {row['discriminators']} "
+                f"| {row['images_per_second']:.0f} | {row['ms_per_step']:.0f} "
+                f"| {row['ratio_to_reference']:.2f} ({low:.2f} to {high:.2f}) "
+                f"| {row['flops_per_step'] / row['batch_size'] / 1e9:.2f} G "
+                f"| {row['flops_per_second'] / row['matmul_flops_per_second']:.0%} "
+                f"| {row['peak_memory_bytes'] / 1e9:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+def data_markdown(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/benchmarks.md."""
+    lines = [
+        "| images from | alone, images/s | ms/step | waiting, ms | share of the step "
+        "| step to resident |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in rows:
+        spread = f"({row['step_ratio_to_resident_low']:.2f} to "
+        spread += f"{row['step_ratio_to_resident_high']:.2f})"
+        lines.append(
+            f"| {row['feed']} | {row['images_per_second_alone']:,.0f} | {row['ms_per_step']:.0f} "
+            f"| {row['waiting_ms']:.1f} | {row['waiting_share']:.2%} "
+            f"| {row['step_ratio_to_resident']:.3f} {spread} |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_docs_have_the_step_results() -> None:
+    text = (ROOT / "docs" / "roofline.md").read_text(encoding="utf-8")
+    assert step_markdown({64: STEP["rows"], 32: HALF_WIDTH["rows"]}) in text
+
+
+def test_the_docs_have_the_data_results() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert data_markdown(DATA["rows"]) in text
+
+
+def test_the_readme_quotes_the_step_results() -> None:
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    (row,) = [r for r in STEP["rows"] if (r["engine"], r["discriminators"]) == ("fast", 2)]
+    (half,) = [r for r in HALF_WIDTH["rows"] if r["engine"] == "fast"]
+    assert f"{row['ratio_to_reference']:.2f} times as fast as the plain loop" in text
+    assert f"({half['ratio_to_reference']:.2f} times at half the width)" in text
 
 
 if __name__ == "__main__":
     print(scaling_markdown(SCALING["rows"]))
+    print(step_markdown({64: STEP["rows"], 32: HALF_WIDTH["rows"]}))
+    print(data_markdown(DATA["rows"]))

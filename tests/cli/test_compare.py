@@ -3,33 +3,26 @@
 import json
 import os
 import random
-import re
-import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-from rich.console import Console
 from tests.program import written
 from tests.stub import Stub, make_stub
 
 from d3gan import config as configs
-from d3gan import progress
 from d3gan.cli import compare as comparing
 from d3gan.cli import watching
 from d3gan.cli.main import main
 from d3gan.config import Config
-from d3gan.errors import UserError
 from d3gan.runs import RunFolder
-from d3gan.study.plan import KEYS, PlannedRun, Study, make_study, read_study
+from d3gan.study.plan import Study
 from d3gan.study.running import Entry
-from d3gan.study.standing import Standing
 
 RESULT: dict[str, Any] = {
     "metric": "fd",
@@ -40,6 +33,7 @@ RESULT: dict[str, Any] = {
     },
     "speedup": {"b over a": {"mean": 1.25, "low": 0.9, "high": 1.6}},
     "verdict": "not shown",
+    "verdicts": {"b": "not shown"},
     "runs": {},
 }
 
@@ -48,7 +42,7 @@ RESULT: dict[str, Any] = {
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
     """Small programs are trained, and nothing is made of what comes out."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(comparing, "conclude", lambda study, report: RESULT)
+    monkeypatch.setattr(comparing, "concluded", lambda runs, output, **more: RESULT)
     return make_stub(tmp_path, monkeypatch)
 
 
@@ -220,162 +214,33 @@ def test_parameters_of_slurm_are_flags() -> None:
     assert parameters == {"partition": "gpu", "mem_gb": 1.5, "nodes": 1}
 
 
-def test_the_comparison_is_made_of_the_study_s_runs_and_its_page_written(
-    monkeypatch: pytest.MonkeyPatch,
+def test_what_is_compared_is_what_the_study_says(
+    stub: Stub, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = tuple(
-        PlannedRun(method, configs.from_dict({"name": f"{method}-seed-{seed}", "out_dir": "r"}))
-        for seed in (0, 1)
-        for method in "ab"
-    )
-    study = Study("mine", runs, Path("r"), "b", "kid", {})
-    result = {**RESULT, "runs": {m: [{"path": f"r/{m}-seed-{s}"} for s in (0, 1)] for m in "ab"}}
-    comparison, page = ModuleType("comparison"), ModuleType("page")
+    asked: list[Any] = []
 
-    def compare(folders: Sequence[RunFolder], *, metric: str, baseline: str) -> dict[str, Any]:
-        assert [run.path for run in folders] == [run.folder.path for run in runs]
-        assert (metric, baseline) == ("kid", "b")
-        return result
+    def concluded(runs: Sequence[RunFolder], output: Path, **more: str) -> dict[str, Any]:
+        asked.append(([run.path for run in runs], output, more))
+        return RESULT
 
-    written: list[Any] = []
-    comparison.compare = compare  # type: ignore[attr-defined]
-    page.write_page = lambda *words, **more: written.append((*words, more))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "d3gan.study.comparison", comparison)
-    monkeypatch.setitem(sys.modules, "d3gan.report.page", page)
-    assert comparing.conclude(study, Path("x.html")) == result
-    ((given, folders, file, more),) = written
-    assert (given, file, more) == (result, Path("x.html"), {"title": "mine"})
-    assert [run.path for run in folders["b"]] == [Path("r/b-seed-0"), Path("r/b-seed-1")]
-
-
-# The docs
-
-DOCS = (Path(__file__).parents[2] / "docs" / "studies.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", DOCS, flags=re.DOTALL)
-SAID = "\n".join(text for kind, text in BLOCKS if kind == "sh").replace("\\\n", " ")
-
-
-@pytest.mark.parametrize("line", [line for line in SAID.splitlines() if "d3gan compare" in line])
-def test_every_command_of_the_docs_can_be_planned(
-    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    root = Path(__file__).parents[2]
-    (tmp_path / "studies").symlink_to(root / "studies")
-    (tmp_path / "mine.toml").write_text(next(text for kind, text in BLOCKS if kind == "toml"))
-    monkeypatch.chdir(tmp_path)
-    asked: list[Study] = []
-    planned = comparing.planned
-
-    def plan(options: comparing.Compare) -> Study:
-        asked.append(planned(options))
-        raise UserError("enough")
-
-    monkeypatch.setattr(comparing, "planned", plan)
-    program, *arguments = shlex.split(line, comments=True)
-    assert program == "d3gan"
-    main(arguments)
-    assert asked
-
-
-@pytest.mark.parametrize("text", [text for kind, text in BLOCKS if kind == "toml"])
-def test_every_study_of_the_docs_can_be_planned(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text(text)
-    assert make_study(read_study(file)).runs
-
-
-def test_the_docs_name_every_key_and_study() -> None:
-    assert all(f"`{key}`" in DOCS for key in KEYS)
-    studies = (Path(__file__).parents[2] / "studies").glob("*.toml")
-    assert all(f"`{file.name}`" in DOCS for file in studies)
-
-
-# While it runs
-
-
-def entries() -> list[Entry]:
-    states = ("finished", "diverged", "failed", "running", "waiting", "waiting")
-    found = []
-    for number, state in enumerate(states):
-        name = f"cifar10-d3gan-batch_size-512-aggregation-softmax-temperature-0.5-seed-{number}"
-        run = PlannedRun("m", configs.from_dict({"name": name}))
-        share = {"finished": 1.0, "running": 0.5}.get(state, 0.0)
-        step = round(78200 * share)
-        reached = Standing("unfinished", step, 78200, share, 3600 * share, "precision", 0.123456)
-        found.append(Entry(run, "", reached, state))  # type: ignore[arg-type]
-    return found
-
-
-def shown(table: Any, width: int = 80) -> list[str]:
-    console = Console(width=width)
-    with console.capture() as captured:
-        console.print(table)
-    return [line.rstrip() for line in captured.get().splitlines()]
-
-
-def test_the_table_of_runs_fits_a_terminal() -> None:
-    lines = shown(watching.grid_table(entries(), 1))
-    assert len(lines) == 8
-    assert all(len(line) <= 80 for line in lines)
-    name = "cifar10-d3gan-bat…erature-0.5-seed-3"
-    assert lines[4].split() == [name, "running", "39100/78200", "precision", "0.1235"]
-    assert lines[-1].strip() == "2 of 6 runs done, about 2 h 30 min left"
-    few = shown(watching.grid_table(entries(), 1, lines=2))
-    assert [line.split()[1] for line in few[1:3]] == ["failed", "running"]
-    assert few[3].strip() == "and 4 more"
-
-
-def test_on_a_terminal_the_table_is_live(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "80")
-    with watching.watching(1) as show:
-        show(entries())
-    assert "2 of 6 runs done" in capsys.readouterr().err
-
-
-def test_elsewhere_a_line_per_finished_run_and_one_per_minute(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    grid = entries()
-    with watching.watching(1) as show:
-        show(grid)
-        assert capsys.readouterr().err == ""
-        grid[3].state = "finished"
-        show(grid)
-        show(grid)
-        (line,) = capsys.readouterr().err.splitlines()
-        assert line == f"{grid[3].run.name}: finished at step 39100, precision 0.1235"
-        grid[4].state = "running"
-        monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-        show(grid)
-        (line,) = capsys.readouterr().err.splitlines()
-        assert line == f"3 of 6 runs done, about 2 h 00 min left; {grid[4].run.name} 0%"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (59, "59 s"), (61, "1 min"), (3599, "1 h 00 min"), (3900, "1 h 05 min")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert watching.duration(seconds) == text
+    monkeypatch.setattr(comparing, "concluded", concluded)
+    assert main([*flags, "--baseline", "b", "--metric", "kid", "-o", "x.html"]) == 0
+    folders = [Path("runs/study/a-seed-0"), Path("runs/study/b-seed-0")]
+    settings = {"title": "study", "metric": "kid", "baseline": "b"}
+    assert asked == [(folders, Path("x.html"), settings)]
 
 
 # Killed
 
 QUICK = """
-import json, sys
-from pathlib import Path
+import sys
 from d3gan.metrics import classifier_cache
 from d3gan.metrics.classifier import Recipe
 quick = Recipe(width=8, epochs=5.0, least_images=0, most_images=640)
 classifier_cache.RECIPES = {1: quick, 3: quick}
-from d3gan.cli import compare
 from d3gan.cli.main import main
 from d3gan.study import launchers
 launchers.PROGRAM = (sys.executable, __file__)
-compare.conclude = lambda study, report: json.loads((Path(__file__).parent / "result").read_text())
 sys.exit(main())
 """
 TIMES = ("train_seconds", "eval_seconds", "images_per_second", "peak_memory_bytes", "utilisation")
@@ -385,13 +250,12 @@ TIMES = ("train_seconds", "eval_seconds", "images_per_second", "peak_memory_byte
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform == "win32", reason="kills by signals")
 @pytest.mark.parametrize("victims", ["compare", "everything"])
-def test_a_study_killed_at_random_moments_ends_with_the_same_rows(
+def test_a_study_killed_at_random_moments_ends_with_the_same_table(
     measured: Config, tmp_path: Path, victims: str
 ) -> None:
     """Compare alone, whose runs then go on by themselves, or all processes at once."""
     draw = random.Random(time.time_ns())
     (tmp_path / "quick.py").write_text(QUICK)
-    (tmp_path / "result").write_text(json.dumps(RESULT))
     longer = configs.from_dict(
         {"train": {"epochs": 8.0}, "checkpoint": {"every_epochs": 0.5}}, measured
     )
@@ -401,7 +265,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_rows(
     def start(name: str) -> "subprocess.Popen[str]":
         words = ["compare", "--methods", "one.toml", "two.toml", "--seeds", "0", "1"]
         return subprocess.Popen(
-            [sys.executable, "quick.py", *words, "--name", name],
+            [sys.executable, "quick.py", *words, "--name", name, "--json", f"{name}.json"],
             cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -434,8 +298,12 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_rows(
         process.stdout.close()
         process.stderr.close()
     process = start("killed")
-    output, errors = process.communicate(timeout=300)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, (moments, errors)
-    assert "not shown" in output
     assert len(rows("whole")) == 4
     assert rows("killed") == rows("whole"), moments
+    whole, killed = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("whole", "killed"))
+    assert killed["methods"] == whole["methods"]
+    assert len(whole["methods"]) == 2
+    assert killed["at"]["images"] == whole["at"]["images"] > 0
+    assert "<svg" in (tmp_path / "runs" / "killed" / "killed.html").read_text(encoding="utf-8")

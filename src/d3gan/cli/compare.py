@@ -1,6 +1,5 @@
 """d3gan compare."""
 
-import importlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,10 @@ from d3gan import config as configs
 from d3gan.choices import nearest
 from d3gan.cli.parsing import check_output, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.report import concluded, tell_conclusion
 from d3gan.cli.watching import watching
 from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
-from d3gan.runs import RunFolder
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study, make_study, planned_steps, read_study
 from d3gan.study.running import Entry, run_grid, survey
@@ -88,11 +87,16 @@ def compare(arguments: list[str]) -> int:
         stopped = run_grid(entries, launcher, show)
     _tell_end(entries, stopped, f"d3gan compare {shlex.join(arguments)}")
     report = Path(options.output or study.out_dir / f"{study.name}.html")
-    comparison = conclude(study, report)
+    comparison = concluded(
+        [run.folder for run in study.runs],
+        report,
+        title=study.name,
+        metric=study.metric,
+        baseline=study.baseline,
+    )
     write_json(comparison, options.json)
     if options.json != STANDARD_OUTPUT:
-        print_table(result_table(comparison))
-        print(f"\n{comparison['verdict']}\nreport: {report}")
+        tell_conclusion(comparison, report)
     return 0
 
 
@@ -244,51 +248,3 @@ def _tell_end(entries: Sequence[Entry], stopped: int, command: str) -> None:
             f"{len(failed)} of {len(entries)} runs failed ({', '.join(failed)}); mend what their "
             f"logs say and go on with '{command}': the others are kept"
         )
-
-
-# What came out
-
-
-def conclude(study: Study, report: Path) -> dict[str, Any]:
-    """The comparison of the study's runs, which are done, and its page."""
-    # THE PLACE where statistics and the page come in. By name, until the two modules are there:
-    # then `from d3gan.study.comparison import compare` and `from d3gan.report.page import ...`.
-    comparing = importlib.import_module("d3gan.study.comparison").compare
-    write_page = importlib.import_module("d3gan.report.page").write_page
-    runs = [run.folder for run in study.runs]
-    comparison: dict[str, Any] = comparing(runs, metric=study.metric, baseline=study.baseline)
-    by_method = {
-        method: [RunFolder(Path(run["path"])) for run in of_method]
-        for method, of_method in comparison["runs"].items()
-    }
-    write_page(comparison, by_method, report, title=study.name)
-    return comparison
-
-
-def result_table(comparison: Mapping[str, Any]) -> Table:
-    """The compared metric of each method, and its speed-up; fits into 80 columns."""
-    metric = comparison["metric"]
-    table = Table("method", box=None)
-    for heading in ("seeds", metric, "95 %", "speed-up", "95 %"):
-        table.add_column(heading, justify="right")
-    for method, numbers in comparison["methods"].items():
-        found = numbers.get(metric, {})
-        faster = comparison["speedup"].get(f"{method} over {comparison['baseline']}", {})
-        table.add_row(
-            method,
-            str(found.get("seeds", 0)),
-            _number_or_dash(found.get("mean")),
-            _interval(found),
-            _number_or_dash(faster.get("mean")),
-            _interval(faster),
-        )
-    return table
-
-
-def _number_or_dash(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _interval(found: Mapping[str, Any]) -> str:
-    low, high = found.get("low"), found.get("high")
-    return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"

@@ -12,6 +12,7 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.report import concluded
 from d3gan.config_files import refuse_changes, starting_point
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import animation, side_by_side
@@ -37,12 +38,13 @@ def _demo(
     epochs: Annotated[float, tyro.conf.arg(metavar="E")] = 0.0,
     json: str = "",
 ) -> None:
-    """Train DCGAN and D3GAN on 5,000 real digits of MNIST and show both.
+    """Train DCGAN and D3GAN on 5,000 real digits of MNIST, show both and compare them.
 
     What is finished already is not trained again, and what was interrupted goes on.
 
     Args:
-        out_dir: The folder for the runs demo-dcgan and demo-d3gan, demo-grid.png and demo.gif.
+        out_dir: The folder for the runs demo-dcgan and demo-d3gan, demo-grid.png, demo.gif and the
+            report demo.html.
         epochs: Train for so many epochs; 0: as the presets have it.
         json: Write the table to this file; -: to standard output, and nothing else.
     """
@@ -58,12 +60,15 @@ def _demo(
             side_by_side([enlarged(sheet) for sheet in sheets], [*PRESETS.values()]), picture
         )
     animation(runs, [*PRESETS.values()], film)
+    page = Path(out_dir) / "demo.html"
+    comparison = concluded(runs, page, title="demo")
     write_json([summary(run) for run in runs], json)
     if json == STANDARD_OUTPUT:
         return
     print_table(summary_table(runs))
     print(
-        f"\ndigits:    {picture}\nanimation: {film}\nmore:      d3gan sample {runs[1].path} -n 64"
+        f"\n{comparison['verdict']}\n\nreport:    {page}\ndigits:    {picture}\nanimation: {film}\n"
+        f"more:      d3gan sample {runs[1].path} -n 64"
     )
 
 

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": ("train", "train PRESET, FILE.toml, or go on with RUN"),
     "evaluate": ("evaluate", "measure a RUN's generator, or any images: FID, KID and more"),
     "compare": ("compare", "train methods with several seeds and tell which pays off"),
+    "report": ("report", "one page about RUNs: verdict, tables, curves, samples"),
     "bench": ("bench", "time a step, its data, and scaling over processes"),
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),

@@ -63,8 +63,9 @@ def step_plot(rows: Sequence[dict[str, Any]], file: Path) -> None:
                 [row["images_per_second_high"] - row["images_per_second"] for row in points],
             ],
             color=f"C{counts.index(count)}",
-            linestyle=LINES[engines.index(engine) % len(LINES)],
-            marker=MARKERS[precisions.index(precision) % len(MARKERS)],
+            linestyle=LINES[precisions.index(precision) % len(LINES)],
+            marker=MARKERS[engines.index(engine) % len(MARKERS)],
+            fillstyle="full" if engine == engines[0] else "none",
             capsize=3,
             label=f"{engine}, N = {count}, {precision}",
         )

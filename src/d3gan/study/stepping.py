@@ -45,18 +45,19 @@ def measure(
     are medians; `..._low` and `..._high` are the smallest and the largest.
     """
     names = list(dict.fromkeys([*engines, "reference"]))
-    made: dict[str, Engine] = {}
     memory: dict[str, int | None] = {}
-    for name in names:
-        reset_peak_memory(device)
-        made[name] = _engine(with_engine(config, name), images, device)
-        timed_steps(made[name], warm_up)
-        memory[name] = peak_memory_bytes(device)
     flops, parts = {}, {}
-    for name in engines:
+    for name in engines:  # each alone, while the others' memory is not taken yet
+        reset_peak_memory(device)
+        timed_steps(_engine(with_engine(config, name), images, device), warm_up)
+        memory[name] = peak_memory_bytes(device)
         plain = _engine(with_engine(config, name), images, device, graphs=False)
         flops[name] = counted_flops(plain)
         parts[name] = timed_parts(plain, steps)
+        del plain
+    made = {name: _engine(with_engine(config, name), images, device) for name in names}
+    for engine in made.values():
+        timed_steps(engine, warm_up)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     limits: list[tuple[float, float]] = []
     for _ in range(rounds):
