@@ -64,6 +64,8 @@ def test_every_other_command_in_order(
             arguments += ["--name", "two", "--eval.every-epochs", "0"]
         if starts and "--help" not in arguments:
             arguments += SMALL
+        if arguments[0] == "compare":  # tests/cli/test_compare.py runs whole studies
+            arguments += ["--dry-run"]
         if "--processes" in arguments:  # workers of its own would outlive a captured main()
             assert d3gan(*arguments).returncode == 0
         elif "--help" in arguments:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,8 @@ def test_rows_of_metrics_hold_what_the_design_lists(tiny: Config) -> None:
         assert len(row["loss_d"]) == len(row["loss_d_real"]) == len(row["loss_d_fake"]) == 2
         assert row["loss_d"] == pytest.approx(np.add(row["loss_d_real"], row["loss_d_fake"]))
         assert min(row["r1"]) > 0
+        assert row["peak_memory_bytes"] is None or row["peak_memory_bytes"] > 1e7
+        assert 0 < row["utilisation"] < 1.5
         assert len(row["chosen"]) == row["step"] - (before["step"] if before else 0)
         assert row["weights"][1] == pytest.approx(np.mean(row["chosen"]))
         assert row["train_seconds"] > (before["train_seconds"] if before else 0)
@@ -295,3 +298,12 @@ def test_metrics_survive_a_line_cut_short(tiny: Config) -> None:
     text = run.metrics_file.read_text()
     run.metrics_file.write_text(text + '{"kind": "tra')
     assert len(run.metrics()) == 5
+
+
+@pytest.mark.parametrize("program", ["/somewhere/bin/d3gan", "/somewhere/d3gan/__main__.py"])
+def test_the_command_is_told_without_where_it_is_installed(
+    tiny: Config, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program, "train", "tiny.toml"])
+    (session,) = json.loads(train(tiny).environment_file.read_text())
+    assert session["command"] == ["d3gan", "train", "tiny.toml"]

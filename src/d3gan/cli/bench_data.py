@@ -18,8 +18,7 @@ from d3gan.training.environment import hardware
 
 @dataclass(frozen=True)
 class Data:
-    """Measure how fast images come from memory, by a stream from the disk, and by a DataLoader,
-    and how long a step of training waits for them."""
+    """Measure how fast images come to training, and how long a step waits for them."""
 
     preset: str = "cifar10-d3gan"
     """A preset, a .toml file or a run: what is trained."""

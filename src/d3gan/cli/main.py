@@ -10,7 +10,7 @@ from importlib import import_module
 from d3gan.errors import Interrupted, ProcessesLost, UserError
 
 COMMANDS = {
-    "demo": ("demo", "train DCGAN and D3GAN on 5,000 digits and show both; no network needed"),
+    "demo": ("demo", "train DCGAN and D3GAN on 5,000 digits, show and compare them"),
     "presets": ("train", "list the ready-made configurations"),
     "train": ("train", "train PRESET, FILE.toml, or go on with RUN"),
     "evaluate": ("evaluate", "measure a RUN's generator, or any images: FID, KID and more"),

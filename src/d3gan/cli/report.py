@@ -18,9 +18,9 @@ from d3gan.study.comparison import compare
 
 @dataclass(frozen=True)
 class Report:
-    """Compare runs on one page: verdict, tables, curves, samples, settings. It needs no network."""
+    """Compare runs on one page: verdict, tables, curves, samples, settings."""
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Folders of runs, or folders that hold some. Runs that differ only in their seed are one
     method."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
@@ -38,7 +38,7 @@ class Report:
 
 def report(arguments: list[str]) -> int:
     """Make a report of runs."""
-    options: Report = parse(Report, arguments, "report RUN [RUN ...]")
+    options: Report = parse(Report, arguments, "report")
     check_json(options.json)
     html = options.format == "html"
     if html and options.output:
@@ -115,10 +115,15 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
             str(found.get("seeds", 0)),
             _number_or_dash(found.get("mean")),
             _interval(found),
-            _number_or_dash(faster.get("mean")),
+            _speedup(faster),
             _interval(faster),
         )
     return table
+
+
+def _speedup(found: Mapping[str, Any]) -> str:
+    bounded = found.get("seconds", {}).get("censored")  # a run never came to that quality
+    return ("at most " if bounded else "") + _number_or_dash(found.get("mean"))
 
 
 def _number_or_dash(value: float | None) -> str:

@@ -404,12 +404,12 @@ def _choice(comparison: Comparison, charts: Sequence[Chart], look: Mapping[str, 
     for name, entries in comparison["runs"].items():
         known = [run["chosen"] for run in entries if run.get("chosen")]
         entropy = wording.mean([run.get("selection_entropy") for run in entries])
+        parts = min(map(len, known), default=0)
+        if parts == 1 or comparison.get("configs", {}).get(name, {}).get("gan.discriminators") == 1:
+            rows.append([method(name, look), "there is only one", wording.UNKNOWN])
+            continue
         if not known:
             rows.append([method(name, look), "none is chosen: all are weighed", wording.UNKNOWN])
-            continue
-        parts = min(map(len, known))
-        if parts == 1:
-            rows.append([method(name, look), "there is only one", wording.UNKNOWN])
             continue
         means = [wording.percent(wording.mean([run[k] for run in known])) for k in range(parts)]
         shares = ", ".join(f"D{k + 1} {share}" for k, share in enumerate(means))

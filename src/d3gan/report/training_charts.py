@@ -56,16 +56,21 @@ def method_losses(folders: Sequence[RunFolder]) -> Losses | None:
         return None
     width = min(len(table[0]) for table in tables)
     end = max(row[0] for table in tables for row in table)
-    fewest = max(len(table) for table in tables)
-    bins = max(1, min(BINS, fewest))
-    binned = np.full((len(tables), bins, width - 1), math.nan)
-    for run_number, table in enumerate(tables):
-        values = np.array([row[:width] for row in table], float)
-        place = np.minimum((values[:, 0] / end * bins - 1e-9).astype(int), bins - 1)
-        for k in np.unique(place):
-            binned[run_number, k] = values[place == k, 1:].mean(axis=0)
-    images = (np.arange(bins) + 1) / bins * end
-    return Losses(images, binned[:, :, 0], binned[:, :, 1:])
+    edges = np.linspace(0, end, min(BINS, max(len(table) for table in tables)) + 1)
+    binned = np.stack([_means(np.array([row[:width] for row in t], float), edges) for t in tables])
+    return Losses(edges[1:], binned[:, :, 0], binned[:, :, 1:])
+
+
+def _means(table: Floats, edges: Floats) -> Floats:
+    """Means of a run's losses between `edges`, images. A row [images, losses...] is itself a mean
+    since the row before; rows come at any distance from one another."""
+    images = np.concatenate([[0.0], table[:, 0]])
+    sums = np.cumsum(np.diff(images)[:, None] * table[:, 1:], axis=0)
+    sums = np.concatenate([np.zeros_like(sums[:1]), sums])
+    at_edges = np.stack([np.interp(edges, images, column) for column in sums.T], axis=1)
+    means: Floats = np.diff(at_edges, axis=0) / np.diff(edges)[:, None]
+    means[edges[1:] > images[-1] * (1 + 1e-9)] = math.nan
+    return means
 
 
 def _mean_over_runs(values: Floats) -> Floats:

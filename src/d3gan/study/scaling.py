@@ -13,6 +13,7 @@ from d3gan.config import Config, to_dict
 from d3gan.errors import UserError
 from d3gan.study.statistics import spread
 from d3gan.training import launching
+from d3gan.training.distributed import mesh_shape
 
 Scaling = Literal["weak", "strong"]
 
@@ -72,9 +73,7 @@ def _with(config: Config, batch_size: int, mesh: str) -> Config:
 
 
 def _fits(mesh: str, processes: int, config: Config) -> bool:
-    axes = {name: int(size) for name, size in (axis.split("=") for axis in mesh.split(","))}
-    columns = axes.get("discriminator", 1)
-    rows = axes.get("data", max(1, processes // columns))
+    rows, columns = mesh_shape(mesh, processes)
     return rows * columns == processes and columns <= config.gan.discriminators
 
 

@@ -20,7 +20,7 @@ def environment() -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": _command(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in packages},
@@ -42,6 +42,13 @@ def hardware() -> dict[str, Any]:
     names = ("time", "commit", "cpu", "cpus", "gpus", "cuda", "python", "platform", "packages")
     here = environment()
     return {name: here[name] for name in names}
+
+
+def _command() -> list[str]:
+    """What was typed; the program by its name, wherever it is installed."""
+    program, *arguments = sys.argv
+    name = Path(program).name
+    return ["d3gan" if name in ("__main__.py", "d3gan", "d3gan.exe") else name, *arguments]
 
 
 def _commit() -> str | None:

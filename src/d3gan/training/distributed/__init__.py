@@ -25,7 +25,7 @@ from d3gan.training.distributed.joining import (
     naming_the_lost,
     process_group,
 )
-from d3gan.training.distributed.mesh import Mesh, make_mesh
+from d3gan.training.distributed.mesh import Mesh, make_mesh, mesh_shape
 
 __all__ = [
     "Mesh",
@@ -42,6 +42,7 @@ __all__ = [
     "launch_name",
     "make_mesh",
     "mean_over_ranks",
+    "mesh_shape",
     "naming_the_lost",
     "process_group",
     "rank",

@@ -87,14 +87,20 @@ class Mesh:
         return [part] if self.discriminator == 1 else gathered(part, self.row)
 
 
+def mesh_shape(text: str, processes: int) -> tuple[int, int]:
+    """Rows (parts of the batch) and columns (shares of the discriminators) that a `train.mesh` asks
+    for; rows that it does not name are as many as go into so many processes."""
+    axes = {name: int(size) for name, size in (axis.split("=") for axis in text.split(",") if axis)}
+    columns = axes.get("discriminator", 1)
+    return axes.get("data", max(1, processes // columns)), columns
+
+
 def make_mesh(text: str, discriminators: int, timeout_seconds: float) -> Mesh:
     """The mesh that `train.mesh` describes, of all processes. Every one of them calls it.
 
     Raises UserError, on all, if there are more or fewer processes, or too few discriminators.
     """
-    axes = {name: int(size) for name, size in (axis.split("=") for axis in text.split(",") if axis)}
-    columns = axes.get("discriminator", 1)
-    rows = axes.get("data", max(1, world_size() // columns))
+    rows, columns = mesh_shape(text, world_size())
     if rows * columns != world_size():
         raise UserError(
             f"train.mesh = '{text}': is for {rows * columns} processes, and there are "

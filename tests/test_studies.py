@@ -1,0 +1,78 @@
+"""What the docs say a study found is what its results say."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from d3gan.cli.compare import Compare, planned
+
+ROOT = Path(__file__).parents[1]
+RESULTS = sorted((ROOT / "studies" / "results").iterdir())
+
+
+def comparison(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    return found
+
+
+def interval(found: dict[str, Any], digits: int = 2) -> str:
+    mean, low, high = (found[key] for key in ("mean", "low", "high"))
+    if mean is None:
+        return "-"
+    if low is None:
+        return f"at most {mean:.{digits}f}" if high is None else f"at most {high:.{digits}f}"
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def study_markdown(found: dict[str, Any]) -> str:
+    """The table of docs/studies.md: `python tests/test_studies.py` prints it."""
+    metric, baseline = found["metric"], found["baseline"]
+    lines = [
+        f"| method | {metric} at equal images | at equal time | at equal compute | recall "
+        "| training, s | reached the target | speed-up |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for name, values in found["methods"].items():
+        runs = found["runs"][name]
+        seconds = sum(run["train_seconds"] for run in runs) / len(runs)
+        target = found["time_to_target"][name]
+        speedup = found["speedup"].get(f"{name} over {baseline}")
+        cells = [
+            name,
+            interval(values[metric]),
+            interval(found["at_equal_time"][name][metric]),
+            interval(found["at_equal_compute"][name][metric]),
+            f"{values['recall']['mean']:.2f}",
+            f"{seconds:.0f}",
+            f"{target['reached']} of {target['seeds']}",
+            "-" if speedup is None else interval(speedup),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_the_docs_have_the_results(folder: Path) -> None:
+    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    assert study_markdown(comparison(folder)) in text
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_the_results_are_of_the_study_s_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = comparison(folder)
+    monkeypatch.chdir(ROOT)
+    study = planned(Compare(study=f"studies/{folder.name}.toml"))
+    assert list(found["methods"]) == list(dict.fromkeys(run.method for run in study.runs))
+    for name, runs in found["runs"].items():
+        of_study = [run for run in study.runs if run.method == name]
+        assert [run["seed"] for run in runs] == [run.config.seed for run in of_study]
+        assert found["configs"][name]["train.epochs"] == of_study[0].config.train.epochs
+        assert {run["status"] for run in runs} <= {"finished", "collapsed", "diverged"}
+    assert (folder / "report.html").stat().st_size < 10e6
+
+
+if __name__ == "__main__":
+    for path in RESULTS:
+        print(study_markdown(comparison(path)))
