@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,18 @@ from PIL import Image
 
 from d3gan.errors import UserError
 from d3gan.images import grid
-from d3gan.report.pictures import animation, corner, shared_images, side_by_side
+from d3gan.report.pictures import (
+    animation,
+    corner,
+    shared_images,
+    sheets_at,
+    side_by_side,
+)
 from d3gan.report.summary import summary, summary_table
 from d3gan.runs import RunFolder
 
 
-def run_folder(path: Path, steps: range, mode: str = "L", batch_size: int = 4) -> RunFolder:
+def run_folder(path: Path, steps: Iterable[int], mode: str = "L", batch_size: int = 4) -> RunFolder:
     run = RunFolder(path)
     with run.locked():
         run.begin(f"[train]\nbatch_size = {batch_size}\n", {})
@@ -42,6 +49,19 @@ def test_runs_of_other_batch_sizes_are_shown_at_equal_images(tmp_path: Path) -> 
     animation(runs, ["one", "two"], tmp_path / "film.gif")
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames == 3
+
+
+def test_moments_that_differ_by_less_than_a_step_are_the_same(tmp_path: Path) -> None:
+    # The one stops at 4, 8 ... images, the other at 1,000 times as many, and 3 more.
+    runs = [
+        run_folder(tmp_path / "a", [1000, 2000]),
+        run_folder(tmp_path / "b", [1003, 2003, 3003]),
+    ]
+    assert shared_images(runs) == [4000, 8000]
+    assert [file.name for file in sheets_at(runs, 8000)] == [
+        "step-00002000.png", "step-00002003.png",
+    ]  # fmt: skip
+    assert shared_images([runs[0], run_folder(tmp_path / "c", [1100])]) == []
 
 
 def test_sheets_stand_in_rows_under_a_heading() -> None:

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -16,6 +16,8 @@ CAPTION_HEIGHT = 26
 FRAME_MILLISECONDS = 100
 LAST_FRAME_MILLISECONDS = 3000
 PAPER, INK = 255, 0
+SAME = 0.01
+"""Numbers of images that differ by no more than this share are the same moment of training."""
 
 
 def side_by_side(
@@ -86,9 +88,28 @@ def sheets_by_images(run: RunFolder) -> dict[int, Path]:
     return {step * scale: file for step, file in files.items()}
 
 
+def nearest(sheets: Mapping[int, Path], images: int) -> int | None:
+    """The number of images of the sheet made at about `images`; None if there is none.
+
+    Runs whose steps show different numbers of images never stop at quite the same one.
+    """
+    closest = min(sheets, key=lambda n: abs(n - images), default=None)
+    if closest is None or abs(closest - images) > SAME * images:
+        return None
+    return closest
+
+
 def shared_images(runs: Sequence[RunFolder]) -> list[int]:
-    """The numbers of images seen at which every one of the runs has a sample grid."""
-    return sorted(set.intersection(*(set(sheets_by_images(run)) for run in runs)))
+    """The numbers of images seen, by the first run, at which all of them have a sample grid."""
+    first, *others = [sheets_by_images(run) for run in runs]
+    return [n for n in first if all(nearest(sheets, n) is not None for sheets in others)]
+
+
+def sheets_at(runs: Sequence[RunFolder], images: int) -> list[Path]:
+    """The sample grid of each run at one of their shared numbers of images."""
+    every = [sheets_by_images(run) for run in runs]
+    places = [nearest(sheets, images) for sheets in every]
+    return [sheets[n] for sheets, n in zip(every, places, strict=True) if n is not None]
 
 
 def animation(runs: Sequence[RunFolder], titles: Sequence[str], path: Path) -> None:
@@ -99,10 +120,9 @@ def animation(runs: Sequence[RunFolder], titles: Sequence[str], path: Path) -> N
     moments = shared_images(runs)
     if not moments:
         raise UserError(f"the runs {', '.join(str(run.path) for run in runs)} share no sample step")
-    sheets = [sheets_by_images(run) for run in runs]
     frames = [
         side_by_side(
-            [open_sheet(by_images[images]) for by_images in sheets],
+            [open_sheet(file) for file in sheets_at(runs, images)],
             [f"{title}   {images:,} images" for title in titles],
         )
         for images in moments

@@ -9,9 +9,11 @@ from PIL import Image
 from d3gan.report.pictures import (
     corner,
     gif,
+    nearest,
     open_sheet,
     png,
     shared_images,
+    sheets_at,
     sheets_by_images,
     side_by_side,
 )
@@ -91,7 +93,8 @@ def sheets(runs: Runs, budget: float | None) -> dict[str, Sheet]:
             found[name] = Sheet(None, (0, 0), None, "no samples")
             continue
         files = sheets_by_images(run)
-        images = shared[-1] if shared else _nearest(list(files), budget)
+        same = nearest(files, shared[-1]) if shared else None
+        images = _latest(list(files), budget) if same is None else same
         told = f"seed {_seed(run)}, after {images:,} images"
         content, size = _small(files[images], _resolution(run), room)
         found[name] = Sheet(content, size, images, told)
@@ -102,7 +105,7 @@ def _shared(chosen: Mapping[str, RunFolder]) -> list[int]:
     return shared_images(list(chosen.values())) if chosen else []
 
 
-def _nearest(images: Sequence[int], budget: float | None) -> int:
+def _latest(images: Sequence[int], budget: float | None) -> int:
     within = [n for n in images if budget is None or n <= budget]
     return max(within) if within else min(images)
 
@@ -129,15 +132,14 @@ def film(runs: Runs, budget: float | None) -> Film | None:
         return None
     moments = _spread(moments, MOST_FRAMES)
     names, folders = list(chosen), list(chosen.values())
-    files = [sheets_by_images(folder) for folder in folders]
     for across in FILM_ACROSS:
         try:
             frames = [
                 side_by_side(
                     _alike(
                         [
-                            corner(open_sheet(by_images[n]), _resolution(folder), across)
-                            for by_images, folder in zip(files, folders, strict=True)
+                            corner(open_sheet(file), _resolution(folder), across)
+                            for file, folder in zip(sheets_at(folders, n), folders, strict=True)
                         ]
                     ),
                     names,
