@@ -191,14 +191,14 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
 
 def test_help_tells_what_can_be_timed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--help"]) == 0
-    assert "d3gan bench step | scaling" in capsys.readouterr().out
+    assert "d3gan bench step | data | scaling" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name what to time: d3gan bench step|scaling"),
-        (["sca"], "name what to time: d3gan bench step|scaling"),
+        ([], "name what to time: d3gan bench step|data|scaling"),
+        (["sca"], "name what to time: d3gan bench step|data|scaling"),
         (["scaling", "--rounds", "0"], "rounds = 0: must be at least 1"),
         (["scaling", "--processes", "0"], "processes = 0: must be at least 1"),
         (["scaling", "--presets", "cifar"], "there is no preset 'cifar'"),
