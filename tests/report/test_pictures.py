@@ -12,8 +12,7 @@ from d3gan.images import grid
 from d3gan.report.pictures import (
     animation,
     corner,
-    shared_images,
-    sheets_at,
+    shared_sheets,
     side_by_side,
 )
 from d3gan.report.summary import summary, summary_table
@@ -45,7 +44,7 @@ def test_an_animation_shows_the_steps_that_all_runs_have(tmp_path: Path) -> None
 
 def test_runs_of_other_batch_sizes_are_shown_at_equal_images(tmp_path: Path) -> None:
     runs = [run_folder(tmp_path / "a", range(5)), run_folder(tmp_path / "b", range(3), "L", 8)]
-    assert shared_images(runs) == [0, 8, 16]
+    assert list(shared_sheets(runs)) == [0, 8, 16]
     animation(runs, ["one", "two"], tmp_path / "film.gif")
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames == 3
@@ -57,11 +56,11 @@ def test_moments_that_differ_by_less_than_a_step_are_the_same(tmp_path: Path) ->
         run_folder(tmp_path / "a", [1000, 2000]),
         run_folder(tmp_path / "b", [1003, 2003, 3003]),
     ]
-    assert shared_images(runs) == [4000, 8000]
-    assert [file.name for file in sheets_at(runs, 8000)] == [
+    assert list(shared_sheets(runs)) == [4000, 8000]
+    assert [file.name for file in shared_sheets(runs)[8000]] == [
         "step-00002000.png", "step-00002003.png",
     ]  # fmt: skip
-    assert shared_images([runs[0], run_folder(tmp_path / "c", [1100])]) == []
+    assert list(shared_sheets([runs[0], run_folder(tmp_path / "c", [1100])])) == []
 
 
 def test_sheets_stand_in_rows_under_a_heading() -> None:

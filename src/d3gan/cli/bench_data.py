@@ -1,49 +1,34 @@
 """d3gan bench data."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from rich.table import Table
 
 from d3gan import config as configs
-from d3gan.cli.parsing import check_at_least_one
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.bench_options import Timing, images_for
 from d3gan.config import from_dict
 from d3gan.config_files import starting_point
-from d3gan.data.store import check_enough, load_images
 from d3gan.study import feeding
 from d3gan.training import distributed
-from d3gan.training.environment import hardware
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Timing):
     """Measure how fast images come to training, and how long a step waits for them."""
 
     preset: str = "cifar10-d3gan"
     """A preset, a .toml file or a run: what is trained."""
     batch_size: int = 64
-    steps: int = 4
-    """Steps in a block."""
-    warm_up: int = 3
-    """Steps before, not timed."""
-    rounds: int = 5
-    """Blocks of each way, in turn; medians and extremes are told."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one."""
-    json: str = ""
-    """Write the numbers to this file; -: to standard output, and nothing else."""
 
     def run(self) -> None:
         """Measure, print and write."""
-        check_json(self.json)
-        check_at_least_one(self, "batch_size", "steps", "warm_up", "rounds")
+        self.check("batch_size")
         start, _ = starting_point(self.preset)
         train = {"batch_size": self.batch_size, "precision": "fp32", "mesh": ""}
         config = configs.validate(from_dict({"train": train}, start))
         with distributed.process_group(self.device) as device:
-            images = load_images(config.data)
-            check_enough(images, self.batch_size, "batch_size")
+            images = images_for(config.data, self.batch_size, "batch_size")
             rows = feeding.measure(
                 config,
                 images.images,
@@ -52,9 +37,7 @@ class Data:
                 warm_up=self.warm_up,
                 rounds=self.rounds,
             )
-        write_json({"environment": hardware(), "rows": rows}, self.json)
-        if self.json != STANDARD_OUTPUT:
-            print_table(data_table(rows))
+        self.finish(rows, data_table)
 
 
 def data_table(rows: list[dict[str, Any]]) -> Table:

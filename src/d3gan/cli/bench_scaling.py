@@ -8,19 +8,17 @@ from typing import Any, Literal
 import torch
 from rich.table import Table
 
-from d3gan.cli.parsing import check_at_least_one
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, tell, write_json
+from d3gan.cli.bench_options import Timing, images_for
+from d3gan.cli.printing import tell
 from d3gan.config import Config, from_dict
 from d3gan.config_files import starting_point
-from d3gan.data.store import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.report.plots import scaling_plots
 from d3gan.study import scaling
-from d3gan.training.environment import hardware
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(Timing):
     """Measure how throughput grows with the number of processes on this machine."""
 
     presets: tuple[str, ...] = ("cifar10-dcgan", "cifar10-d3gan")
@@ -43,17 +41,12 @@ class Scaling:
     """Steps before, timed apart: connections and caches are made in them."""
     rounds: int = 5
     """How often everything is measured, in turn; medians and extremes are told."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one."""
-    json: str = ""
-    """Write the numbers to this file; -: to standard output, and nothing else."""
     plots: str = ""
     """Draw throughput, epoch time, utilisation and memory into this folder."""
 
     def run(self) -> None:
         """Measure, print and write."""
-        check_json(self.json)
-        check_at_least_one(self, "batch_size", "threads", "steps", "warm_up", "rounds")
+        self.check("batch_size", "threads")
         for mesh in self.meshes:
             from_dict({"train": {"mesh": mesh or "''"}})
         cuda = self.device != "cpu" and torch.cuda.is_available()
@@ -77,9 +70,7 @@ class Scaling:
             threads=self.threads,
             tell=tell,
         )
-        write_json({"environment": hardware(), "rows": rows}, self.json)
-        if self.json != STANDARD_OUTPUT:
-            print_table(scaling_table(rows))
+        self.finish(rows, scaling_table)
         if self.plots:
             for file in scaling_plots(rows, Path(self.plots)):
                 print(file, file=sys.stderr)
@@ -102,7 +93,7 @@ class Scaling:
     def _prepare(self, configs: dict[str, Config]) -> None:
         """Decode the images once, before anything is timed, and see that there are enough."""
         for config in configs.values():
-            check_enough(load_images(config.data), self.batch_size, "batch_size")
+            images_for(config.data, self.batch_size, "batch_size")
 
 
 def scaling_table(rows: list[dict[str, Any]]) -> Table:

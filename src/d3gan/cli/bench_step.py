@@ -7,22 +7,20 @@ from typing import Any, Literal
 from rich.table import Table
 
 from d3gan import config as configs
-from d3gan.cli.parsing import check_at_least_one
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, tell, write_json
+from d3gan.cli.bench_options import Timing, images_for
+from d3gan.cli.printing import tell
 from d3gan.config import from_dict
 from d3gan.config_files import starting_point
-from d3gan.data.store import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.report.plots import step_plot
 from d3gan.study import stepping
 from d3gan.training import distributed
 from d3gan.training.engines import make_engine
-from d3gan.training.environment import hardware
 from d3gan.training.state import make_state
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Timing):
     """Measure how long a step of training takes, by engine, on one device."""
 
     preset: str = "cifar10-d3gan"
@@ -33,16 +31,6 @@ class Step:
     batch_sizes: tuple[int, ...] = (64,)
     precisions: tuple[Literal["fp32", "bf16", "fp64"], ...] = ("fp32",)
     """The reference engine computes in fp32 what is asked of it in bf16."""
-    steps: int = 4
-    """Steps in a block."""
-    warm_up: int = 3
-    """Steps before, not timed."""
-    rounds: int = 5
-    """Blocks of each engine, in turn; medians and extremes are told."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one."""
-    json: str = ""
-    """Write the numbers to this file; -: to standard output, and nothing else."""
     plot: str = ""
     """Draw throughput against batch size into this file."""
     profile: str = ""
@@ -50,8 +38,7 @@ class Step:
 
     def run(self) -> None:
         """Measure, print and write."""
-        check_json(self.json)
-        check_at_least_one(self, "steps", "warm_up", "rounds")
+        self.check()
         for name in ("engines", "discriminators", "batch_sizes", "precisions"):
             if not getattr(self, name):
                 raise UserError(f"{name}: name at least one")
@@ -72,9 +59,7 @@ class Step:
         ]
         rows: list[dict[str, Any]] = []
         with distributed.process_group(self.device) as device:
-            found = load_images(start.data)
-            check_enough(found, max(self.batch_sizes), "batch_sizes")
-            images = found.images
+            images = images_for(start.data, max(self.batch_sizes), "batch_sizes").images
             for number, config in enumerate(cases):
                 tell(
                     f"{number + 1} of {len(cases)}: N = {config.gan.discriminators}, batch "
@@ -93,9 +78,7 @@ class Step:
                 config = stepping.with_engine(cases[-1], self.engines[0])
                 engine = make_engine(config, make_state(config, device), images, device)
                 stepping.write_trace(engine, self.steps, Path(self.profile))
-        write_json({"environment": hardware(), "rows": rows}, self.json)
-        if self.json != STANDARD_OUTPUT:
-            print_table(step_table(rows))
+        self.finish(rows, step_table)
         if self.plot:
             step_plot(rows, Path(self.plot))
 

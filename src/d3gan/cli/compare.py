@@ -200,8 +200,7 @@ def plan_table(entries: Sequence[Entry], steps: Mapping[str, int]) -> Table:
     total = 0
     for entry in entries:
         config, found = entry.run.config, entry.standing
-        of_a_step = config.train.batch_size * config.gan.discriminator_steps
-        images = steps[entry.run.name] * of_a_step
+        images = steps[entry.run.name] * config.images_per_step
         total += 0 if entry.state in ("finished", "diverged") else round(images * (1 - found.share))
         table.add_row(
             entry.run.name,

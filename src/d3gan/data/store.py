@@ -62,10 +62,10 @@ def load_images(data: DataConfig) -> ImageSet:
     return everything
 
 
-def check_enough(images: ImageSet, batch_size: int, key: str) -> None:
+def check_enough(images: int, source: str, batch_size: int, key: str) -> None:
     """Raise UserError, naming the `key` that was given, if there is less than one batch."""
-    if batch_size > len(images.images):
-        raise UserError(f"{key} = {batch_size}: {images.name} has only {len(images.images)} images")
+    if batch_size > images:
+        raise UserError(f"{key} = {batch_size}: {source} has only {images} images")
 
 
 def native_shape(source: str, split: str) -> tuple[int, int]:

@@ -99,17 +99,17 @@ def nearest(sheets: Mapping[int, Path], images: int) -> int | None:
     return closest
 
 
-def shared_images(runs: Sequence[RunFolder]) -> list[int]:
-    """The numbers of images seen, by the first run, at which all of them have a sample grid."""
-    first, *others = [sheets_by_images(run) for run in runs]
-    return [n for n in first if all(nearest(sheets, n) is not None for sheets in others)]
-
-
-def sheets_at(runs: Sequence[RunFolder], images: int) -> list[Path]:
-    """The sample grid of each run at one of their shared numbers of images."""
+def shared_sheets(runs: Sequence[RunFolder]) -> dict[int, list[Path]]:
+    """The sample grids of all runs by the number of images seen, where every run has one; by that
+    of the first run."""
     every = [sheets_by_images(run) for run in runs]
-    places = [nearest(sheets, images) for sheets in every]
-    return [sheets[n] for sheets, n in zip(every, places, strict=True) if n is not None]
+    shared = {}
+    for images in every[0] if every else ():
+        places = [nearest(sheets, images) for sheets in every]
+        files = [sheets[n] for sheets, n in zip(every, places, strict=True) if n is not None]
+        if len(files) == len(every):
+            shared[images] = files
+    return shared
 
 
 def animation(runs: Sequence[RunFolder], titles: Sequence[str], path: Path) -> None:
@@ -117,15 +117,15 @@ def animation(runs: Sequence[RunFolder], titles: Sequence[str], path: Path) -> N
 
     Shows the numbers of images at which every run has a sample. Raises UserError if there are none.
     """
-    moments = shared_images(runs)
+    moments = shared_sheets(runs)
     if not moments:
         raise UserError(f"the runs {', '.join(str(run.path) for run in runs)} share no sample step")
     frames = [
         side_by_side(
-            [open_sheet(file) for file in sheets_at(runs, images)],
+            [open_sheet(file) for file in files],
             [f"{title}   {images:,} images" for title in titles],
         )
-        for images in moments
+        for images, files in moments.items()
     ]
     with writing(path):
         write_bytes(path, gif(frames))

@@ -12,8 +12,7 @@ from d3gan.report.pictures import (
     nearest,
     open_sheet,
     png,
-    shared_images,
-    sheets_at,
+    shared_sheets,
     sheets_by_images,
     side_by_side,
 )
@@ -84,7 +83,7 @@ def _resolution(run: RunFolder) -> int:
 def sheets(runs: Runs, budget: float | None) -> dict[str, Sheet]:
     """A grid of each method, as late as all have one and no later than `budget` images."""
     chosen = chosen_runs(runs)
-    shared = [n for n in _shared(chosen) if budget is None or n <= budget]
+    shared = [n for n in shared_sheets(list(chosen.values())) if budget is None or n <= budget]
     room = MOST_SHEET_BYTES // max(1, len(chosen))
     found = {}
     for name in runs:
@@ -99,10 +98,6 @@ def sheets(runs: Runs, budget: float | None) -> dict[str, Sheet]:
         content, size = _small(files[images], _resolution(run), room)
         found[name] = Sheet(content, size, images, told)
     return found
-
-
-def _shared(chosen: Mapping[str, RunFolder]) -> list[int]:
-    return shared_images(list(chosen.values())) if chosen else []
 
 
 def _latest(images: Sequence[int], budget: float | None) -> int:
@@ -127,11 +122,12 @@ def _small(file: Path, resolution: int, room: int) -> tuple[bytes | None, tuple[
 def film(runs: Runs, budget: float | None) -> Film | None:
     """One run of each method learning, on the same latents; None where there is nothing to show."""
     chosen = chosen_runs(runs)
-    moments = [n for n in _shared(chosen) if budget is None or n <= budget]
+    names, folders = list(chosen), list(chosen.values())
+    shared = shared_sheets(folders)
+    moments = [n for n in shared if budget is None or n <= budget]
     if len(moments) < 2:
         return None
     moments = _spread(moments, MOST_FRAMES)
-    names, folders = list(chosen), list(chosen.values())
     for across in FILM_ACROSS:
         try:
             frames = [
@@ -139,7 +135,7 @@ def film(runs: Runs, budget: float | None) -> Film | None:
                     _alike(
                         [
                             corner(open_sheet(file), _resolution(folder), across)
-                            for file, folder in zip(sheets_at(folders, n), folders, strict=True)
+                            for file, folder in zip(shared[n], folders, strict=True)
                         ]
                     ),
                     names,

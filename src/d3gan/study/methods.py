@@ -7,18 +7,14 @@ from itertools import takewhile
 from typing import Any
 
 from d3gan.config import Config, flatten, to_dict
+from d3gan.config_files import MAY_CHANGE
 from d3gan.errors import UserError
 from d3gan.study.records import Record
 
 OWN = ("name", "seed", "out_dir")
 """Keys that every run has for itself."""
 
-WITHOUT_EFFECT = (
-    *("data.resident", "data.workers"),
-    *("train.device", "train.mesh", "train.log_every_steps", "train.timeout_seconds"),
-    *("samples.every_epochs", "samples.count", "checkpoint.every_epochs", "checkpoint.keep"),
-    *("eval.patience", "eval.weights"),
-)
+WITHOUT_EFFECT = (set(MAY_CHANGE) - {"train.epochs", "eval.every_epochs"}) | {"samples.count"}
 """Keys that change nothing of what a run's generator becomes at a given step."""
 
 

@@ -14,7 +14,7 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.choices import nearest
 from d3gan.config import Config, DataConfig
-from d3gan.data.store import load_images
+from d3gan.data.store import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.metrics.table import names as metric_names
 from d3gan.runs import RunFolder
@@ -349,9 +349,6 @@ def _count_images(data: DataConfig) -> int:
 def planned_steps(run: PlannedRun) -> int:
     """Steps of the whole run. Decodes the images where that was never done. Raises UserError."""
     images = _count_images(run.config.data)
-    if run.config.train.batch_size > images:
-        raise UserError(
-            f"{run.name}: train.batch_size = {run.config.train.batch_size}: "
-            f"{run.config.data.source} has only {images} images"
-        )
+    key = f"{run.name}: train.batch_size"
+    check_enough(images, run.config.data.source, run.config.train.batch_size, key)
     return total_steps(run.config, images)

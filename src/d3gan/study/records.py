@@ -12,9 +12,8 @@ from d3gan.errors import UserError
 from d3gan.metrics.estimate import Better
 from d3gan.metrics.table import check_names, names
 from d3gan.runs import RunFolder
+from d3gan.study.standing import is_exhausted, total_of
 from d3gan.study.statistics import selection_entropy, value_at
-from d3gan.training.engines import total_steps
-from d3gan.training.monitor import Monitor
 
 Axis = Literal["images", "seconds", "flops"]
 AXES: tuple[Axis, ...] = ("images", "seconds", "flops")
@@ -101,25 +100,14 @@ class Record:
         """Finished: it made all its steps, or patience ended it."""
         if any(row["kind"] == "diverged" for row in self.rows):
             return "diverged"
-        return "finished" if self._made_all_steps() or self._exhausted() else "unfinished"
+        exhausted = is_exhausted(self.config, self.evaluations, self.monitored)
+        return "finished" if self._made_all_steps() or exhausted else "unfinished"
 
     def _made_all_steps(self) -> bool:
         last = self.rows[-1] if self.rows else {}
         if not last.get("epoch"):
             return False
-        epoch_images = round(last["images"] / last["epoch"])
-        return bool(last["step"] >= total_steps(self.config, epoch_images))
-
-    def _exhausted(self) -> bool:
-        patience, metric = self.config.eval.patience, self.monitored
-        if not patience or not self.evaluations:
-            return False
-        better = self.metrics().get(metric, "lower")
-        monitor = Monitor(metric, better, patience)
-        for row in self.evaluations:
-            if _finite(row.get(metric)) is not None:
-                monitor.see({f"{metric}_stderr": 0.0, **row})
-        return monitor.exhausted
+        return bool(last["step"] >= total_of(self.config, last))
 
     def collapsed(self, classes: float | None) -> bool:
         """Whether the last evaluation found fewer classes than there are."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from d3gan.config import Config
 from d3gan.metrics.table import names as metric_names
 from d3gan.runs import RunFolder, numbered, step_of
+from d3gan.training.engines import total_steps
 from d3gan.training.monitor import Monitor
 
 DIVERGED = "training diverged"
@@ -50,7 +50,7 @@ def standing(run: RunFolder, config: Config, metric: str, log: Path) -> Standing
         state = "finished" if _is_finished(run, config, rows) else "unfinished"
     step, total, share, seconds = 0, None, 0.0, 0.0
     if trained:
-        step, total = trained[-1]["step"], _total(config, trained[-1])
+        step, total = trained[-1]["step"], total_of(config, trained[-1])
         share = 1.0 if state == "finished" else min(1.0, step / total)
         seconds = trained[-1]["train_seconds"] + sum(row["eval_seconds"] for row in evaluations)
     name = metric or (evaluations[-1]["monitor"] if evaluations else "")
@@ -58,11 +58,9 @@ def standing(run: RunFolder, config: Config, metric: str, log: Path) -> Standing
     return Standing(state, step, total, share, seconds, name, value)
 
 
-def _total(config: Config, row: dict[str, Any]) -> int:
+def total_of(config: Config, row: dict[str, Any]) -> int:
     """Steps of the whole run, from the images that a row of it counts."""
-    of_an_epoch: int = round(row["images"] / row["epoch"])
-    of_a_step: int = row["images"] // row["step"]
-    return math.ceil(config.train.epochs * of_an_epoch / of_a_step)
+    return total_steps(config, round(row["images"] / row["epoch"]))
 
 
 def _is_finished(run: RunFolder, config: Config, rows: Sequence[dict[str, Any]]) -> bool:
@@ -74,20 +72,22 @@ def _is_finished(run: RunFolder, config: Config, rows: Sequence[dict[str, Any]])
         return False
     if config.eval.every_epochs and (not evaluations or evaluations[-1]["step"] != steps[-1]):
         return False
-    total = _total(config, next(row for row in reversed(rows) if row["kind"] == "train"))
-    return steps[-1] >= total or _is_exhausted(config, evaluations)
+    total = total_of(config, next(row for row in reversed(rows) if row["kind"] == "train"))
+    if steps[-1] >= total:
+        return True
+    return bool(evaluations) and is_exhausted(config, evaluations, evaluations[-1]["monitor"])
 
 
-def _is_exhausted(config: Config, evaluations: Sequence[dict[str, Any]]) -> bool:
-    """Whether patience ended the run before its last step."""
+def is_exhausted(config: Config, evaluations: Sequence[dict[str, Any]], metric: str) -> bool:
+    """Whether patience with the monitored metric ended the run before its last step."""
     if not config.eval.patience or not evaluations:
         return False
-    name = evaluations[-1]["monitor"]
-    better = metric_names(config.eval.features.partition(":")[0])[name]
-    monitor = Monitor(name, better, config.eval.patience)
-    with suppress(KeyError):  # a row that lacks something: the run itself will say so
-        for row in evaluations:
-            monitor.see(row)
+    better = metric_names(config.eval.features.partition(":")[0])[metric]
+    monitor = Monitor(metric, better, config.eval.patience)
+    for row in evaluations:
+        value = row.get(metric)
+        if isinstance(value, int | float) and math.isfinite(value):
+            monitor.see({f"{metric}_stderr": 0.0, **row})
     return monitor.exhausted
 
 

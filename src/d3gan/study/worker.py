@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from d3gan.config import Config, from_dict
 from d3gan.data.store import load_images
+from d3gan.study.stepping import timed_steps
 from d3gan.training import distributed
 from d3gan.training.distributed import Mesh
 from d3gan.training.engines import Engine, make_engine
@@ -113,15 +114,11 @@ class Silent(Mesh):
 
 
 def _timed_steps(engine: Engine | None, steps: int, device: torch.device) -> float:
-    """Seconds that so many steps take, from a moment at which all processes are ready."""
+    """Seconds that so many steps take, from a moment at which all processes are ready; 0 without
+    an engine."""
     synchronise(device)
     distributed.barrier()
-    start = time.perf_counter()
-    for _ in range(steps):
-        if engine:
-            engine.step()
-    synchronise(device)
-    return time.perf_counter() - start
+    return timed_steps(engine, steps) if engine else 0.0
 
 
 if __name__ == "__main__":

@@ -49,7 +49,8 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if distributed.is_main():
                 stack.enter_context(run.locked())
             images = _load_images(config.data)
-            check_enough(images, config.train.batch_size, "train.batch_size")
+            count = len(images.images)
+            check_enough(count, images.name, config.train.batch_size, "train.batch_size")
         evaluator = _evaluator(config, images, device)
         with distributed.all_or_none():
             state = make_state(config, device, mesh)
