@@ -240,7 +240,8 @@ def test_bf16_is_evaluated_in_float32_as_it_is_saved(measured: Config) -> None:
     again = evaluator(Path(config.data.source)).measure_generator(
         trained.generator, config.model.latent_dim, ema=False
     )
-    assert rows(run.path)[-1]["fd"] == again.to_dict()["fd"]
+    # In bf16 it would be 6e-5 off; training adds up in another order.
+    assert rows(run.path)[-1]["fd"] == pytest.approx(again.to_dict()["fd"], rel=1e-6)
 
 
 def test_the_clock_stands_still(measured: Config, monkeypatch: pytest.MonkeyPatch) -> None:

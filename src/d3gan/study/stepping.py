@@ -16,6 +16,7 @@ from d3gan.config import Config, from_dict, validate
 from d3gan.images import Images
 from d3gan.study.statistics import spread
 from d3gan.training.engines import Engine, make_engine
+from d3gan.training.precision import DTYPES, multiplies_bfloat16
 from d3gan.training.state import make_state
 from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
 
@@ -192,7 +193,9 @@ def device_limits(device: torch.device, precision: str) -> tuple[float, float]:
 
     A copy reads and writes, and both are counted.
     """
-    dtype = {"fp64": torch.float64, "bf16": torch.bfloat16}.get(precision, torch.float32)
+    dtype = DTYPES[precision]
+    if precision == "bf16" and multiplies_bfloat16(device):
+        dtype = torch.bfloat16
     side = 8192 if device.type == "cuda" else 1024
     a = torch.ones(side, side, device=device, dtype=dtype)
     matmul = _fastest(lambda: a @ a, device)

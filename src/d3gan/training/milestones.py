@@ -23,9 +23,10 @@ from d3gan.training.checkpoint import (
 )
 from d3gan.training.evaluation import SEED, Evaluator
 from d3gan.training.monitor import Monitor
+from d3gan.training.precision import in_full_precision
 from d3gan.training.recorder import Clock, NonFinite, Recorder
 from d3gan.training.sampling import generate, latents, to_uint8
-from d3gan.training.state import State, in_full_precision
+from d3gan.training.state import State
 
 
 class Milestones:

@@ -2,13 +2,12 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Adam
 
 from d3gan.config import Config
@@ -18,10 +17,8 @@ from d3gan.networks.ensemble import Ensemble
 from d3gan.networks.lowering import lower
 from d3gan.training import distributed
 from d3gan.training.distributed import Mesh
+from d3gan.training.precision import DTYPES, compute_in_bfloat16
 from d3gan.training.shares import SHARED, share_of, whole
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
-"""Type of parameters and images; bf16 keeps both in float32 and computes in bfloat16."""
 
 
 @dataclass
@@ -155,30 +152,3 @@ def lay_out_moments(optimizer: Adam) -> None:
         for name, value in state.items():
             if value.shape == parameter.shape:
                 state[name] = torch.empty_like(parameter).copy_(value)
-
-
-@contextmanager
-def in_full_precision(network: nn.Module) -> Iterator[None]:
-    """Undo `compute_in_bfloat16` within the block."""
-    cast = network.__dict__.pop("forward", None)
-    try:
-        yield
-    finally:
-        if cast is not None:
-            network.forward = cast
-
-
-def compute_in_bfloat16(network: nn.Module) -> None:
-    """Run the network's forward pass under autocast; what comes out is float32 again.
-
-    Set on the object from outside, so that no network knows of precision; copies of the network
-    would share the original's weights, so copy before.
-    """
-    forward = network.forward
-
-    def cast(*inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs[0].device.type, torch.bfloat16):
-            output: Tensor = forward(*inputs)
-        return output.float()
-
-    network.forward = cast

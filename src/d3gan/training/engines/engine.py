@@ -16,7 +16,8 @@ from d3gan.gan.step import StepLosses
 from d3gan.images import Images
 from d3gan.schedules import SCHEDULES
 from d3gan.stateless import Stream, normal, uniform
-from d3gan.training.state import DTYPES, State
+from d3gan.training.precision import DTYPES
+from d3gan.training.state import State
 
 
 def total_steps(config: Config, images: int) -> int:

@@ -1,0 +1,84 @@
+"""Types of numbers: of parameters, and of what is computed with them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
+"""Type of parameters and images; bf16 keeps both in float32 and computes in bfloat16."""
+
+
+def compute_in_bfloat16(network: nn.Module) -> None:
+    """Run the network's forward pass in mixed precision; what comes out is float32 again.
+
+    Set on the object from outside, so that no network knows of precision; copies of the network
+    would share the original's weights, so copy before.
+    """
+    forward = network.forward
+
+    def cast(*inputs: Tensor) -> Tensor:
+        with mixed_precision(inputs[0].device):
+            output: Tensor = forward(*inputs)
+        return output.float()
+
+    network.forward = cast
+
+
+@contextmanager
+def in_full_precision(network: nn.Module) -> Iterator[None]:
+    """Undo `compute_in_bfloat16` within the block."""
+    cast = network.__dict__.pop("forward", None)
+    try:
+        yield
+    finally:
+        if cast is not None:
+            network.forward = cast
+
+
+def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Products in bfloat16 within the block: by torch.autocast, where the device has any."""
+    if multiplies_bfloat16(device):
+        return torch.autocast(device.type, torch.bfloat16)
+    return RoundedProducts()
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether torch has fast products of bfloat16 for the device.
+
+    For x86 processors without AVX-512 it has none: it multiplies number by number there, 80 times
+    slower than in float32.
+    """
+    return device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX2"
+
+
+class RoundedProducts(TorchFunctionMode):
+    """What torch.autocast to bfloat16 computes, by products in float32.
+
+    A product of two bfloat16 numbers is exact in float32, in which the units for bfloat16 add
+    products up too (Intel 2018, "BFLOAT16 - Hardware numerics definition"). So the factors are
+    rounded to bfloat16, multiplied in float32, and the sums are rounded: forwards and backwards,
+    the same numbers but for the order of addition.
+    """
+
+    PRODUCTS: frozenset[Callable[..., Tensor]] = frozenset(
+        {
+            functional.linear,
+            torch.conv2d,
+            torch.conv_transpose2d,
+            torch.matmul,
+            torch.Tensor.matmul,
+        }
+    )
+    """Those of our networks; autocast knows more."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func not in self.PRODUCTS:
+            return func(*args, **kwargs)
+        rounded = [x.bfloat16().float() if isinstance(x, Tensor) else x for x in args]
+        return func(*rounded, **kwargs).bfloat16()
