@@ -130,6 +130,9 @@ class TrainConfig:
     ] = ""
     """How processes divide the work, as data=2,discriminator=2: two parts of every batch, and for
     each of them two processes with half of the discriminators; not given: the batch alone."""
+    shared_memory: bool = True
+    """Processes on one machine's CPUs average gradients in memory that they share; without, and on
+    several machines, through gloo."""
     log_every_steps: Count = 50
     """Steps between two rows of metrics.jsonl."""
     timeout_seconds: Annotated[float, Range(1, 10**6)] = 1800.0

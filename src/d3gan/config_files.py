@@ -20,6 +20,7 @@ MAY_CHANGE = (
     "train.epochs",
     "train.log_every_steps",
     "train.mesh",
+    "train.shared_memory",
     "train.timeout_seconds",
     "samples.every_epochs",
     "eval.every_epochs",

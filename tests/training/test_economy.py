@@ -12,15 +12,17 @@ from d3gan.networks.ensemble import Ensemble
 from d3gan.training.state import make_state
 
 
+@pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(
     "n", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
 )
 def test_gradients_once_and_one_score_per_discriminator(
-    tiny: Config, tmp_path: Path, n: int
+    tiny: Config, tmp_path: Path, n: int, shared: bool
 ) -> None:
     """G + N * D parameters and N scalars; all discriminators together; no buffers, nothing else."""
     gan = dataclasses.replace(tiny.gan, discriminators=n)
-    config = dataclasses.replace(tiny, gan=gan)
+    train = dataclasses.replace(tiny.train, shared_memory=shared)
+    config = dataclasses.replace(tiny, gan=gan, train=train)
     state = make_state(config, torch.device("cpu"))
     assert isinstance(state.discriminators, Ensemble)
     generator, discriminators = (
@@ -28,12 +30,10 @@ def test_gradients_once_and_one_score_per_discriminator(
         for network in (state.generator, state.discriminators)
     )
     found = collectives(written(config, tmp_path))
+    by = "shared memory" if shared else "gloo:all_reduce"
+    meetings = 2 * [("gloo:barrier", 0)] if shared else []
     assert sorted(found) == sorted(
-        [
-            ("gloo:all_reduce", discriminators),
-            ("gloo:all_reduce", n),
-            ("gloo:all_reduce", generator),
-        ]
+        [(by, discriminators), (by, generator), ("gloo:all_reduce", n), *meetings]
     )
 
 
@@ -41,4 +41,4 @@ def test_gradients_once_and_one_score_per_discriminator(
 def test_a_rule_that_goes_by_the_sample_asks_nobody(tiny: Config, tmp_path: Path) -> None:
     gan = dataclasses.replace(tiny.gan, aggregation="hardest_per_sample")
     found = collectives(written(dataclasses.replace(tiny, gan=gan), tmp_path))
-    assert len(found) == 2
+    assert sorted(kind for kind, _ in found) == 2 * ["gloo:barrier"] + 2 * ["shared memory"]

@@ -17,6 +17,7 @@ from d3gan.data.sampler import shard
 from d3gan.errors import UserError
 from d3gan.networks.norms import SyncBatchNorm2d
 from d3gan.training.distributed.collectives import gathered, mean_over_ranks, rank, world_size
+from d3gan.training.distributed.shared import SharedMean, shared_mean
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ class Mesh:
     """The group of the processes of this one's row."""
     column: Any = None
     """The group of those with the same discriminators."""
+    shared_memory: bool = True
+    """Whether processes of one machine average gradients in memory that they share, on CPUs."""
 
     def images(self, batch_size: int) -> range:
         """This process's part of a batch."""
@@ -54,7 +57,7 @@ class Mesh:
         What the discriminators of a row make of its images is added up on the way back.
         """
         _share_statistics(network, self.column, self.data)
-        wrapped = _averaging(network, None, world_size())
+        wrapped = self._averaging(network, None, world_size())
         if self.discriminator == 1:
             return wrapped
         row = self.row
@@ -68,7 +71,29 @@ class Mesh:
     def ensemble(self, network: nn.Module) -> nn.Module:
         """This share of the discriminators with gradients averaged over those who have it too."""
         _share_statistics(network, self.column, self.data)
-        return _averaging(network, self.column, self.data)
+        return self._averaging(network, self.column, self.data)
+
+    def _averaging(self, network: nn.Module, group: Any, size: int) -> nn.Module:
+        """The network with its gradients averaged over a group, overlapped with the backward pass.
+
+        Every forward pass of it must be followed by one backward pass.
+        """
+        if size == 1:
+            return network
+        device = next(network.parameters()).device
+        with warnings.catch_warnings():
+            # torch 2.13 renames broadcast_buffers; 2.9 knows no other name for it.
+            warnings.simplefilter("ignore", FutureWarning)
+            wrapped = DistributedDataParallel(
+                network,
+                device_ids=[device.index] if device.type == "cuda" else None,
+                process_group=group,
+                broadcast_buffers=False,
+                gradient_as_bucket_view=True,
+            )
+        if self.shared_memory and (mean := shared_mean(network, group)):
+            wrapped.register_comm_hook(mean, SharedMean.take)
+        return wrapped
 
     def of_all(self, x: Tensor) -> Tensor:
         """[..., n, B] of this share's discriminators -> [..., N, B] of all; gradients go to n."""
@@ -95,7 +120,9 @@ def mesh_shape(text: str, processes: int) -> tuple[int, int]:
     return axes.get("data", max(1, processes // columns)), columns
 
 
-def make_mesh(text: str, discriminators: int, timeout_seconds: float) -> Mesh:
+def make_mesh(
+    text: str, discriminators: int, timeout_seconds: float, *, shared_memory: bool = True
+) -> Mesh:
     """The mesh that `train.mesh` describes, of all processes. Every one of them calls it.
 
     Raises UserError, on all, if there are more or fewer processes, or too few discriminators.
@@ -111,32 +138,12 @@ def make_mesh(text: str, discriminators: int, timeout_seconds: float) -> Mesh:
             f"train.mesh = '{text}': there are only {discriminators} discriminators to share out"
         )
     if columns == 1:
-        return Mesh(rows, 1, discriminators)
+        return Mesh(rows, 1, discriminators, shared_memory=shared_memory)
     timeout = timedelta(seconds=timeout_seconds)
     table = torch.arange(rows * columns).view(rows, columns)
     row, _ = dist.new_subgroups_by_enumeration(table.tolist(), timeout=timeout)
     column, _ = dist.new_subgroups_by_enumeration(table.T.tolist(), timeout=timeout)
-    return Mesh(rows, columns, discriminators, row, column)
-
-
-def _averaging(module: nn.Module, group: Any, size: int) -> nn.Module:
-    """The module with its gradients averaged over a group, overlapped with the backward pass.
-
-    Every forward pass of it must be followed by one backward pass.
-    """
-    if size == 1:
-        return module
-    device = next(module.parameters()).device
-    with warnings.catch_warnings():
-        # torch 2.13 renames broadcast_buffers; 2.9 knows no other name for it.
-        warnings.simplefilter("ignore", FutureWarning)
-        return DistributedDataParallel(
-            module,
-            device_ids=[device.index] if device.type == "cuda" else None,
-            process_group=group,
-            broadcast_buffers=False,
-            gradient_as_bucket_view=True,
-        )
+    return Mesh(rows, columns, discriminators, row, column, shared_memory)
 
 
 def _share_statistics(module: nn.Module, group: Any, size: int) -> None:
