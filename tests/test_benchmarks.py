@@ -79,7 +79,7 @@ def results(name: str) -> dict[str, Any]:
     return found
 
 
-SCALING = results("scaling-cpu")
+SCALING, EXCHANGE = results("scaling-cpu"), results("exchange-cpu")
 STEP, HALF_WIDTH, DATA = (results(name) for name in ("step-cpu", "step-width-32-cpu", "data-cpu"))
 
 
@@ -107,7 +107,25 @@ def test_the_docs_have_the_scaling_results() -> None:
     assert scaling_markdown(SCALING["rows"]) in text
 
 
-@pytest.mark.parametrize("found", [SCALING, STEP, HALF_WIDTH, DATA])
+def exchange_markdown(rows: list[dict[str, Any]]) -> str:
+    """The small table of docs/benchmarks.md."""
+    names = {"cifar10-d3gan": "shared memory", "by-gloo": "gloo"}
+    lines = ["| exchange | ms/step | efficiency | exposed |", "|---|--:|--:|--:|"]
+    for row in rows:
+        spread = f"({row['efficiency_low']:.2f} to {row['efficiency_high']:.2f})"
+        lines.append(
+            f"| {names[row['preset']]} | {row['ms_per_step']:.0f} "
+            f"| {row['efficiency']:.2f} {spread} | {row['exposed_communication_share']:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def test_the_docs_have_the_exchange_s_results() -> None:
+    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert exchange_markdown(EXCHANGE["rows"]) in text
+
+
+@pytest.mark.parametrize("found", [SCALING, EXCHANGE, STEP, HALF_WIDTH, DATA])
 def test_the_results_are_of_clean_commits(found: dict[str, Any]) -> None:
     assert found["environment"]["commit"].isalnum(), "no -dirty"
     assert min(row["rounds"] for row in found["rows"]) >= 5

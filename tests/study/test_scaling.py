@@ -169,6 +169,7 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
     found = json.loads((tmp_path / "scaling.json").read_text())
     assert found["environment"]["cpus"] >= 1
     rows = found["rows"]
+    assert {row["preset"] for row in rows} == {"tiny"}
     assert [(row["scaling"], row["processes"], row["mesh"]) for row in rows] == [
         *[("weak", 1, ""), ("weak", 2, ""), ("weak", 2, "discriminator=2")],
     ]
@@ -202,6 +203,7 @@ def test_help_tells_what_can_be_timed(capsys: pytest.CaptureFixture[str]) -> Non
         (["scaling", "--rounds", "0"], "rounds = 0: must be at least 1"),
         (["scaling", "--processes", "0"], "processes = 0: must be at least 1"),
         (["scaling", "--presets", "cifar"], "there is no preset 'cifar'"),
+        (["scaling", "--presets", "demo-dcgan", "demo-dcgan"], "presets: two have one name"),
         (["scaling", "--meshes", "data=two"], "train.mesh = 'data=two': must be a mesh such as"),
         (["scaling", "--json", "no/such/folder/x.json"], "cannot write JSON to"),
     ],

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
 import torch
 from tests.program import group, weights
 from tests.training.test_distributed import together
@@ -52,6 +53,7 @@ def test_the_mean_is_the_same_bit_for_bit() -> None:
         assert process.stdout.split() == ["same", "2"], process.stderr
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_bit_for_bit(tiny: Config, tmp_path: Path) -> None:
     one, other = (
         weights(together(dataclasses.replace(tiny, out_dir=str(tmp_path / name)), tmp_path, 2,

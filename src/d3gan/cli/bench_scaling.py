@@ -52,7 +52,11 @@ class Scaling(Timing):
         cuda = self.device != "cpu" and torch.cuda.is_available()
         if self.device == "cuda" and not cuda:
             raise UserError("device = 'cuda': there is no CUDA device here; use auto or cpu")
-        configs = {word: self._config(word) for word in self.presets}
+        found = [self._config(word) for word in self.presets]
+        configs = {config.name: config for config in found}
+        if len(configs) < len(found):
+            names = ", ".join(config.name for config in found)
+            raise UserError(f"presets: two have one name: {names}; give one another, as name = ...")
         cases = scaling.plan(
             configs,
             scalings=self.scalings,
