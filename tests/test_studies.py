@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from d3gan.cli.compare import Compare, planned
+from d3gan.study.statistics import mean_interval
 
 ROOT = Path(__file__).parents[1]
 RESULTS = sorted((ROOT / "studies" / "results").iterdir())
@@ -57,6 +58,20 @@ def study_markdown(found: dict[str, Any]) -> str:
 def test_the_docs_have_the_results(folder: Path) -> None:
     text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
     assert study_markdown(comparison(folder)) in text
+
+
+def test_bfloat16_trains_as_well_as_float32() -> None:
+    """Within the noise of seeds, as the docs say: zero is in the interval of the differences."""
+    runs = comparison(ROOT / "studies" / "results" / "demo-precision")["runs"]
+    final = [[run["best"]["value"] for run in runs[name]] for name in ("fp32", "bf16")]
+    assert {run["best"]["images"] for name in runs for run in runs[name]} == {40_000}
+    difference = mean_interval([bf16 - fp32 for fp32, bf16 in zip(*final, strict=True)])
+    assert difference.low is not None
+    assert difference.high is not None
+    assert difference.low < 0 < difference.high
+    text = " ".join((ROOT / "docs" / "studies.md").read_text(encoding="utf-8").split())
+    told = f"{difference.mean:.2f} more ({difference.low:.2f} to {difference.high:.2f})"
+    assert told in text
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
