@@ -83,6 +83,11 @@ SCALING, EXCHANGE = results("scaling-cpu"), results("exchange-cpu")
 STEP, HALF_WIDTH, DATA = (results(name) for name in ("step-cpu", "step-width-32-cpu", "data-cpu"))
 
 
+def spread(row: dict[str, Any], name: str, digits: int = 2) -> str:
+    """A median with the smallest and the largest."""
+    return f"{row[name]:.{digits}f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
+
+
 def scaling_markdown(rows: list[dict[str, Any]]) -> str:
     """The table of docs/benchmarks.md: `python tests/test_benchmarks.py` prints it."""
     lines = [
@@ -91,11 +96,10 @@ def scaling_markdown(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        spread = f"({row['efficiency_low']:.2f} to {row['efficiency_high']:.2f})"
         lines.append(
             f"| {row['preset']} | {row['scaling']} | {row['mesh'] or '-'} | {row['processes']} "
             f"| {row['batch_size']} | {row['images_per_second']:.1f} | {row['ms_per_step']:.0f} "
-            f"| {row['efficiency']:.2f} {spread} | {row['exposed_communication_share']:.1%} "
+            f"| {spread(row, 'efficiency')} | {row['exposed_communication_share']:.1%} "
             f"| {row['warm_up_seconds']:.1f} | {row['utilisation']:.0%} "
             f"| {row['peak_memory_bytes'] / 1e9:.2f} |"
         )
@@ -112,10 +116,9 @@ def exchange_markdown(rows: list[dict[str, Any]]) -> str:
     names = {"cifar10-d3gan": "shared memory", "by-gloo": "gloo"}
     lines = ["| exchange | ms/step | efficiency | exposed |", "|---|--:|--:|--:|"]
     for row in rows:
-        spread = f"({row['efficiency_low']:.2f} to {row['efficiency_high']:.2f})"
         lines.append(
             f"| {names[row['preset']]} | {row['ms_per_step']:.0f} "
-            f"| {row['efficiency']:.2f} {spread} | {row['exposed_communication_share']:.1%} |"
+            f"| {spread(row, 'efficiency')} | {row['exposed_communication_share']:.1%} |"
         )
     return "\n".join(lines)
 
@@ -140,11 +143,10 @@ def step_markdown(widths: dict[int, list[dict[str, Any]]]) -> str:
     ]
     for width, rows in widths.items():
         for row in rows:
-            low, high = row["ratio_to_reference_low"], row["ratio_to_reference_high"]
             lines.append(
                 f"| {row['engine']} | {width} | {row['discriminators']} "
                 f"| {row['images_per_second']:.0f} | {row['ms_per_step']:.0f} "
-                f"| {row['ratio_to_reference']:.2f} ({low:.2f} to {high:.2f}) "
+                f"| {spread(row, 'ratio_to_reference')} "
                 f"| {row['flops_per_step'] / row['batch_size'] / 1e9:.2f} G "
                 f"| {row['flops_per_second'] / row['matmul_flops_per_second']:.0%} "
                 f"| {row['peak_memory_bytes'] / 1e9:.2f} |"
@@ -160,12 +162,10 @@ def data_markdown(rows: list[dict[str, Any]]) -> str:
         "|---|--:|--:|--:|--:|--:|",
     ]
     for row in rows:
-        spread = f"({row['step_ratio_to_resident_low']:.2f} to "
-        spread += f"{row['step_ratio_to_resident_high']:.2f})"
         lines.append(
             f"| {row['feed']} | {row['images_per_second_alone']:,.0f} | {row['ms_per_step']:.0f} "
             f"| {row['waiting_ms']:.1f} | {row['waiting_share']:.2%} "
-            f"| {row['step_ratio_to_resident']:.3f} {spread} |"
+            f"| {spread(row, 'step_ratio_to_resident', 3)} |"
         )
     return "\n".join(lines)
 

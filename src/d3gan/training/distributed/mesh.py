@@ -74,7 +74,8 @@ class Mesh:
         return self._averaging(network, self.column, self.data)
 
     def _averaging(self, network: nn.Module, group: Any, size: int) -> nn.Module:
-        """The network with its gradients averaged over a group, overlapped with the backward pass.
+        """The network with its gradients averaged over a group: in memory that its processes share,
+        or else by the backend, overlapped with the backward pass.
 
         Every forward pass of it must be followed by one backward pass.
         """
