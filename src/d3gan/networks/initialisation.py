@@ -8,6 +8,9 @@ from d3gan.stateless import Stream, normal
 STANDARD_DEVIATION = 0.02
 """Radford et al. 2016, section 4: weights N(0, 0.02); batch norm's scale N(1, 0.02)."""
 
+DRAWN_AT_ONCE = 2**16
+"""Numbers whose intermediate results, all of them 64 bits, stay in a processor's cache."""
+
 
 @torch.no_grad()
 def initialise(network: nn.Module, seed: int, stream: Stream, member: int = 0) -> None:
@@ -19,9 +22,12 @@ def initialise(network: nn.Module, seed: int, stream: Stream, member: int = 0) -
             parameter.fill_(1.0)
         else:
             mean = 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0
-            index = torch.arange(parameter.numel())
-            draws = normal(seed, stream, member * 1000 + position, index, 1)
-            parameter.copy_(mean + STANDARD_DEVIATION * draws.view(parameter.shape))
+            step = member * 1000 + position
+            draws = [
+                normal(seed, stream, step, index, 1)
+                for index in torch.arange(parameter.numel()).split(DRAWN_AT_ONCE)
+            ]
+            parameter.copy_(mean + STANDARD_DEVIATION * torch.cat(draws).view(parameter.shape))
 
 
 def _parameters(network: nn.Module) -> list[tuple[nn.Module, Tensor, str]]:
