@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from queue import Empty, Queue
+from threading import Thread
 from types import FrameType
 
 from d3gan.training import distributed
@@ -49,19 +51,30 @@ def launch(
 
 
 def _wait_for(workers: list["subprocess.Popen[bytes]"]) -> int:
-    """The first failure's exit status, else 0. After a failure the others have ten seconds."""
+    """The first failure's exit status, else 0. After a failure the others have ten seconds.
+
+    A thread waits for each worker: to ask after them would take time from their processors.
+    """
+    ended: Queue[subprocess.Popen[bytes]] = Queue()
+
+    def wait(worker: "subprocess.Popen[bytes]") -> None:
+        worker.wait()
+        ended.put(worker)
+
+    for worker in workers:
+        Thread(target=wait, args=(worker,), daemon=True).start()
     failure = 0
     running = list(workers)
     while running:
-        for worker in list(running):
-            try:
-                status = worker.wait(timeout=0.1 / len(running))
-            except subprocess.TimeoutExpired:
-                continue
-            running.remove(worker)
-            if status and not failure:
-                failure = status if status > 0 else 128 - status
-                _end(running)
+        try:
+            worker = ended.get(timeout=1)  # Windows lets a Ctrl-C through only in between
+        except Empty:
+            continue
+        running.remove(worker)
+        status = worker.returncode
+        if status and not failure:
+            failure = status if status > 0 else 128 - status
+            _end(running)
     return failure
 
 
