@@ -80,7 +80,8 @@ def test_original_pairs_real_losses_with_the_next_ones_fake_losses() -> None:
     rule = AGGREGATIONS.build("original")
     r = torch.tensor([[1.0], [2.0], [3.0]])
     f = torch.tensor([[10.0], [20.0], [40.0]])
-    score = rule.score(r, f, torch.zeros(3, 1))
+    score = rule.early_score(r, f)
+    assert score is not None
     assert score.flatten().tolist() == [1 + 20, 2 + 40, 3 + 10]
     assert rule.weights(score, torch.rand(3, 1)).flatten().tolist() == [0, 1, 0]
 

@@ -1,8 +1,9 @@
 """How the generator weighs its discriminators.
 
-A rule first takes a score of every discriminator, linear in the losses, so that its mean over all
-images can be summed up over ranks; then it turns N scores into N weights, which are non-negative
-and sum to one. With one discriminator the weight is 1 whatever the rule: DCGAN.
+A rule goes by a score of every discriminator, linear in the losses, so that its mean over all
+images can be summed up over ranks: the generator's loss against it, unless the rule knows one
+earlier. It turns N scores into N weights, which are non-negative and sum to one. With one
+discriminator the weight is 1 whatever the rule: DCGAN.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from d3gan.choices import Registry
 
 
 class Aggregation:
-    """A rule for the weights; scores by the generator's losses g unless it says otherwise."""
+    """A rule for the weights."""
 
     per_sample: ClassVar[bool] = False
     """Weigh every generated image by itself, instead of all alike by the mean score."""
@@ -27,9 +28,10 @@ class Aggregation:
     takes_signed: ClassVar[bool] = True
     """Whether losses may be below zero."""
 
-    def score(self, r: Tensor, f: Tensor, g: Tensor) -> Tensor:
-        """Scores [N, B] from the losses r, f of this step's D phase and g after it, [N, B] each."""
-        return g
+    def early_score(self, r: Tensor, f: Tensor) -> Tensor | None:
+        """Scores [N, B] from the losses r, f [N, B] of this step's D phase, known before the G
+        phase; None for a rule that scores by g, the generator's losses [N, B] of the G phase."""
+        return None
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
         """Weights [N, B] from scores [N, B] (B = 1 when all images are weighed alike).
@@ -57,7 +59,7 @@ class Original(Aggregation):
     and the pairing decides alone whom the generator faces.
     """
 
-    def score(self, r: Tensor, f: Tensor, g: Tensor) -> Tensor:
+    def early_score(self, r: Tensor, f: Tensor) -> Tensor:
         return r + f.roll(-1, dims=0)
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:

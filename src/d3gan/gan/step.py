@@ -66,16 +66,16 @@ def train_step(game: Game, batches: Sequence[tuple[Tensor, Tensor]], uniform: Te
             fake = game.generator(z_earlier)
         discriminator_step(game, real_earlier, fake)
     fake = game.generator(z)
-    r, f, penalty = discriminator_step(game, real, fake.detach())
+    r, f, penalty = game.of_all(discriminator_step(game, real, fake.detach()))
+    score = game.aggregation.early_score(r, f)
+    if score is not None:  # ranks are still close together, after the discriminators' gradients
+        score = agreed(game, score)
 
     # G step: minimise sum_k w_k g_k
     with frozen(game.discriminators) as discriminators:
-        g = objective.generator(discriminators(fake))
-    losses = game.of_all(torch.stack([r, f, penalty, g]))
-    (r, f, penalty, _), g = losses.detach(), losses[3]
-    score = game.aggregation.score(r, f, g.detach())
-    if not game.aggregation.per_sample:
-        score = game.mean_over_ranks(E(score))[:, None]
+        g = game.of_all(objective.generator(discriminators(fake)))
+    if score is None:
+        score = agreed(game, g.detach())
     w = game.aggregation.weights(score, uniform.to(score))
     loss_g = E((w * g).sum(dim=0))
     game.optimizer_g.zero_grad()
@@ -85,8 +85,16 @@ def train_step(game: Game, batches: Sequence[tuple[Tensor, Tensor]], uniform: Te
     return StepLosses(E(r), E(f), E(penalty), E(g.detach()), E(w.expand_as(g)), loss_g.detach())
 
 
-def discriminator_step(game: Game, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Minimise sum_k (r_k + f_k) + gamma / 2 * R1_k; those three [n, B], from before, detached."""
+def agreed(game: Game, score: Tensor) -> Tensor:
+    """What the rule goes by, the same on all ranks: mean scores [N, 1], unless it weighs every
+    image by itself, by its own scores [N, B]. Ranks wait for each other here."""
+    if game.aggregation.per_sample:
+        return score
+    return game.mean_over_ranks(game.expectation(score))[:, None]
+
+
+def discriminator_step(game: Game, real: Tensor, fake: Tensor) -> Tensor:
+    """Minimise sum_k (r_k + f_k) + gamma / 2 * R1_k; those three, from before: [3, n, B]."""
     E, objective = game.expectation, game.objective
     real.requires_grad_(game.r1_gamma > 0)
     logits = game.discriminators(real, fake)
@@ -97,7 +105,7 @@ def discriminator_step(game: Game, real: Tensor, fake: Tensor) -> tuple[Tensor, 
     game.optimizer_d.zero_grad()
     loss_d.backward()
     game.optimizer_d.step()
-    return r.detach(), f.detach(), penalty.detach()
+    return torch.stack([r, f, penalty]).detach()
 
 
 @contextmanager

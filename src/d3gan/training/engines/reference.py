@@ -96,7 +96,8 @@ class ReferenceEngine(Engine):
 
         g = torch.stack([objective.generator(d(fake)) for d in discriminators])
         losses = [torch.stack(column).detach() for column in (r, f, penalty)]
-        score = self.aggregation.score(losses[0], losses[1], g.detach())
+        score = self.aggregation.early_score(losses[0], losses[1])
+        score = g.detach() if score is None else score
         if not self.aggregation.per_sample:
             score = score.mean(dim=1, keepdim=True)
         w = self.aggregation.weights(score, self.draws(step).to(score))
