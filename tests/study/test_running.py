@@ -21,9 +21,10 @@ from d3gan.errors import UserError
 from d3gan.runs import RunFolder
 from d3gan.study import launchers
 from d3gan.study.launchers import InJob, LocalLauncher, SubmititLauncher, local_slots
-from d3gan.study.plan import PlannedRun, Study, make_study
+from d3gan.study.plan import PlannedRun, Study
 from d3gan.study.running import Entry, remaining_seconds, run_grid, survey
 from d3gan.study.standing import Standing, last_lines, standing
+from d3gan.study.study_file import make_study
 from d3gan.training.loop import train
 
 

@@ -13,7 +13,7 @@ import torch
 from tests.program import chosen, d3gan, start, wait_for, weights, written
 
 from d3gan import config as configs
-from d3gan.config import Config
+from d3gan.config import Config, TrainConfig
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
@@ -156,7 +156,7 @@ def test_without_a_group_everything_answers() -> None:
     x = torch.tensor([1.0, 2.0])
     assert distributed.mean_over_ranks(x) is x
     assert distributed.any_rank(15) == 15
-    mesh = distributed.make_mesh("", 3, 10)
+    mesh = distributed.make_mesh(TrainConfig(), 3)
     assert (mesh.images(8), mesh.members()) == (range(8), range(3))
     network = torch.nn.Linear(1, 1)
     assert mesh.generator(network) is mesh.ensemble(network) is network

@@ -15,7 +15,7 @@ from tests.training.test_distributed import (
     together,
 )
 
-from d3gan.config import Config
+from d3gan.config import Config, TrainConfig
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
@@ -155,7 +155,7 @@ def test_each_process_holds_its_share_alone(tiny: Config, monkeypatch: pytest.Mo
 )
 def test_a_mesh_for_other_processes_is_refused(mesh: str, message: str) -> None:
     with pytest.raises(UserError, match=rf"train\.mesh = '{mesh}': {message}"):
-        make_mesh(mesh, 4, 10)
+        make_mesh(TrainConfig(mesh=mesh), 4)
 
 
 def test_a_mesh_with_more_columns_than_discriminators_is_refused(
@@ -163,7 +163,7 @@ def test_a_mesh_with_more_columns_than_discriminators_is_refused(
 ) -> None:
     monkeypatch.setattr("d3gan.training.distributed.mesh.world_size", lambda: 2)
     with pytest.raises(UserError, match="there are only 1 discriminators to share out"):
-        make_mesh("discriminator=2", 1, 10)
+        make_mesh(TrainConfig(mesh="discriminator=2"), 1)
 
 
 def test_a_share_that_is_not_finite_stops_all(tiny: Config, tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from d3gan.cli.watching import watching
 from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
-from d3gan.study.plan import Study, make_study, planned_steps, read_study
+from d3gan.study.plan import Study, planned_steps
 from d3gan.study.running import Entry, run_grid, survey
+from d3gan.study.study_file import make_study, read_study
 
 Words = tuple[str, ...]
 Repeated = tyro.conf.UseAppendAction[tuple[Words, ...]]

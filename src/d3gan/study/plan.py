@@ -1,10 +1,6 @@
-"""A study: methods times variations times seeds, from a TOML file or from flags, as runs."""
+"""A study: methods times variations times seeds, as runs, of which some may be there already."""
 
 import dataclasses
-import itertools
-import re
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,21 +8,14 @@ from typing import Any
 
 from d3gan import config as configs
 from d3gan import config_files
-from d3gan.choices import nearest
 from d3gan.config import Config, DataConfig
 from d3gan.data.store import check_enough, load_images
 from d3gan.errors import UserError
-from d3gan.metrics.table import names as metric_names
 from d3gan.runs import RunFolder
 from d3gan.training.engines import total_steps
 
-KEYS = ("name", "seeds", "methods", "set", "vary", "baseline", "metric", "out_dir", "slurm")
-SEEDS = (0, 1, 2)
-"""Where a study names none."""
-OF_THE_STUDY = ("name", "seed", "out_dir")
-"""Keys of a config that the study decides for each run."""
-WIDTHS_OF = 8
-"""Widths of a scaled study are multiples of this, as group norm and fast kernels want them."""
+_FREE = frozenset(config_files.MAY_CHANGE) - {"eval.every_epochs", "eval.patience"}
+"""Keys that a run may have otherwise than planned: nothing that is compared depends on them."""
 
 
 @dataclass(frozen=True)
@@ -73,251 +62,6 @@ class Study:
     @property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(run.method for run in self.runs))
-
-
-def read_study(file: Path) -> dict[str, Any]:
-    """The keys of a study's file; methods that are files are named from its folder on.
-
-    Raises UserError.
-    """
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"there is no study {file}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: not valid TOML: {error}") from error
-    methods = values.get("methods")
-    if isinstance(methods, list):
-        values["methods"] = [_beside(file, word) for word in methods]
-    elif isinstance(methods, dict):
-        for table in methods.values():
-            if isinstance(table, dict) and "base" in table:
-                table["base"] = _beside(file, table["base"])
-    return {"name": file.stem} | values
-
-
-def _beside(study: Path, word: Any) -> Any:
-    """`word` as it is, or the path of the file in the study's folder that it names."""
-    is_path = isinstance(word, str) and Path(word).suffix in (".toml", ".ini")
-    return str(study.parent / word) if is_path and (study.parent / word).is_file() else word
-
-
-def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.0) -> Study:
-    """The study that `values`, nested as in TOML, describe, shrunk by `scale` in (0, 1].
-
-    `origin` stands before messages, for example the file's name. Raises UserError, which names
-    the key.
-    """
-    where = f"{origin}: " if origin else ""
-    for key in values:
-        if key not in KEYS:
-            known = f"; allowed: {', '.join(KEYS)}"
-            if key.partition(".")[0] in configs.to_dict(Config()):
-                known = f"; write it as set.{key}"
-            raise UserError(f"{where}unknown key {key}{nearest(key, list(KEYS)) or known}")
-    if not 0 < scale <= 1:
-        raise UserError(f"scale = {scale:g}: must be above 0 and at most 1")
-    name = _text(values, "name", where) or "study"
-    out_dir = _text(values, "out_dir", where) or f"runs/{name}"
-    if scale < 1:
-        out_dir = f"{out_dir.rstrip('/')}-scale-{scale:g}"
-    top = configs.from_dict({"name": name, "out_dir": out_dir}, origin=origin)
-    seeds = _seeds(values.get("seeds", SEEDS), where)
-    changes = _section(values.get("set", {}), f"{where}set")
-    methods = []
-    for method, config in _methods(values.get("methods"), where):
-        config = configs.from_dict(_nested(changes), config, f"{where}set")
-        for label, varied in _varied(config, values.get("vary", {}), where):
-            methods.append((method + label, scaled(varied, scale)))
-    # All methods by one seed before the next seed: what is there early are pairs.
-    runs = [_run(*method, seed, top.out_dir, where) for seed in seeds for method in methods]
-    _check_unique([run.name for run in runs], where)
-    metric = _text(values, "metric", where)
-    for run in runs:
-        _check_metric(metric, run, where)
-    slurm = values.get("slurm", {})
-    if not isinstance(slurm, Mapping):
-        raise UserError(f"{where}slurm = {slurm!r}: must be a table of keys")
-    baseline = _baseline(_text(values, "baseline", where), [run.method for run in runs], where)
-    return Study(name, tuple(runs), Path(top.out_dir), baseline, metric, dict(slurm))
-
-
-def _text(values: Mapping[str, Any], key: str, where: str) -> str:
-    value = values.get(key, "")
-    if not isinstance(value, str):
-        raise UserError(f"{where}{key} = {value!r}: must be a text")
-    return value
-
-
-def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
-    if not isinstance(seeds, list | tuple) or not seeds:
-        raise UserError(f"{where}seeds = {seeds!r}: must be a list such as [0, 1, 2]")
-    for seed in seeds:
-        configs.from_dict({"seed": seed}, origin=f"{where}seeds")
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"{where}seeds = {list(seeds)}: names one twice")
-    return tuple(seeds)
-
-
-def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
-    """Each method's name and config."""
-    example = f'methods = ["mnist-dcgan", "mnist-d3gan"]; presets: {_presets()}'
-    if not methods:
-        raise UserError(f"{where}name the methods to compare, as {example}")
-    if isinstance(methods, Mapping):
-        for name, values in methods.items():
-            origin = f"{where}methods.{name}"
-            if not isinstance(values, Mapping):
-                raise UserError(f"{origin} = {values!r}: must be a table of keys")
-            base = values.get("base", name if name in config_files.presets() else "")
-            if not isinstance(base, str) or not base:
-                raise UserError(f"{origin}: needs base = PRESET; presets: {_presets()}")
-            start, _ = config_files.starting_point(base)
-            rest = _section({k: v for k, v in values.items() if k != "base"}, origin)
-            yield name, configs.from_dict(_nested(rest), start, origin)
-    elif isinstance(methods, list | tuple) and all(isinstance(word, str) for word in methods):
-        for word in methods:
-            config, _ = config_files.starting_point(word)
-            yield config.name, config
-    else:
-        raise UserError(f"{where}methods = {methods!r}: must be a list, as {example}")
-
-
-def _presets() -> str:
-    return ", ".join(config_files.presets())
-
-
-def _section(values: Any, where: str) -> dict[str, Any]:
-    """Dotted keys of a config and their values; none that the study decides."""
-    if not isinstance(values, Mapping):
-        raise UserError(f"{where} = {values!r}: must be a table of keys")
-    flat = configs.flatten(values)
-    for key in flat:
-        if key in OF_THE_STUDY:
-            raise UserError(
-                f"{where}: {key} = {flat[key]!r}: the study decides it for each run; its own keys "
-                "are name, seeds and out_dir"
-            )
-    return flat
-
-
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `d3gan.config.flatten`."""
-    nested: dict[str, Any] = {}
-    for dotted, value in flat.items():
-        *sections, key = dotted.split(".")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
-    return nested
-
-
-def _varied(config: Config, vary: Any, where: str) -> Iterator[tuple[str, Config]]:
-    """Every combination of the varied keys, with what it adds to the method's name."""
-    choices = _section(vary, f"{where}vary")
-    for key, options in choices.items():
-        if not isinstance(options, list | tuple) or not options:
-            raise UserError(f"{where}vary: {key} = {options!r}: must be a list of values")
-    last = [key.rpartition(".")[2] for key in choices]
-    pairs = zip(choices, last, strict=True)
-    short = {key: word if last.count(word) == 1 else key for key, word in pairs}
-    for values in itertools.product(*choices.values()):
-        chosen = dict(zip(choices, values, strict=True))
-        label = "".join(f"-{short[key]}-{_word(value)}" for key, value in chosen.items())
-        yield label, configs.from_dict(_nested(chosen), config, f"{where}vary")
-
-
-def _word(value: Any) -> str:
-    """A value as part of a file's name."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"[^\w.]+", "-", text).strip("-")
-
-
-def _run(method: str, config: Config, seed: int, out_dir: str, where: str) -> PlannedRun:
-    named = {"name": f"{method}-seed-{seed}", "seed": seed, "out_dir": out_dir}
-    planned = configs.from_dict(named, config, f"{where}methods")
-    try:
-        return PlannedRun(method, configs.validate(planned))
-    except UserError as error:
-        raise UserError(f"{where}{planned.name}: {error}") from error
-
-
-def _check_unique(names: Sequence[str], where: str) -> None:
-    for name in names:
-        # Some file systems do not tell Run from run.
-        if [other.lower() for other in names].count(name.lower()) > 1:
-            raise UserError(
-                f"{where}two runs would be called {name}; give the methods other names, as tables "
-                "[methods.NAME], or vary other values"
-            )
-
-
-def _check_metric(metric: str, run: PlannedRun, where: str) -> None:
-    """Raise UserError if the run would not measure what is compared."""
-    evaluation = run.config.eval
-    if not evaluation.every_epochs:
-        raise UserError(
-            f"{where}{run.name}: eval.every_epochs = 0: there would be nothing to compare; set it "
-            "above 0"
-        )
-    measured = evaluation.metrics or tuple(metric_names(evaluation.features.partition(":")[0]))
-    if metric not in ("", *measured):
-        raise UserError(
-            f"{where}metric = {metric!r}: {run.name} does not measure it"
-            f"{nearest(metric, list(measured))}; it measures {', '.join(measured)}"
-        )
-
-
-def _baseline(asked: str, methods: Sequence[str], where: str) -> str:
-    """The method called so, or the first of its variations."""
-    for method in methods:
-        if method == asked or method.startswith(f"{asked}-" if asked else ""):
-            return method
-    known = list(dict.fromkeys(methods))
-    raise UserError(
-        f"{where}baseline = {asked!r}: is no method of the study{nearest(asked, known)}; "
-        f"methods: {', '.join(known)}"
-    )
-
-
-def scaled(config: Config, scale: float) -> Config:
-    """The run shrunk to its part `scale`: epochs, widths, and with the epochs all cadences, so
-    that there are as many evaluations. However few the epochs, one step is always made.
-
-    Widths are rounded to multiples of 8 and do not fall below; those which are none (of the
-    controls with twice the parameters) to whole numbers.
-    """
-    if scale == 1:
-        return config
-
-    def epochs(value: float) -> float:
-        return value and max(1e-6, float(f"{value * scale:.9g}"))  # 0.3, not 0.30000000000000004
-
-    def width(value: int) -> int:
-        unit = 1 if value % WIDTHS_OF else WIDTHS_OF
-        return min(value, max(WIDTHS_OF, unit * round(value * scale / unit)))
-
-    changes = {
-        "model": {
-            "generator_width": width(config.model.generator_width),
-            "discriminator_width": width(config.model.discriminator_width),
-        },
-        "train": {"epochs": epochs(config.train.epochs)},
-        "samples": {"every_epochs": epochs(config.samples.every_epochs)},
-        "eval": {"every_epochs": epochs(config.eval.every_epochs)},
-        "checkpoint": {"every_epochs": epochs(config.checkpoint.every_epochs)},
-    }
-    return configs.from_dict(changes, config)
-
-
-# What is there already
-
-
-_FREE = frozenset(config_files.MAY_CHANGE) - {"eval.every_epochs", "eval.patience"}
-"""Keys that a run may have otherwise than planned: nothing that is compared depends on them."""
 
 
 def differences(run: PlannedRun) -> dict[str, Any]:

@@ -44,12 +44,7 @@ def timed(job: Mapping[str, Any], config: Config, one: Config) -> dict[str, Any]
     began = time.perf_counter()
     timeout = config.train.timeout_seconds
     with distributed.process_group(config.train.device, timeout, job["backend"]) as device:
-        mesh = distributed.make_mesh(
-            config.train.mesh,
-            config.gan.discriminators,
-            timeout,
-            shared_memory=config.train.shared_memory,
-        )
+        mesh = distributed.make_mesh(config.train, config.gan.discriminators)
         images = load_images(config.data).images
 
         def engine(config: Config, mesh: Mesh) -> Engine:

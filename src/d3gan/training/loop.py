@@ -36,12 +36,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         if config.train.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what torch asks for
         torch.use_deterministic_algorithms(config.train.deterministic)
-        mesh = distributed.make_mesh(
-            config.train.mesh,
-            config.gan.discriminators,
-            timeout,
-            shared_memory=config.train.shared_memory,
-        )
+        mesh = distributed.make_mesh(config.train, config.gan.discriminators)
         _check_batches(config, mesh)
         with distributed.all_or_none():
             if not resume and run.exists():

@@ -13,6 +13,7 @@ from torch.autograd import Function
 from torch.distributed.nn.functional import all_reduce as differentiable_all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
+from d3gan.config import TrainConfig
 from d3gan.data.sampler import shard
 from d3gan.errors import UserError
 from d3gan.networks.norms import SyncBatchNorm2d
@@ -121,13 +122,12 @@ def mesh_shape(text: str, processes: int) -> tuple[int, int]:
     return axes.get("data", max(1, processes // columns)), columns
 
 
-def make_mesh(
-    text: str, discriminators: int, timeout_seconds: float, *, shared_memory: bool = True
-) -> Mesh:
-    """The mesh that `train.mesh` describes, of all processes. Every one of them calls it.
+def make_mesh(train: TrainConfig, discriminators: int) -> Mesh:
+    """The mesh that `train` describes, of all processes. Every one of them calls it.
 
     Raises UserError, on all, if there are more or fewer processes, or too few discriminators.
     """
+    text, shared_memory = train.mesh, train.shared_memory
     rows, columns = mesh_shape(text, world_size())
     if rows * columns != world_size():
         raise UserError(
@@ -140,7 +140,7 @@ def make_mesh(
         )
     if columns == 1:
         return Mesh(rows, 1, discriminators, shared_memory=shared_memory)
-    timeout = timedelta(seconds=timeout_seconds)
+    timeout = timedelta(seconds=train.timeout_seconds)
     table = torch.arange(rows * columns).view(rows, columns)
     row, _ = dist.new_subgroups_by_enumeration(table.tolist(), timeout=timeout)
     column, _ = dist.new_subgroups_by_enumeration(table.T.tolist(), timeout=timeout)

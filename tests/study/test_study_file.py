@@ -1,0 +1,262 @@
+"""Studies as people write them, and the runs that they mean."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from d3gan import config as configs
+from d3gan import config_files
+from d3gan.config import Config
+from d3gan.errors import UserError
+from d3gan.networks import build_discriminators
+from d3gan.study.plan import planned_steps
+from d3gan.study.study_file import make_study, read_study, scaled
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
+TWO: dict[str, Any] = {"methods": ["demo-dcgan", "demo-d3gan"], "seeds": [0, 1]}
+
+
+def names(values: dict[str, Any], **keywords: Any) -> list[str]:
+    return [run.name for run in make_study(values, **keywords).runs]
+
+
+def study_file(folder: Path, text: str) -> Path:
+    file = folder / "mine.toml"
+    file.write_text(text)
+    return file
+
+
+def test_methods_by_seeds_pairs_first() -> None:
+    study = make_study({**TWO, "name": "two"})
+    assert [run.name for run in study.runs] == [
+        "demo-dcgan-seed-0", "demo-d3gan-seed-0", "demo-dcgan-seed-1", "demo-d3gan-seed-1",
+    ]  # fmt: skip
+    assert study.methods == ["demo-dcgan", "demo-d3gan"]
+    assert (study.baseline, study.out_dir) == ("demo-dcgan", Path("runs/two"))
+    first = study.runs[0].config
+    assert (first.seed, first.out_dir, first.name) == (0, "runs/two", "demo-dcgan-seed-0")
+
+
+def test_runs_of_a_method_differ_in_the_seed_alone() -> None:
+    study = make_study({**TWO, "vary": {"train": {"batch_size": [16, 32]}}, "set": {"gan": {}}})
+    for method in study.methods:
+        of_it = {
+            dataclasses.replace(run.config, name="", seed=0)
+            for run in study.runs
+            if run.method == method
+        }
+        assert len(of_it) == 1
+
+
+def test_what_is_varied_multiplies_the_methods() -> None:
+    rules = ["max", "softmax(temperature=0.5)"]
+    vary = {"train.batch_size": [16, 32], "gan": {"aggregation": rules}}
+    study = make_study({"methods": ["demo-d3gan"], "seeds": [3], "vary": vary})
+    assert study.methods == [
+        "demo-d3gan-batch_size-16-aggregation-max",
+        "demo-d3gan-batch_size-16-aggregation-softmax-temperature-0.5",
+        "demo-d3gan-batch_size-32-aggregation-max",
+        "demo-d3gan-batch_size-32-aggregation-softmax-temperature-0.5",
+    ]
+    assert study.runs[-1].config.gan.aggregation == "softmax(temperature=0.5)"
+    assert study.runs[-1].config.train.batch_size == 32
+
+
+def test_keys_of_one_name_keep_their_sections() -> None:
+    vary = {"samples.every_epochs": [1], "eval.every_epochs": [2]}
+    (name,) = names({"methods": ["demo-dcgan"], "seeds": [0], "vary": vary})
+    assert name == "demo-dcgan-samples.every_epochs-1-eval.every_epochs-2-seed-0"
+
+
+def test_a_file_with_tables(tmp_path: Path) -> None:
+    file = study_file(
+        tmp_path,
+        """
+        seeds = [5]
+        baseline = "b"
+        metric = "kid"
+        [methods.a]
+        base = "demo-d3gan"
+        gan.aggregation = "max"
+        [methods.b]
+        base = "demo-d3gan"
+        [methods.b.gan]
+        discriminators = 4
+        [methods.demo-dcgan]
+        [set]
+        train.epochs = 2
+        "train.batch_size" = 64
+        [slurm]
+        partition = "gpu"
+        """,
+    )
+    study = make_study(read_study(file), origin=str(file))
+    a, b, plain = (run.config for run in study.runs)
+    assert (a.gan.aggregation, b.gan.discriminators, plain.gan.discriminators) == ("max", 4, 1)
+    assert {(c.train.epochs, c.train.batch_size, c.seed) for c in (a, b, plain)} == {(2.0, 64, 5)}
+    assert (study.name, study.baseline, study.metric) == ("mine", "b", "kid")
+    assert study.slurm == {"partition": "gpu"}
+
+
+def test_methods_may_be_files_beside_the_study(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text('base = "demo-d3gan"\n[gan]\ndiscriminators = 3\n')
+    file = study_file(tmp_path, 'seeds = [0]\nmethods = ["other.toml", "demo-dcgan"]\n')
+    study = make_study(read_study(file))
+    assert study.methods == ["other", "demo-dcgan"]
+    assert study.runs[0].config.gan.discriminators == 3
+    file = study_file(tmp_path, 'seeds = [0]\n[methods.x]\nbase = "other.toml"\n')
+    assert make_study(read_study(file)).runs[0].config.gan.discriminators == 3
+
+
+def test_the_baseline_may_name_a_method_before_what_is_varied() -> None:
+    values = {**TWO, "baseline": "demo-d3gan", "vary": {"train.batch_size": [16, 32]}}
+    assert make_study(values).baseline == "demo-d3gan-batch_size-16"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", 'mine.toml: name the methods to compare, as methods = ["mnist-dcgan", "mnist-d3gan"]'),
+        ("methods = 3", "methods = 3: must be a list, as methods ="),
+        ("methods = []", "name the methods to compare"),
+        ("method = ['demo-dcgan']", "unknown key method (did you mean 'methods'?)"),
+        ("methods = ['demo-dcgan']\ntrain.epochs = 3", "unknown key train; write it as set.train"),
+        ("methods = ['demo-dcgn']", "there is no preset 'demo-dcgn' (did you mean 'demo-dcgan'?)"),
+        ("methods = ['no.toml']", "there is no file no.toml"),
+        ("methods = ['demo-dcgan', 'demo-dcgan']", "two runs would be called demo-dcgan-seed-0;"),
+        ("methods = ['demo-dcgan']\nseeds = [1, 1]", "seeds = [1, 1]: names one twice"),
+        ("methods = ['demo-dcgan']\nseeds = 3", "seeds = 3: must be a list such as [0, 1, 2]"),
+        ("methods = ['demo-dcgan']\nseeds = [-1]", "seeds: seed = -1: must be at least 0"),
+        ("methods = ['demo-dcgan']\nseeds = ['a']", "seeds: seed = 'a': must be a whole number"),
+        ("[methods.x]\ngan.discriminators = 2", "methods.x: needs base = PRESET; presets: cifar10"),
+        ("[methods]\nx = 2", "methods.x = 2: must be a table of keys"),
+        ("[methods.x]\nbase = 'demo-dcgan'\nseed = 2", "methods.x: seed = 2: the study decides it"),
+        ("[methods.x]\nbase = 'demo-dcgan'\ngan.discriminatrs = 2",
+         "mine.toml: methods.x: unknown key gan.discriminatrs = 2 (did you mean 'gan.discr"),
+        ("methods = ['demo-dcgan']\n[set]\ntrain.epochs = -1", "set: train.epochs = -1.0: must be"),
+        ("methods = ['demo-dcgan']\nset = 1", "set = 1: must be a table of keys"),
+        ("methods = ['demo-dcgan']\n[vary]\ntrain.epochs = 1", "train.epochs = 1: must be a list"),
+        ("methods = ['demo-dcgan']\n[vary]\ntrain.epochs = ['a']", "vary: train.epochs = 'a': mu"),
+        ("methods = ['demo-dcgan']\n[vary]\nname = ['a']", "vary: name = ['a']: the study decides"),
+        ("methods = ['demo-dcgan']\n[vary]\ngan.r1_gamma = [1, 1]", "two runs would be called"),
+        ("methods = ['demo-dcgan']\nbaseline = 'demo-d3gan'",
+         "baseline = 'demo-d3gan': is no method of the study (did you mean 'demo-dcgan'?)"),
+        ("methods = ['demo-dcgan']\nmetric = 'fdd'",
+         "metric = 'fdd': demo-dcgan-seed-0 does not measure it (did you mean 'fd'?)"),
+        ("methods = ['demo-dcgan']\nmetric = 3", "metric = 3: must be a text"),
+        ("methods = ['demo-dcgan']\n[set]\neval.every_epochs = 0",
+         "demo-dcgan-seed-0: eval.every_epochs = 0: there would be nothing to compare"),
+        ("methods = ['demo-dcgan']\n[set]\neval.monitor = 'x'", "demo-dcgan-seed-0: eval.monitor"),
+        ("methods = ['demo-dcgan']\nname = 'a/b'", "name = 'a/b': must be at most 200 letters"),
+        ("methods = ['demo-dcgan']\nslurm = 'gpu'", "slurm = 'gpu': must be a table of keys"),
+        ("methods = [", "not valid TOML"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, text: str, message: str) -> None:
+    file = study_file(tmp_path, text)
+    with pytest.raises(UserError, match=re.escape(message)):
+        make_study(read_study(file), origin=str(file))
+
+
+def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no study"):
+        read_study(tmp_path / "no.toml")
+
+
+# Scaled
+
+
+def test_scaled_studies_have_as_many_evaluations_and_a_folder_of_their_own() -> None:
+    values = {**TWO, "name": "two"}
+    whole, small = make_study(values), make_study(values, scale=0.25)
+    assert small.out_dir == Path("runs/two-scale-0.25")
+    assert {run.folder.path for run in whole.runs}.isdisjoint(r.folder.path for r in small.runs)
+    for before, after in zip(whole.runs, small.runs, strict=True):
+        a, b = before.config, after.config
+        assert b.train.epochs == a.train.epochs / 4
+        assert b.eval.every_epochs == a.eval.every_epochs / 4
+        assert b.samples.every_epochs == a.samples.every_epochs / 4
+        assert b.checkpoint.every_epochs == a.checkpoint.every_epochs / 4
+    assert make_study(values, scale=1.0) == whole
+
+
+@pytest.mark.parametrize(
+    ("width", "scale", "expected"),
+    [(64, 0.5, 32), (64, 0.3, 16), (64, 0.01, 8), (64, 1, 64), (4, 0.5, 4), (90, 0.5, 45)],
+)
+def test_scaled_widths(width: int, scale: float, expected: int) -> None:
+    config = configs.from_dict({"model": {"generator_width": width, "discriminator_width": width}})
+    model = scaled(config, scale).model
+    assert (model.generator_width, model.discriminator_width) == (expected, expected)
+
+
+def test_however_small_a_study_each_run_makes_a_step(tiny: Config) -> None:
+    config = scaled(configs.from_dict({"eval": {"every_epochs": 1.0}}, tiny), 1e-9)
+    assert config.train.epochs > 0
+    study = make_study({**TWO, "seeds": [0]}, scale=1e-9)
+    assert [planned_steps(run) for run in study.runs] == [1, 1]
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, 1.5, float("nan")])
+def test_scales_out_of_range(scale: float) -> None:
+    with pytest.raises(UserError, match="must be above 0 and at most 1"):
+        make_study(TWO, scale=scale)
+
+
+# The tables
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_every_study_can_be_planned_whole_and_small(file: Path) -> None:
+    for scale in (1.0, 0.02):
+        study = make_study(read_study(file), origin=str(file), scale=scale)
+        assert len(study.methods) >= 2
+        assert len(study.runs) >= 2 * len(study.methods)
+
+
+def test_studies_that_share_runs_plan_the_same_ones() -> None:
+    """What stands in two studies' folders under one name is one run."""
+    planned: dict[Path, Config] = {}
+    for file in STUDIES:
+        for run in make_study(read_study(file)).runs:
+            assert planned.setdefault(run.folder.path, run.config) == run.config
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in config_files.presets() if name.endswith("-wide")]
+)
+def test_the_wide_control_has_the_parameters_of_two(name: str) -> None:
+    def parameters(config: Config) -> int:
+        networks = build_discriminators(
+            config.model.architecture,
+            config.gan.discriminators,
+            resolution=config.data.resolution,
+            channels=config.data.channels,
+            width=config.model.discriminator_width,
+            norm=config.model.discriminator_norm,
+            seed=0,
+        )
+        return sum(weight.numel() for weight in networks.parameters())
+
+    wide = config_files.load_preset(name)
+    two = config_files.load_preset(name.replace("dcgan-wide", "d3gan"))
+    assert (wide.gan.discriminators, two.gan.discriminators) == (1, 2)
+    assert parameters(wide) == pytest.approx(parameters(two), rel=0.02)
+
+
+@pytest.mark.parametrize("data", ["mnist", "cifar10"])
+def test_controls_differ_in_one_thing(data: str) -> None:
+    def differ(name: str, base: str) -> dict[str, Any]:
+        one, other = (
+            configs.flatten(configs.to_dict(config_files.load_preset(f"{data}-{n}")))
+            for n in (name, base)
+        )
+        return {key: one[key] for key in one if one[key] != other[key] and key != "name"}
+
+    assert differ("dcgan-wide", "dcgan") == {"model.discriminator_width": 90}
+    assert differ("dcgan-2steps", "dcgan") == {"gan.discriminator_steps": 2}
+    for rule in ("max", "mean", "random"):
+        assert differ(f"d3gan-{rule}", "d3gan") == {"gan.aggregation": rule}
