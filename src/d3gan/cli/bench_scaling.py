@@ -102,7 +102,7 @@ class Scaling(Timing):
 
 def scaling_table(rows: list[dict[str, Any]]) -> Table:
     """One line per case; fits into 80 columns."""
-    table = Table("preset", box=None)
+    table = Table("preset", box=None, pad_edge=False, collapse_padding=True)
     headings = ("scaling", "mesh", "P", "images/s", "ms/step", "efficiency", "exposed", "GB")
     for heading in headings:
         table.add_column(heading, justify="right")
