@@ -93,10 +93,11 @@ def test_a_page_says_all_of_it(study: Study) -> None:
 
 
 def test_a_verdict_of_several_sentences_is_told_one_by_one(study: Study) -> None:
-    compared = {**study[0], "verdict": "A over B: 1.10 (0.9 to 1.3), not shown. C over B: as well."}
-    words = shown((compared, study[1])).words
-    assert "A over B: 1.10 (0.9 to 1.3), not shown." in words
-    assert "C over B: as well." in words
+    sentences = {"A": "A, of St. Ives: not shown.", "C": "C over B: as well."}
+    verdict = {"verdicts": sentences, "verdict": f"{' '.join(sentences.values())} Each by itself."}
+    words = shown(({**study[0], **verdict}, study[1])).words
+    for sentence in (*sentences.values(), "Each by itself."):
+        assert sentence in words
 
 
 def test_a_page_can_be_read_by_everybody(study: Study) -> None:
