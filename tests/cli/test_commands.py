@@ -78,9 +78,8 @@ def test_an_ini_of_the_succeeded_project_trains(tiny: Config, tmp_path: Path) ->
     assert len(RunFolder(tmp_path / "old").metrics()[-1]["loss_d"]) == 2
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_goes_on_as_if_never_stopped(
     tiny: Config, tmp_path: Path, number: signal.Signals
 ) -> None:

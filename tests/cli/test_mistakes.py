@@ -224,6 +224,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
 def test_a_disk_that_is_full_at_checkpoint_time(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path)

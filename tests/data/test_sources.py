@@ -111,6 +111,7 @@ def test_mnist_of_the_data_folder(data_folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_cifar10_of_the_data_folder(data_folder: Path) -> None:
     images = load_images(DataConfig("cifar10", resolution=32, channels=3))
     assert images.images.shape == (50_000, 3, 32, 32)

@@ -333,6 +333,7 @@ def test_nothing_there_and_nothing_done(tiny: Config) -> None:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="submitit wants Linux")
 
 
+@pytest.mark.slow
 @linux
 def test_runs_through_submitit(stub: Stub, study: Study, tmp_path: Path) -> None:
     stub.does({"b-seed-0": "fail"})

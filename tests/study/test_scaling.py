@@ -157,6 +157,7 @@ with distributed.process_group("cpu", 2) as device:
     assert main.stdout.split() == ["2", "2"] * 2
 
 
+@pytest.mark.slow
 def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
     file = written(dataclasses.replace(tiny, name="tiny"), tmp_path)
     result = d3gan(

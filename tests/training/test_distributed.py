@@ -58,6 +58,7 @@ def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
     assert_same_run(two, one, 1e-8)
 
 
+@pytest.mark.slow
 def test_uneven_shards_are_weighted_rightly(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"batch_size": 7, "epochs": 2.0}}
     one = alone(tiny, **settings)
@@ -89,6 +90,7 @@ def test_fifty_steps_on_any_number_of_processes(
     assert mine["fd"] == pytest.approx(theirs["fd"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_sync_norm_is_batch_norm_over_all_processes(tiny: Config, tmp_path: Path) -> None:
     def norm(name: str) -> dict[str, object]:
         return {
@@ -101,6 +103,7 @@ def test_sync_norm_is_batch_norm_over_all_processes(tiny: Config, tmp_path: Path
     assert_same_weights(two, one, 1e-8)
 
 
+@pytest.mark.slow
 def test_under_torchrun(tiny: Config, tmp_path: Path) -> None:
     one = alone(tiny, train=TWENTY_STEPS)
     file = written(dataclasses.replace(tiny, name="two"), tmp_path, train=TWENTY_STEPS)
@@ -117,6 +120,7 @@ def test_under_torchrun(tiny: Config, tmp_path: Path) -> None:
     assert_same_run(tiny.run_dir.with_name("two"), one, 1e-8)
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_one_goes_on(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"epochs": 40.0, "log_every_steps": 8}}
     file = written(dataclasses.replace(tiny, name="two"), tmp_path, **settings)

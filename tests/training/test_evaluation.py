@@ -58,7 +58,8 @@ def numbers_of(row: dict[str, Any]) -> dict[str, float]:
     return {key: v for key, v in row.items() if isinstance(v, int | float) and key not in other}
 
 
-@pytest.mark.parametrize("processes", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
 def test_any_number_of_processes_gives_the_same_numbers(
     measured: Config, tmp_path: Path, processes: int
 ) -> None:
@@ -74,6 +75,7 @@ def test_any_number_of_processes_gives_the_same_numbers(
         assert mine["contract"] == theirs["contract"]
 
 
+@pytest.mark.slow
 def test_uneven_shards(measured: Config, tmp_path: Path) -> None:
     """151 images on 2 ranks: 75 and 76, none twice and none left out."""
     run = train(measured)

@@ -107,6 +107,7 @@ sys.exit(main(sys.argv[1:]))
 FAILS = HANGS.replace("time.sleep(15)", 'raise ZeroDivisionError("of this rank")')
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_not_waited_for_for_ever(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path, train={"timeout_seconds": 3.0})
     waiting, _ = group(HANGS, "train", file)
@@ -128,6 +129,7 @@ def test_one_process_that_fails_ends_all_with_a_line(tiny: Config, tmp_path: Pat
     assert line.startswith("d3gan: error: rank 0 lost the other processes at step 7")
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_preempts_gets_a_checkpoint(tiny: Config, tmp_path: Path) -> None:
     """Slurm sends SIGTERM to every process."""
     file = written(tiny, tmp_path, train={"batch_size": 8, "epochs": 10_000.0})

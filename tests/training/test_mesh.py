@@ -166,6 +166,7 @@ def test_a_mesh_with_more_columns_than_discriminators_is_refused(
         make_mesh(TrainConfig(mesh="discriminator=2"), 1)
 
 
+@pytest.mark.slow
 def test_a_share_that_is_not_finite_stops_all(tiny: Config, tmp_path: Path) -> None:
     """A weight of one process alone: the others must not wait for it."""
     code = """
