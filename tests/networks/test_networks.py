@@ -3,7 +3,9 @@ import torch
 from torch import nn
 
 from d3gan.networks import ARCHITECTURES, build_discriminators, build_generator
+from d3gan.networks.initialisation import DRAWN_AT_ONCE, initialise
 from d3gan.networks.norms import NORMS, SyncBatchNorm2d, make_norm
+from d3gan.stateless import Stream, normal
 
 SMALL = {"channels": 3, "width": 2, "norm": "batch", "seed": 0}
 
@@ -64,6 +66,14 @@ def test_initial_weights() -> None:
             assert float(module.weight.mean()) == pytest.approx(1, abs=0.02)
             assert 0.01 < float(module.weight.std()) < 0.03
             assert not module.bias.any()
+
+
+def test_many_initial_weights_are_those_of_one_draw() -> None:
+    layer = nn.Linear(300, 300, bias=False)
+    assert layer.weight.numel() > DRAWN_AT_ONCE
+    initialise(layer, 5, Stream.GENERATOR_WEIGHTS)
+    draws = normal(5, Stream.GENERATOR_WEIGHTS, 0, torch.arange(90_000), 1)
+    assert torch.equal(layer.weight, (0.02 * draws).float().view(300, 300))
 
 
 def test_initial_weights_depend_on_seed_and_member_alone() -> None:
