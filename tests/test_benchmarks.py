@@ -79,7 +79,7 @@ def results(name: str) -> dict[str, Any]:
     return found
 
 
-SCALING, EXCHANGE = results("scaling-cpu"), results("exchange-cpu")
+SCALING, EXCHANGE, WEAK = (results(name) for name in ("scaling-cpu", "exchange-cpu", "weak-cpu"))
 STEP, HALF_WIDTH, DATA = (results(name) for name in ("step-cpu", "step-width-32-cpu", "data-cpu"))
 
 
@@ -126,6 +126,10 @@ def exchange_markdown(rows: list[dict[str, Any]]) -> str:
 def test_the_docs_have_the_exchange_s_results() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert exchange_markdown(EXCHANGE["rows"]) in text
+    (row,) = WEAK["rows"]
+    told = f"{spread(row, 'efficiency')}, with {row['exposed_communication_share']:.1%} exposed"
+    assert row["rounds"] == 15
+    assert told in " ".join(text.split())
 
 
 @pytest.mark.parametrize("found", [SCALING, EXCHANGE, STEP, HALF_WIDTH, DATA])
