@@ -132,7 +132,7 @@ def test_the_docs_have_the_exchange_s_results() -> None:
     assert told in " ".join(text.split())
 
 
-@pytest.mark.parametrize("found", [SCALING, EXCHANGE, STEP, HALF_WIDTH, DATA])
+@pytest.mark.parametrize("found", [SCALING, EXCHANGE, WEAK, STEP, HALF_WIDTH, DATA])
 def test_the_results_are_of_clean_commits(found: dict[str, Any]) -> None:
     assert found["environment"]["commit"].isalnum(), "no -dirty"
     assert min(row["rounds"] for row in found["rows"]) >= 5
