@@ -19,13 +19,13 @@ import torch
 from PIL import Image, ImageFilter
 
 from d3gan.config import DataConfig
-from d3gan.data.store import load_images
+from d3gan.data.cache import load_images
+from d3gan.evaluation.evaluator import Evaluator
+from d3gan.evaluation.metrics.table import names
+from d3gan.evaluation.real_statistics import drawn_from
 from d3gan.images import Images, to_picture
-from d3gan.metrics.table import names
-from d3gan.stateless import Stream, uniform
+from d3gan.rng import Stream, uniform
 from d3gan.training.environment import environment
-from d3gan.training.evaluation import Evaluator
-from d3gan.training.reference import drawn_from
 
 ENVIRONMENT = ("commit", "cpu", "cpus", "threads", "gpus", "python", "packages")
 RESULTS = Path(__file__).parent / "results" / "real-against-real.json"

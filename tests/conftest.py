@@ -11,8 +11,8 @@ from hypothesis import settings
 
 from d3gan import config as configs
 from d3gan.config import Config
-from d3gan.metrics import classifier_cache
-from d3gan.metrics.classifier import Recipe
+from d3gan.evaluation.features import classifier_cache
+from d3gan.evaluation.features.classifier import Recipe
 
 # Tests run beside each other, one a core; several threads each would wait for one another.
 torch.set_num_threads(1)

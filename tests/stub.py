@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from d3gan.study import launchers, running
+from d3gan.study import launchers
+from d3gan.study import run as running
 
 STUB = """
 import json, os, signal, sys, time, tomllib

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from d3gan import config_files
 from d3gan import config as configs
+from d3gan import config_files
 from d3gan.training.checkpoint import newest_checkpoint
-from d3gan.training.loop import train
-from d3gan.training.trained import load
+from d3gan.training.inference import load
+from d3gan.training.trainer import train
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "golden.json").read_text(encoding="utf-8"))
 TOLERANCE = 1e-8

@@ -11,15 +11,15 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import tomli_w
 
-from d3gan.choices import nearest
 from d3gan.errors import UserError
+from d3gan.evaluation.metrics.table import check_names
 from d3gan.fields import Matching, OneOf, Range, checked
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.objectives import OBJECTIVES
-from d3gan.metrics.table import check_names
+from d3gan.gan.schedules import SCHEDULES
 from d3gan.networks import ARCHITECTURES
 from d3gan.networks.dcgan import RESOLUTIONS
-from d3gan.schedules import SCHEDULES
+from d3gan.registry import nearest
 
 Count = Annotated[int, Range(1, 10**6)]
 Epochs = Annotated[float, Range(1e-6, 10**6)]

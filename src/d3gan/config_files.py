@@ -8,9 +8,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from d3gan.choices import nearest
 from d3gan.config import Config, flatten, from_dict, to_dict
 from d3gan.errors import UserError
+from d3gan.registry import nearest
 from d3gan.runs import RunFolder
 
 MAY_CHANGE = (

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from d3gan.choices import Registry, nearest
 from d3gan.errors import UserError
+from d3gan.registry import Registry, nearest
 
 
 @dataclass(frozen=True)

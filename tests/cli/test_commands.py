@@ -18,7 +18,7 @@ from d3gan import config_files
 from d3gan.cli.main import COMMANDS, main
 from d3gan.config import Config
 from d3gan.runs import RunFolder
-from d3gan.training.loop import train
+from d3gan.training.trainer import train
 
 
 @pytest.fixture

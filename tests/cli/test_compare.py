@@ -22,7 +22,7 @@ from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.runs import RunFolder
 from d3gan.study.plan import Study
-from d3gan.study.running import Entry
+from d3gan.study.run import Entry
 
 RESULT: dict[str, Any] = {
     "metric": "fd",
@@ -234,8 +234,8 @@ def test_what_is_compared_is_what_the_study_says(
 
 QUICK = """
 import sys
-from d3gan.metrics import classifier_cache
-from d3gan.metrics.classifier import Recipe
+from d3gan.evaluation.features import classifier_cache
+from d3gan.evaluation.features.classifier import Recipe
 quick = Recipe(width=8, epochs=5.0, least_images=0, most_images=640)
 classifier_cache.RECIPES = {1: quick, 3: quick}
 from d3gan.cli.main import main

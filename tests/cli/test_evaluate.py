@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.metrics.test_inception import random_network
+from tests.evaluation.features.test_inception import random_network
 
 from d3gan.cli.main import main
 from d3gan.config import Config
-from d3gan.metrics import inception_weights
-from d3gan.training.loop import train
+from d3gan.evaluation.features import inception_weights
+from d3gan.training.inference import load
 from d3gan.training.sampling import to_uint8
-from d3gan.training.trained import load
+from d3gan.training.trainer import train
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.program import d3gan, weights, written
 from d3gan import config as configs
 from d3gan.cli.main import main
 from d3gan.config import Config
-from d3gan.training.loop import train
+from d3gan.training.trainer import train
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from d3gan.config import DataConfig
+from d3gan.data.cache import load_images
 from d3gan.data.sources import HUB_SOURCES, NAMES, find_source
-from d3gan.data.store import load_images
 from d3gan.errors import UserError
 
 LAYOUTS = {

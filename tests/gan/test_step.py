@@ -48,7 +48,7 @@ def game(generator: nn.Module, discriminators: nn.Module, rule: str, gamma: floa
         r1_gamma=gamma,
         expectation=lambda losses: losses.mean(dim=-1),
         mean_over_ranks=lambda x: x,
-        of_all=lambda x: x,
+        all_gather_discriminators=lambda x: x,
     )
 
 

@@ -5,7 +5,7 @@ from torch import nn
 from d3gan.networks import ARCHITECTURES, build_discriminators, build_generator
 from d3gan.networks.initialisation import DRAWN_AT_ONCE, initialise
 from d3gan.networks.norms import NORMS, SyncBatchNorm2d, make_norm
-from d3gan.stateless import Stream, normal
+from d3gan.rng import Stream, normal
 
 SMALL = {"channels": 3, "width": 2, "norm": "batch", "seed": 0}
 

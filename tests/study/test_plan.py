@@ -12,7 +12,7 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.study.plan import PlannedRun, differences, planned_steps
 from d3gan.study.study_file import make_study
-from d3gan.training.loop import train
+from d3gan.training.trainer import train
 
 
 @pytest.mark.parametrize(

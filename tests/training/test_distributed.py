@@ -17,9 +17,10 @@ from d3gan.config import Config, TrainConfig
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
-from d3gan.training import distributed, loop
-from d3gan.training.distributed import Mesh
-from d3gan.training.loop import train
+from d3gan.training import distributed
+from d3gan.training import trainer as loop
+from d3gan.training.distributed import DiscriminatorParallel
+from d3gan.training.trainer import train
 
 TWENTY_STEPS = {"epochs": 4.0, "batch_size": 8, "precision": "fp64"}
 
@@ -150,7 +151,7 @@ def test_a_mistake_is_told_once_and_ends_all(tiny: Config, tmp_path: Path) -> No
 
 def test_fewer_images_than_processes_is_refused(tiny: Config) -> None:
     with pytest.raises(UserError, match=r"train\.batch_size = 8: must be at least 9"):
-        loop._check_batches(tiny, Mesh(9, 1, 1))
+        loop._check_batches(tiny, DiscriminatorParallel(9, 1, 1))
 
 
 def test_without_a_group_everything_answers() -> None:
@@ -160,12 +161,12 @@ def test_without_a_group_everything_answers() -> None:
     x = torch.tensor([1.0, 2.0])
     assert distributed.mean_over_ranks(x) is x
     assert distributed.any_rank(15) == 15
-    mesh = distributed.make_mesh(TrainConfig(), 3)
+    mesh = distributed.make_discriminator_parallel(TrainConfig(), 3)
     assert (mesh.images(8), mesh.members()) == (range(8), range(3))
     network = torch.nn.Linear(1, 1)
     assert mesh.generator(network) is mesh.ensemble(network) is network
-    assert mesh.of_all(x) is x
-    with pytest.raises(UserError, match=r"^no room$"), distributed.all_or_none():
+    assert mesh.all_gather_discriminators(x) is x
+    with pytest.raises(UserError, match=r"^no room$"), distributed.raise_together():
         raise UserError("no room")
 
 

@@ -15,7 +15,7 @@ from tests.program import group, start, torchrun, wait_for, weights, written
 
 from d3gan.config import Config
 from d3gan.runs import RunFolder
-from d3gan.training.loop import train
+from d3gan.training.trainer import train
 
 LONG = {"train": {"batch_size": 8, "epochs": 30.0}, "checkpoint": {"every_epochs": 0.4}}
 """150 steps, a checkpoint every second one."""

@@ -20,10 +20,10 @@ from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
 from d3gan.training.checkpoint import newest_checkpoint
-from d3gan.training.distributed import Mesh, make_mesh
-from d3gan.training.loop import train
+from d3gan.training.distributed import DiscriminatorParallel, make_discriminator_parallel
 from d3gan.training.shares import SHARED, share_of, whole
 from d3gan.training.state import make_state
+from d3gan.training.trainer import train
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def test_the_columns_and_rows_share_out_everything(monkeypatch: pytest.MonkeyPat
     parts = []
     for rank in range(6):
         monkeypatch.setenv("RANK", str(rank))
-        mesh = Mesh(data=2, discriminator=3, discriminators=7)
+        mesh = DiscriminatorParallel(data=2, discriminator=3, discriminators=7)
         parts.append((list(mesh.images(5)), list(mesh.members())))
     shares = [[0, 1], [2, 3], [4, 5, 6]]
     assert parts == [([0, 1], s) for s in shares] + [([2, 3, 4], s) for s in shares]
@@ -47,7 +47,9 @@ def test_shares_make_the_whole_again(tiny: Config) -> None:
     shares = [share_of(saved, range(a, b)) for a, b in ((0, 2), (2, 3), (3, 5))]
     assert [len(s["optimizer_d"]["state"]) for s in shares] == [2 * 11, 11, 2 * 11]
     for share, size in zip(shares, (2, 1, 2), strict=True):
-        mesh = Mesh(1, 1, size)  # as if there were no others: it must load as it stands
+        mesh = DiscriminatorParallel(
+            1, 1, size
+        )  # as if there were no others: it must load as it stands
         gan = dataclasses.replace(tiny.gan, discriminators=size)
         make_state(dataclasses.replace(tiny, gan=gan), CPU, mesh).load_state_dict(saved | share)
     again = whole(shares)
@@ -135,7 +137,7 @@ def test_each_process_holds_its_share_alone(tiny: Config, monkeypatch: pytest.Mo
     config = dataclasses.replace(tiny, gan=gan)
     everything = make_state(config, CPU)
     monkeypatch.setenv("RANK", "1")
-    share = make_state(config, CPU, Mesh(1, 2, 4))
+    share = make_state(config, CPU, DiscriminatorParallel(1, 2, 4))
     assert len(share.discriminators) == 2
     for mine, theirs in zip(
         share.discriminators.members, list(everything.discriminators.members)[2:], strict=True
@@ -155,7 +157,7 @@ def test_each_process_holds_its_share_alone(tiny: Config, monkeypatch: pytest.Mo
 )
 def test_a_mesh_for_other_processes_is_refused(mesh: str, message: str) -> None:
     with pytest.raises(UserError, match=rf"train\.mesh = '{mesh}': {message}"):
-        make_mesh(TrainConfig(mesh=mesh), 4)
+        make_discriminator_parallel(TrainConfig(mesh=mesh), 4)
 
 
 def test_a_mesh_with_more_columns_than_discriminators_is_refused(
@@ -163,7 +165,7 @@ def test_a_mesh_with_more_columns_than_discriminators_is_refused(
 ) -> None:
     monkeypatch.setattr("d3gan.training.distributed.mesh.world_size", lambda: 2)
     with pytest.raises(UserError, match="there are only 1 discriminators to share out"):
-        make_mesh(TrainConfig(mesh="discriminator=2"), 1)
+        make_discriminator_parallel(TrainConfig(mesh="discriminator=2"), 1)
 
 
 @pytest.mark.slow

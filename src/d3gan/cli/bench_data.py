@@ -6,10 +6,10 @@ from typing import Any
 from rich.table import Table
 
 from d3gan import config as configs
+from d3gan.bench import data as feeding
 from d3gan.cli.bench_options import Timing, images_for
 from d3gan.config import from_dict
 from d3gan.config_files import starting_point
-from d3gan.study import feeding
 from d3gan.training import distributed
 
 

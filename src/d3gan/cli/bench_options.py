@@ -9,7 +9,7 @@ from rich.table import Table
 from d3gan.cli.parsing import check_at_least_one
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import DataConfig
-from d3gan.data.store import ImageSet, check_enough, load_images
+from d3gan.data.cache import ImageSet, check_enough, load_images
 from d3gan.training.environment import hardware
 
 Rows = list[dict[str, Any]]

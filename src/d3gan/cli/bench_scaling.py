@@ -8,13 +8,13 @@ from typing import Any, Literal
 import torch
 from rich.table import Table
 
+from d3gan.bench import scaling
 from d3gan.cli.bench_options import Timing, images_for
 from d3gan.cli.printing import tell
 from d3gan.config import Config, from_dict
 from d3gan.config_files import starting_point
 from d3gan.errors import UserError
 from d3gan.report.plots import scaling_plots
-from d3gan.study import scaling
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from typing import Any, Literal
 from rich.table import Table
 
 from d3gan import config as configs
+from d3gan.bench import step as stepping
 from d3gan.cli.bench_options import Timing, images_for
 from d3gan.cli.printing import tell
 from d3gan.config import from_dict
 from d3gan.config_files import starting_point
 from d3gan.errors import UserError
 from d3gan.report.plots import step_plot
-from d3gan.study import stepping
 from d3gan.training import distributed
 from d3gan.training.engines import make_engine
 from d3gan.training.state import make_state

@@ -11,16 +11,16 @@ import tyro
 from rich.table import Table
 
 from d3gan import config as configs
-from d3gan.choices import nearest
 from d3gan.cli.parsing import check_output, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.cli.report import concluded, tell_conclusion
 from d3gan.cli.watching import watching
 from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
+from d3gan.registry import nearest
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study, planned_steps
-from d3gan.study.running import Entry, run_grid, survey
+from d3gan.study.run import Entry, run_grid, survey
 from d3gan.study.study_file import make_study, read_study
 
 Words = tuple[str, ...]

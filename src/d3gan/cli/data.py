@@ -8,15 +8,15 @@ import tyro
 from rich.table import Table
 
 from d3gan import config as configs
-from d3gan.choices import nearest
 from d3gan.cli.parsing import check_draw, check_output, parse
 from d3gan.cli.printing import print_table
 from d3gan.data import sources
-from d3gan.data.store import ImageSet, cache_folder, load_images
+from d3gan.data.cache import ImageSet, cache_folder, load_images
 from d3gan.errors import UserError
 from d3gan.images import enlarged, grid, save_picture
+from d3gan.registry import nearest
+from d3gan.rng import Stream, permutation
 from d3gan.runs import writing
-from d3gan.stateless import Stream, permutation
 
 
 def data(arguments: list[str]) -> int:

@@ -18,9 +18,9 @@ from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import animation, side_by_side
 from d3gan.report.summary import summary, summary_table
 from d3gan.runs import RunFolder, writing
-from d3gan.training import loop
+from d3gan.training import trainer as loop
+from d3gan.training.inference import load
 from d3gan.training.sampling import to_uint8
-from d3gan.training.trained import load
 
 PRESETS = {"demo-dcgan": "DCGAN (1 discriminator)", "demo-d3gan": "D3GAN (2 discriminators)"}
 SHOWN = 100

@@ -14,16 +14,16 @@ from d3gan import config as configs
 from d3gan.cli.parsing import check_seed, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import DataConfig
-from d3gan.data.store import ImageSet, load_images, native_shape
+from d3gan.data.cache import ImageSet, load_images, native_shape
 from d3gan.errors import UserError
+from d3gan.evaluation.evaluator import Evaluator, Measurement
+from d3gan.evaluation.metrics.estimate import Estimate
+from d3gan.evaluation.real_statistics import drawn_from
 from d3gan.fields import Range, checked
-from d3gan.metrics.estimate import Estimate
+from d3gan.rng import Stream, permutation
 from d3gan.runs import RunFolder
-from d3gan.stateless import Stream, permutation
 from d3gan.training import distributed
-from d3gan.training.evaluation import Evaluator, Measurement
-from d3gan.training.reference import drawn_from
-from d3gan.training.trained import best_step, checkpoints, load
+from d3gan.training.inference import best_step, checkpoints, load
 
 RUN_SAMPLES = 50_000
 """Images generated for a run's metrics unless told: the number that papers use for FID."""
@@ -129,7 +129,7 @@ def _check_flags(options: Evaluate, is_run: bool) -> None:
 
 def _of_run(options: Evaluate, device: torch.device) -> Iterator[Row]:
     path = Path(options.target)
-    with distributed.all_or_none():
+    with distributed.raise_together():
         names = _which(path, options.checkpoint)
         loaded = [load(path, name) for name in names]  # a broken one is told before the long work
         best = best_step(path) if options.checkpoint == "all" else None
@@ -169,7 +169,7 @@ def _which(path: Path, checkpoint: str) -> list[str]:
 
 def _of_images(options: Evaluate, device: torch.device) -> Row:
     target, split = options.target, options.split or "train"
-    with distributed.all_or_none():
+    with distributed.raise_together():
         side, channels = native_shape(target, split)
         if not options.against:
             raise UserError(

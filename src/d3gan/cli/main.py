@@ -72,7 +72,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
-        from d3gan.choices import nearest
+        from d3gan.registry import nearest
 
         raise UserError(
             f"there is no command '{name}'{nearest(name, list(COMMANDS))}; "

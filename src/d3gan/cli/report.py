@@ -13,7 +13,7 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_j
 from d3gan.errors import UserError
 from d3gan.report.page import write_page, write_plots
 from d3gan.runs import RunFolder
-from d3gan.study.comparison import compare
+from d3gan.study.compare import compare
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from d3gan.cli.parsing import check_draw, check_output, parse
 from d3gan.images import grid, save_picture, to_picture
 from d3gan.progress import progress_bar
 from d3gan.runs import write_bytes, writing
+from d3gan.training.inference import TrainedGenerator, load
 from d3gan.training.sampling import to_uint8
-from d3gan.training.trained import Trained, load
 
 BLOCK = 512
 """Images held at once when many are written one by one."""
@@ -71,13 +71,15 @@ def _sample(
     print(f"{count} images from step {trained.step} of {run}: {output}")
 
 
-def _draw(trained: Trained, count: int, seed: int, interpolate: bool) -> Tensor:
+def _draw(trained: TrainedGenerator, count: int, seed: int, interpolate: bool) -> Tensor:
     if not interpolate:
         return trained.sample(count, seed)
     return trained.interpolate(math.ceil(count / ROW), ROW, seed)[:count]
 
 
-def _write_single(trained: Trained, count: int, seed: int, folder: Path, interpolate: bool) -> None:
+def _write_single(
+    trained: TrainedGenerator, count: int, seed: int, folder: Path, interpolate: bool
+) -> None:
     """As count files 000000.png and on."""
     with writing(folder), progress_bar("sampling", count) as bar:
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,8 @@ from d3gan.config_files import refuse_changes, starting_point
 from d3gan.errors import UserError
 from d3gan.report.summary import summary
 from d3gan.runs import RunFolder
-from d3gan.training import distributed, launching, loop
+from d3gan.training import distributed, launching
+from d3gan.training import trainer as loop
 
 
 @dataclass(frozen=True)

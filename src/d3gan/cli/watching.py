@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from d3gan import progress
-from d3gan.study.running import Entry, remaining_seconds
+from d3gan.study.run import Entry, remaining_seconds
 
 ENDED = ("finished", "diverged", "failed", "stopped")
 SHOWN_FIRST = ("running", "elsewhere", "failed", "diverged", "stopped", "waiting", "finished")

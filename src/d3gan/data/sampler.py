@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from d3gan.stateless import Stream, permutation, uniform
+from d3gan.rng import Stream, permutation, uniform
 
 
 @lru_cache(maxsize=2)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from d3gan.choices import nearest
 from d3gan.data import hub
 from d3gan.data.decode import pixel_items
 from d3gan.data.readers import Source, parquet_files, read_arrays, read_folder, read_parquet
 from d3gan.errors import UserError
+from d3gan.registry import nearest
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 """owner/name, or owner/name:config for a data set that comes in several."""

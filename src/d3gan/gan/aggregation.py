@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from d3gan.choices import Registry
+from d3gan.registry import Registry
 
 
 class Aggregation:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from d3gan.choices import Registry
+from d3gan.registry import Registry
 
 
 class Objective(Protocol):

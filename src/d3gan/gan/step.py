@@ -30,7 +30,7 @@ class Game:
     expectation: Callable[[Tensor], Tensor]
     """E over this rank's images, [..., B] -> [...]; its mean over ranks is E over all images."""
     mean_over_ranks: Callable[[Tensor], Tensor]
-    of_all: Callable[[Tensor], Tensor]
+    all_gather_discriminators: Callable[[Tensor], Tensor]
     """[..., n, B] of the discriminators here -> [..., N, B] of all; n = N unless other ranks train
     some. Gradients flow to those here."""
 
@@ -66,14 +66,14 @@ def train_step(game: Game, batches: Sequence[tuple[Tensor, Tensor]], uniform: Te
             fake = game.generator(z_earlier)
         discriminator_step(game, real_earlier, fake)
     fake = game.generator(z)
-    r, f, penalty = game.of_all(discriminator_step(game, real, fake.detach()))
+    r, f, penalty = game.all_gather_discriminators(discriminator_step(game, real, fake.detach()))
     score = game.aggregation.early_score(r, f)
     if score is not None:  # ranks are still close together, after the discriminators' gradients
         score = agreed(game, score)
 
     # G step: minimise sum_k w_k g_k
     with frozen(game.discriminators) as discriminators:
-        g = game.of_all(objective.generator(discriminators(fake)))
+        g = game.all_gather_discriminators(objective.generator(discriminators(fake)))
     if score is None:
         score = agreed(game, g.detach())
     w = game.aggregation.weights(score, uniform.to(score))

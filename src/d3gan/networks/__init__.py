@@ -7,7 +7,7 @@ from torch import nn
 from d3gan.networks import dcgan
 from d3gan.networks.ensemble import Ensemble
 from d3gan.networks.initialisation import initialise
-from d3gan.stateless import Stream
+from d3gan.rng import Stream
 
 
 class Architecture(NamedTuple):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from d3gan.stateless import Stream, normal
+from d3gan.rng import Stream, normal
 
 STANDARD_DEVIATION = 0.02
 """Radford et al. 2016, section 4: weights N(0, 0.02); batch norm's scale N(1, 0.02)."""

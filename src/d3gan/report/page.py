@@ -20,7 +20,7 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 def write_page(comparison: Comparison, runs: Runs, file: Path, *, title: str) -> None:
     """Write the page of a study to `file`, whole or not at all.
 
-    `comparison` is what `d3gan.study.comparison.compare` gives; `runs` holds its run folders by
+    `comparison` is what `d3gan.study.compare.compare` gives; `runs` holds its run folders by
     method, in its order. What is missing is told in its place. Raises UserError if `file` cannot be
     written, or a run's files are damaged.
     """
@@ -60,7 +60,12 @@ def page(comparison: Comparison, runs: Runs, *, title: str) -> str:
         ("runs", "Runs", "How the runs went", runs_part(comparison, look)),
         ("configs", "Configs", "Configurations", configs_part(comparison, look)),
         ("environment", "Environment", "Environment", environment_part(runs)),
-        ("contract", "Contract", "Contract of the metrics", contract_part(comparison)),
+        (
+            "contract",
+            "EvaluationProtocol",
+            "EvaluationProtocol of the metrics",
+            contract_part(comparison),
+        ),
     ]
     sections = [
         tag(

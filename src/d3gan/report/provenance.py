@@ -177,5 +177,5 @@ def contract_part(comparison: Comparison) -> Html:
             "measured otherwise are never put beside one another.",
             class_="faint",
         ),
-        table("Contract of all evaluations", ["what", "value"], rows, words=True),
+        table("EvaluationProtocol of all evaluations", ["what", "value"], rows, words=True),
     )

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from d3gan.report import specimens, wording
+from d3gan.report import sample_grids as sample_grids
+from d3gan.report import wording
 from d3gan.report.chart import Chart, Comparison, Runs, Style
 from d3gan.report.elements import data_uri, figures, method, missing, table
 from d3gan.report.markup import Html, joined, tag
@@ -12,7 +13,7 @@ from d3gan.report.markup import Html, joined, tag
 def samples_part(comparison: Comparison, runs: Runs, look: Mapping[str, Style]) -> Html:
     """What one run of each method generates, and how it came to that."""
     budget = (comparison.get("at") or {}).get("images")
-    sheets = specimens.sheets(runs, budget)
+    sheets = sample_grids.sheets(runs, budget)
     if not any(sheet.picture for sheet in sheets.values()):
         return missing("The runs left no sample grids that can be shown.")
     grids = []
@@ -35,7 +36,7 @@ def samples_part(comparison: Comparison, runs: Runs, look: Mapping[str, Style]) 
 
 
 def _film(runs: Runs, budget: float | None) -> Html:
-    film = specimens.film(runs, budget)
+    film = sample_grids.film(runs, budget)
     if film is None:
         return missing(
             "No animation: there are no two moments of training of which all runs have samples."

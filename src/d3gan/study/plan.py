@@ -9,7 +9,7 @@ from typing import Any
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config, DataConfig
-from d3gan.data.store import check_enough, load_images
+from d3gan.data.cache import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
 from d3gan.training.engines import total_steps

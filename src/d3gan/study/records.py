@@ -9,10 +9,10 @@ from typing import Any, Literal
 from d3gan.config import Config
 from d3gan.config_files import load_file
 from d3gan.errors import UserError
-from d3gan.metrics.estimate import Better
-from d3gan.metrics.table import check_names, names
+from d3gan.evaluation.metrics.estimate import Better
+from d3gan.evaluation.metrics.table import check_names, names
 from d3gan.runs import RunFolder
-from d3gan.study.standing import is_exhausted, total_of
+from d3gan.study.run_status import is_exhausted, total_of
 from d3gan.study.statistics import selection_entropy, value_at
 
 Axis = Literal["images", "seconds", "flops"]

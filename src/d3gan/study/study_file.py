@@ -9,10 +9,10 @@ from typing import Any
 
 from d3gan import config as configs
 from d3gan import config_files
-from d3gan.choices import nearest
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.metrics.table import names as metric_names
+from d3gan.evaluation.metrics.table import names as metric_names
+from d3gan.registry import nearest
 from d3gan.study.plan import PlannedRun, Study
 
 KEYS = ("name", "seeds", "methods", "set", "vary", "baseline", "metric", "out_dir", "slurm")

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from d3gan.errors import UserError
-from d3gan.metrics.saved import damaged_part
 from d3gan.runs import RunFolder, numbered, write_bytes, writing
+from d3gan.tensor_files import damaged_part
 from d3gan.training import distributed
 
 FORMAT = 1

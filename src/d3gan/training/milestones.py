@@ -8,11 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config
-from d3gan.data.store import ImageSet
+from d3gan.data.cache import ImageSet
 from d3gan.errors import UserError
+from d3gan.evaluation.evaluator import SEED, Evaluator
+from d3gan.evaluation.protocol import check_comparable
 from d3gan.images import grid, save_picture
-from d3gan.metrics.contract import check_comparable
 from d3gan.runs import RunFolder, numbered, writing
 from d3gan.training import distributed
 from d3gan.training.checkpoint import (
@@ -21,10 +23,8 @@ from d3gan.training.checkpoint import (
     save_checkpoint,
     write_checkpoint,
 )
-from d3gan.training.evaluation import SEED, Evaluator
-from d3gan.training.monitor import Monitor
-from d3gan.training.precision import in_full_precision
-from d3gan.training.recorder import Clock, NonFinite, Recorder
+from d3gan.training.early_stopping import Monitor
+from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.sampling import generate, latents, to_uint8
 from d3gan.training.state import State
 
@@ -98,7 +98,7 @@ class Milestones:
     def save_samples(self) -> None:
         """A grid from the fixed latents of the run's seed."""
         config = self.config
-        with self.clock.stopped(), self._sampler() as generator, distributed.all_or_none():
+        with self.clock.stopped(), self._sampler() as generator, distributed.raise_together():
             if distributed.is_main():
                 z = latents(config.samples.count, config.model.latent_dim, config.seed)
                 picture = grid(to_uint8(generate(generator, z)))
@@ -171,7 +171,7 @@ class Milestones:
             raise NonFinite(state.step, f"weights not finite after step {state.step}")
         state.train_seconds = self.clock.seconds
         saved = state.state_dict() | {"data_digest": self.data_digest}
-        with distributed.all_or_none():
+        with distributed.raise_together():
             if distributed.is_main():
                 if evaluation is not None:
                     write_checkpoint(self.run.best_file, saved | {"evaluation": evaluation})

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from d3gan.images import Images
-from d3gan.stateless import Stream, normal
+from d3gan.rng import Stream, normal
 
 BATCH = 64
 

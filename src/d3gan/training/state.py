@@ -10,14 +10,14 @@ import torch
 from torch import nn
 from torch.optim import Adam
 
+from d3gan.acceleration.im2col import use_im2col
+from d3gan.acceleration.precision import DTYPES, compute_in_bfloat16
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.networks import build_discriminators, build_generator
 from d3gan.networks.ensemble import Ensemble
-from d3gan.networks.lowering import lower
 from d3gan.training import distributed
-from d3gan.training.distributed import Mesh
-from d3gan.training.precision import DTYPES, compute_in_bfloat16
+from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.shares import SHARED, share_of, whole
 
 
@@ -25,7 +25,7 @@ from d3gan.training.shares import SHARED, share_of, whole
 class State:
     """All that training changes. Bare networks: nothing here is wrapped."""
 
-    mesh: Mesh
+    mesh: DiscriminatorParallel
     """Whose share of the discriminators this process holds."""
     generator: nn.Module
     discriminators: Ensemble
@@ -59,7 +59,7 @@ class State:
             for group in saved[name]["param_groups"]:
                 group["lr"] = float(group["lr"])  # which lies on the device under CUDA graphs
         saved |= {"step": self.step, "train_seconds": self.train_seconds}
-        every = self.mesh.of_row({name: saved[name] for name in SHARED})
+        every = self.mesh.gather_row({name: saved[name] for name in SHARED})
         return saved | whole(every) if every else saved
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
@@ -94,10 +94,12 @@ def make_generator(config: Config) -> nn.Module:
     )
 
 
-def make_state(config: Config, device: torch.device, mesh: Mesh | None = None) -> State:
+def make_state(
+    config: Config, device: torch.device, mesh: DiscriminatorParallel | None = None
+) -> State:
     """The state before the first step: a function of the config alone, and this rank's share of
     it by the mesh."""
-    mesh = mesh or Mesh(1, 1, config.gan.discriminators)
+    mesh = mesh or DiscriminatorParallel(1, 1, config.gan.discriminators)
     members = mesh.members()
     discriminators = build_discriminators(
         config.model.architecture,
@@ -138,7 +140,7 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
     """Weights as the device computes with them fastest: the same values, under the same names."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
-        lower(network)
+        use_im2col(network)
 
 
 def _way(optimizer: Adam) -> dict[str, Any]:

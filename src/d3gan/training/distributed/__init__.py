@@ -5,7 +5,6 @@ asks whether it is distributed (after EDM's torch_utils/distributed.py).
 """
 
 from d3gan.training.distributed.collectives import (
-    all_or_none,
     any_rank,
     average_buffers,
     averaged_buffers,
@@ -15,6 +14,7 @@ from d3gan.training.distributed.collectives import (
     gathered,
     is_main,
     mean_over_ranks,
+    raise_together,
     rank,
     sum_over_ranks,
     world_size,
@@ -22,14 +22,17 @@ from d3gan.training.distributed.collectives import (
 from d3gan.training.distributed.joining import (
     empty_store,
     launch_name,
-    naming_the_lost,
     process_group,
+    report_lost_ranks,
 )
-from d3gan.training.distributed.mesh import Mesh, make_mesh, mesh_shape
+from d3gan.training.distributed.mesh import (
+    DiscriminatorParallel,
+    make_discriminator_parallel,
+    mesh_shape,
+)
 
 __all__ = [
-    "Mesh",
-    "all_or_none",
+    "DiscriminatorParallel",
     "any_rank",
     "average_buffers",
     "averaged_buffers",
@@ -40,12 +43,13 @@ __all__ = [
     "gathered",
     "is_main",
     "launch_name",
-    "make_mesh",
+    "make_discriminator_parallel",
     "mean_over_ranks",
     "mesh_shape",
-    "naming_the_lost",
     "process_group",
+    "raise_together",
     "rank",
+    "report_lost_ranks",
     "sum_over_ranks",
     "world_size",
 ]

@@ -74,7 +74,7 @@ def gathered(part: T, group: Any = None) -> list[T] | None:
 
 def from_main(work: Callable[[], T]) -> T:
     """What `work` returns on the main rank, on every rank. Its UserError is raised on all."""
-    with all_or_none():
+    with raise_together():
         answer = [work() if is_main() else None]
     if world_size() > 1:
         dist.broadcast_object_list(answer)
@@ -114,7 +114,7 @@ def any_rank(flag: int) -> int:
 
 
 @contextmanager
-def all_or_none() -> Iterator[None]:
+def raise_together() -> Iterator[None]:
     """If one rank raises UserError in the block, all ranks raise it after the block.
 
     Whatever is done in the block must not wait for other ranks.

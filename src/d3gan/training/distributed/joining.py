@@ -111,7 +111,7 @@ def _name_of_this_start(store: Any, number: int, size: int, timeout: timedelta) 
 
 
 @contextmanager
-def naming_the_lost(place: Callable[[], str]) -> Iterator[None]:
+def report_lost_ranks(place: Callable[[], str]) -> Iterator[None]:
     """Within the block, what a collective raises because another process ended or hangs becomes
     ProcessesLost, which names this rank and the `place` that it had come to."""
     try:

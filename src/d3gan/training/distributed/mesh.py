@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Mesh:
+class DiscriminatorParallel:
     """Processes in rows: row d has part d of every batch, and in it process k has share k of the
     discriminators. The generator is the same on all of them."""
 
@@ -64,7 +64,7 @@ class Mesh:
         row = self.row
 
         def generate(z: Tensor) -> Tensor:
-            images: Tensor = _SummedGradient.apply(wrapped(z), row)  # type: ignore[no-untyped-call]
+            images: Tensor = _AllReduceGradient.apply(wrapped(z), row)  # type: ignore[no-untyped-call]
             return images
 
         return generate
@@ -97,17 +97,17 @@ class Mesh:
             wrapped.register_comm_hook(mean, SharedMean.take)
         return wrapped
 
-    def of_all(self, x: Tensor) -> Tensor:
+    def all_gather_discriminators(self, x: Tensor) -> Tensor:
         """[..., n, B] of this share's discriminators -> [..., N, B] of all; gradients go to n."""
         if self.discriminator == 1:
             return x
-        return cast(Tensor, _OfAll.apply(x, self))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _AllGatherDiscriminators.apply(x, self))  # type: ignore[no-untyped-call]
 
     def mean_over_ranks(self, x: Tensor) -> Tensor:
         """The mean over all processes, the same on each, bit for bit."""
         return mean_over_ranks(x)
 
-    def of_row(self, part: T) -> list[T] | None:
+    def gather_row(self, part: T) -> list[T] | None:
         """The `part` of each process of the first row, in order, on the main process; else None."""
         if rank() >= self.discriminator:
             return None
@@ -122,7 +122,7 @@ def mesh_shape(text: str, processes: int) -> tuple[int, int]:
     return axes.get("data", max(1, processes // columns)), columns
 
 
-def make_mesh(train: TrainConfig, discriminators: int) -> Mesh:
+def make_discriminator_parallel(train: TrainConfig, discriminators: int) -> DiscriminatorParallel:
     """The mesh that `train` describes, of all processes. Every one of them calls it.
 
     Raises UserError, on all, if there are more or fewer processes, or too few discriminators.
@@ -139,12 +139,12 @@ def make_mesh(train: TrainConfig, discriminators: int) -> Mesh:
             f"train.mesh = '{text}': there are only {discriminators} discriminators to share out"
         )
     if columns == 1:
-        return Mesh(rows, 1, discriminators, shared_memory=shared_memory)
+        return DiscriminatorParallel(rows, 1, discriminators, shared_memory=shared_memory)
     timeout = timedelta(seconds=train.timeout_seconds)
     table = torch.arange(rows * columns).view(rows, columns)
     row, _ = dist.new_subgroups_by_enumeration(table.tolist(), timeout=timeout)
     column, _ = dist.new_subgroups_by_enumeration(table.T.tolist(), timeout=timeout)
-    return Mesh(rows, columns, discriminators, row, column, shared_memory)
+    return DiscriminatorParallel(rows, columns, discriminators, row, column, shared_memory)
 
 
 def _share_statistics(module: nn.Module, group: Any, size: int) -> None:
@@ -158,7 +158,7 @@ def _share_statistics(module: nn.Module, group: Any, size: int) -> None:
             layer.sum_over_ranks = total
 
 
-class _SummedGradient(Function):
+class _AllReduceGradient(Function):
     """The same tensor; its gradient is the sum over a group's processes."""
 
     @staticmethod
@@ -173,11 +173,11 @@ class _SummedGradient(Function):
         return total, None
 
 
-class _OfAll(Function):
-    """Mesh.of_all. A process's part of the gradient is whole: the others compute the same one."""
+class _AllGatherDiscriminators(Function):
+    """All ranks compute identical gradients, so backward slices locally without a reduction."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, mesh: Mesh) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mesh: DiscriminatorParallel) -> Tensor:
         ctx.members = mesh.members()
         shares = [mesh._share(place) for place in range(mesh.discriminator)]
         most = max(map(len, shares))

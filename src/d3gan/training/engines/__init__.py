@@ -2,13 +2,13 @@
 
 import torch
 
+from d3gan.acceleration.cuda_graph import GraphedEngine
+from d3gan.bench.baseline import ReferenceEngine
 from d3gan.config import Config
 from d3gan.images import Images
 from d3gan.training.distributed import world_size
 from d3gan.training.engines.engine import Engine, total_steps
 from d3gan.training.engines.fast import FastEngine
-from d3gan.training.engines.graphed import GraphedEngine
-from d3gan.training.engines.reference import ReferenceEngine
 from d3gan.training.state import State
 
 ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": ReferenceEngine}

@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from d3gan.acceleration.precision import DTYPES
 from d3gan.config import Config
-from d3gan.data.batches import Order
+from d3gan.data.loader import Order
 from d3gan.data.sampler import batch_indices, flips
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.ema import ema_decay, update_ema
 from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.schedules import SCHEDULES
 from d3gan.gan.step import StepLosses
 from d3gan.images import Images
-from d3gan.schedules import SCHEDULES
-from d3gan.stateless import Stream, normal, uniform
-from d3gan.training.precision import DTYPES
+from d3gan.rng import Stream, normal, uniform
 from d3gan.training.state import State
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from d3gan.config import Config
-from d3gan.data.batches import make_batches, moved
+from d3gan.data.loader import make_batches, moved
 from d3gan.gan.step import Game, StepLosses, train_step
 from d3gan.images import Images
 from d3gan.training.engines.engine import Engine
@@ -28,7 +28,7 @@ class FastEngine(Engine):
             r1_gamma=config.gan.r1_gamma,
             expectation=lambda losses: losses.sum(dim=-1) * scale,
             mean_over_ranks=mesh.mean_over_ranks,
-            of_all=mesh.of_all,
+            all_gather_discriminators=mesh.all_gather_discriminators,
         )
 
     def real_images(self, batch: int) -> Tensor:

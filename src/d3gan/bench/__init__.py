@@ -1,0 +1,1 @@
+"""Benchmarks of steps, data loading and scaling."""

@@ -1,0 +1,1 @@
+"""Networks whose features metrics are computed from."""

@@ -1,0 +1,63 @@
+"""The weights of the 2015 Inception network: fetched once, told apart by their hash."""
+
+import hashlib
+import urllib.request
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from filelock import FileLock
+
+from d3gan.errors import UserError
+from d3gan.evaluation.features.inception import Inception
+
+FILE = "pt_inception-2015-12-05-6726825d.pth"
+URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+ANSWER_SECONDS = 20
+"""How long the server may take to answer."""
+
+
+def load_inception(weights: str, folder: Path) -> Inception:
+    """The network with the weights of the file `weights`, or for "" of the downloaded one.
+
+    Downloads go into `folder`, once. Raises UserError if the file cannot be had, or is another.
+    """
+    file = Path(weights).expanduser() if weights else _downloaded(folder)
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read the Inception weights {file}: {error.strerror}") from error
+    if digest != SHA256:
+        raise UserError(
+            f"{file} is not {FILE}: its SHA-256 is {digest[:16]}..., not {SHA256[:16]}...; "
+            f"fetch it anew from {URL}"
+        )
+    network = Inception()
+    saved = torch.load(file, map_location="cpu", weights_only=True)
+    # Old checkpoints lack this counter, which evaluation does not use.
+    counters = {k: v for k, v in network.state_dict().items() if k.endswith("num_batches_tracked")}
+    network.load_state_dict(counters | saved)
+    return network.eval().requires_grad_(False)
+
+
+def _downloaded(folder: Path) -> Path:
+    """The weights' file in `folder`, fetched unless it is there. Several processes may ask."""
+    file = folder / FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                urllib.request.urlopen(
+                    urllib.request.Request(URL, method="HEAD"), timeout=ANSWER_SECONDS
+                ).close()  # the download itself would wait for ever
+                torch.hub.download_url_to_file(URL, str(file), hash_prefix=SHA256)
+    except (URLError, RuntimeError, OSError) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        raise UserError(
+            f"cannot fetch the Inception weights from {URL} ({reason}); either fetch {FILE} on "
+            "a machine with a network and name the file (--eval.weights PATH; evaluate: --weights "
+            "PATH), or choose classifier features (--features classifier)"
+        ) from error
+    return file

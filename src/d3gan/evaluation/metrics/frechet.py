@@ -1,0 +1,55 @@
+"""The Fréchet distance between the Gaussians of two sets of features.
+
+Heusel et al. 2017, "GANs trained by a two time-scale update rule converge to a local Nash
+equilibrium" (FID, with the features of the 2015 Inception network); Dowson and Landau 1982 for the
+distance itself.
+"""
+
+import torch
+from torch import Tensor
+
+from d3gan.evaluation.metrics.estimate import Estimate, Metric
+from d3gan.evaluation.statistics import Statistics
+
+
+def frechet_estimate(
+    real_mean: Tensor, real_cov: Tensor, mean: Tensor, cov: Tensor, count: int
+) -> Estimate:
+    """The distance of `count` generated images from real ones, with its standard error.
+
+    It is |m - m_r|^2 + tr(C_r + C - 2 (C_r C)^1/2), for means [D] and covariances [D, D], float64.
+    tr (C_r C)^1/2 is the sum of the singular values of F_r^T F, where C = F F^T comes from a
+    symmetric eigendecomposition: nothing complex turns up, and no square root is taken of
+    rounding errors, so equal Gaussians have distance 0 also where the covariance is singular.
+
+    The error is that of the delta method. The distance d has the gradients 2 (m - m_r) by the mean
+    and A = I - T by the covariance, where T C T = C_r (T is the optimal transport map; Takatsu
+    2011, "Wasserstein geometry of Gaussian measures"). Under the Gaussian that the distance
+    itself assumes, this gives Var d = (4 (m - m_r)^T C (m - m_r) + 2 tr (A C)^2) / count.
+    """
+    factor = _factor(cov)
+    _, singular, vt = torch.linalg.svd(_factor(real_cov).T @ factor)
+    difference = mean - real_mean
+    distance = difference.square().sum() + real_cov.trace() + cov.trace() - 2 * singular.sum()
+    # T C = F_r U V^T F^T, so tr (A C)^2 = tr C^2 - 2 tr C T C + tr C_r C needs no inverse:
+    transported = (factor @ vt.T).square().sum(0) @ singular  # tr C T C
+    quadratic = cov.square().sum() - 2 * transported + (real_cov * cov).sum()
+    variance = (4 * difference @ cov @ difference + 2 * quadratic.clamp(min=0)) / count
+    return Estimate(max(0.0, float(distance)), float(variance.clamp(min=0).sqrt()))
+
+
+def _factor(covariance: Tensor) -> Tensor:
+    """F [D, D] with F F^T = covariance."""
+    values, vectors = torch.linalg.eigh(covariance)
+    factor: Tensor = vectors * values.clamp(min=0).sqrt()
+    return factor
+
+
+def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+    r, g = real.moments, generated.moments
+    return {
+        "fd": frechet_estimate(r.mean(), r.covariance(), g.mean(), g.covariance(), generated.count)
+    }
+
+
+FRECHET = Metric({"fd": "lower"}, _compute, needs_covariance=True)

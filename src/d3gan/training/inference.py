@@ -1,0 +1,182 @@
+"""A trained generator: loading it, sampling from it, and giving it away."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from d3gan.config import Config, to_toml
+from d3gan.config_files import from_toml, load_file
+from d3gan.errors import UserError
+from d3gan.runs import RunFolder, numbered, step_of, writing
+from d3gan.training.checkpoint import BrokenCheckpoint, newest_checkpoint, read_checkpoint
+from d3gan.training.sampling import generate, interpolation, latents
+from d3gan.training.state import make_generator
+
+
+@dataclass(frozen=True)
+class TrainedGenerator:
+    """A generator and the config that it was trained by; on the CPU in float32, ready to sample."""
+
+    config: Config
+    generator: nn.Module
+    step: int
+
+    @property
+    def ema(self) -> bool:
+        """Whether the weights are a moving average."""
+        return self.config.optim.ema_half_life_images > 0
+
+    def sample(self, count: int, seed: int = 0, first: int = 0) -> Tensor:
+        """Images [count, C, H, W] in [0, 1].
+
+        `seed` names an endless list of images, of which these are number `first` and on, so many
+        images can be had part by part.
+        """
+        return self.images(latents(count, self.config.model.latent_dim, seed, first))
+
+    def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
+        """Images [rows * columns, C, H, W] in [0, 1]; each row leads from one latent to another."""
+        ends = latents(2 * rows, self.config.model.latent_dim, seed).view(rows, 2, -1)
+        walks = [walk for pair in ends for walk in interpolation(pair, columns)]
+        return self.images(torch.cat(walks))
+
+    def images(self, z: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [0, 1] for latents z [B, latent_dim]."""
+        return (generate(self.generator, z) + 1) / 2
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights and config as safetensors (.safetensors), or the network as ONNX (.onnx).
+
+        The ONNX network takes z [B, latent_dim] and gives images [B, C, H, W] in [-1, 1].
+        """
+        path = Path(path)
+        if path.suffix not in (".safetensors", ".onnx"):
+            raise UserError(f"cannot export to {path}; the name must end in .safetensors or .onnx")
+        temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        try:
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.touch()
+                if path.suffix == ".onnx":
+                    self._write_onnx(temporary)
+                else:
+                    metadata = {"d3gan": to_toml(self.config), "step": str(self.step)}
+                    try:
+                        save_file(self.generator.state_dict(), temporary, metadata)
+                    except SafetensorError as error:
+                        raise OSError(str(error)) from error
+                temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def _write_onnx(self, path: Path) -> None:
+        try:
+            import onnxscript  # noqa: F401  (torch.onnx needs it and says so in a long trace)
+        except ImportError:
+            raise UserError("ONNX export needs a package more: pip install onnxscript") from None
+        z = torch.zeros(2, self.config.model.latent_dim)
+        program = torch.onnx.export(
+            self.generator,
+            (z,),
+            input_names=["z"],
+            output_names=["images"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            verbose=False,
+        )
+        assert program is not None
+        program.save(path, external_data=False)
+
+
+def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGenerator:
+    """The generator of a run folder or of a .safetensors export.
+
+    `checkpoint` of a run is last (the newest sound one), best (by the monitored metric) or a step.
+    The moving average of the weights is taken where the run kept one. Raises UserError.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        if checkpoint != "last":
+            raise UserError(f"checkpoint = '{checkpoint}': {path} holds one generator alone")
+        return _load_export(path)
+    run = RunFolder(path)
+    run.require()
+    config = load_file(run.config_file)
+    saved = newest_checkpoint(run) if checkpoint == "last" else _saved_as(run, checkpoint)
+    if saved is None:
+        raise UserError(f"the run {path} has no checkpoint yet; train it first: d3gan train {path}")
+    weights = saved["average"] if "average" in saved else saved["generator"]
+    return _trained(config, weights, saved["step"])
+
+
+def checkpoints(path: Path) -> list[str]:
+    """The names of all checkpoints of a run for `load`: its steps, and "best" if it is not one of
+    them."""
+    run = RunFolder(path)
+    run.require()
+    steps = [step_of(file) for file in numbered(run.checkpoints, "pt")]
+    best = best_step(path)
+    names = [str(step) for step in steps]
+    return names if best is None or best in steps else ["best", *names]
+
+
+def best_step(path: Path) -> int | None:
+    """The step of a run's checkpoint "best"; None if it has none. Raises UserError."""
+    run = RunFolder(path)
+    if not run.best_file.exists():
+        return None
+    step: int = _saved_as(run, "best")["step"]
+    return step
+
+
+def _saved_as(run: RunFolder, checkpoint: str) -> dict[str, Any]:
+    """The content of the checkpoint "best" or of a step. Raises UserError."""
+    file = run.best_file
+    if checkpoint != "best":
+        if not checkpoint.isdecimal():
+            raise UserError(f"checkpoint = '{checkpoint}': must be best, last or a step")
+        file = run.checkpoint_file(int(checkpoint))
+    if not file.is_file():
+        there = ["best"] if run.best_file.exists() else []
+        there += [str(step_of(kept)) for kept in numbered(run.checkpoints, "pt")]
+        raise UserError(
+            f"the run {run.path} has no checkpoint '{checkpoint}'; "
+            f"it has: {', '.join(there) or 'none'}"
+        )
+    try:
+        return read_checkpoint(file)
+    except BrokenCheckpoint as error:
+        raise UserError(f"broken checkpoint {file} ({error}); take another one") from error
+
+
+def _load_export(path: Path) -> TrainedGenerator:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    if "d3gan" not in metadata or not metadata.get("step", "").isdigit():
+        raise UserError(f"{path} was not written by d3gan export")
+    return _trained(
+        from_toml(metadata["d3gan"], path.stem, str(path)), weights, int(metadata["step"])
+    )
+
+
+def _trained(config: Config, weights: dict[str, Tensor], step: int) -> TrainedGenerator:
+    generator = make_generator(config)
+    try:
+        generator.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            "the saved weights do not fit their config; restore the one or the other "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+    return TrainedGenerator(config, generator.eval().requires_grad_(False), step)

@@ -1,0 +1,120 @@
+"""The same training on a CUDA device. Nothing here runs where there is none."""
+
+import pytest
+import torch
+from tests.program import weights
+
+from d3gan import config as configs
+from d3gan.config import Config
+from d3gan.data.cache import load_images
+from d3gan.evaluation.evaluator import Evaluator
+from d3gan.networks import build_discriminators
+from d3gan.networks.ensemble import Way
+from d3gan.training.engines import Engine, make_engine
+from d3gan.training.inference import load
+from d3gan.training.state import make_state
+from d3gan.training.trainer import train
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
+
+
+def on(device: str, config: Config, **train_keys: object) -> Config:
+    keys = {"device": device, "log_every_steps": 1, "deterministic": True, **train_keys}
+    return configs.from_dict({"name": device, "train": keys}, config)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp64"])
+def test_the_first_steps_are_those_of_the_cpu(tiny: Config, precision: str) -> None:
+    cpu, cuda = (
+        train(on(device, tiny, precision=precision)).metrics()[:3] for device in ("cpu", "cuda")
+    )
+    tolerance = {"fp32": 1e-4, "fp64": 1e-9}[precision]
+    for one, other in zip(cpu, cuda, strict=True):
+        assert one["loss_d"] == pytest.approx(other["loss_d"], rel=tolerance)
+        assert one["chosen"] == other["chosen"]
+
+
+def test_a_run_goes_on_bit_for_bit(tiny: Config) -> None:
+    whole = train(configs.from_dict({"name": "whole"}, on("cuda", tiny)))
+    train(on("cuda", tiny, epochs=1.0))
+    run = train(on("cuda", tiny), resume=True)
+    one, other = weights(run.path), weights(whole.path)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def engine(config: Config, *, graphs: bool = True) -> Engine:
+    cuda = torch.device("cuda")
+    images = load_images(config.data).images
+    return make_engine(config, make_state(config, cuda), images, cuda, graphs=graphs)
+
+
+def test_replayed_steps_are_those_that_are_launched(tiny: Config) -> None:
+    config = on("cuda", tiny, epochs=4.0)
+    graphed, launched = engine(config), engine(config, graphs=False)
+    for _ in range(20):
+        graphed.step(), launched.step()
+    for network in ("generator", "discriminators", "average"):
+        mine, theirs = (getattr(e.state, network).state_dict() for e in (graphed, launched))
+        for name, tensor in theirs.items():
+            torch.testing.assert_close(mine[name], tensor, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("resident", ["always", "never"])
+@pytest.mark.parametrize("graphs", [True, False])
+def test_a_step_never_waits_for_the_device(tiny: Config, graphs: bool, resident: str) -> None:
+    made = engine(
+        configs.from_dict({"data": {"resident": resident, "flip": True}}, on("cuda", tiny)),
+        graphs=graphs,
+    )
+    for _ in range(6):
+        made.step()
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for _ in range(3):
+            made.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("way", ["stacked", "concurrent"])
+def test_discriminators_compute_the_same_every_way(way: Way) -> None:
+    shape = {"resolution": 16, "channels": 3, "width": 4, "norm": "batch", "seed": 0}
+    ensemble = build_discriminators("dcgan", 3, **shape).double().cuda()
+    images = torch.randn(5, 3, 16, 16, dtype=torch.float64, device="cuda")
+    found = {}
+    for each in ("in turn", way):
+        ensemble.way = each
+        logits = ensemble(images, -images)
+        found[each] = [logits, *torch.autograd.grad(logits.sin().sum(), ensemble.parameters())]
+    for mine, theirs in zip(found[way], found["in turn"], strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+def test_bf16_trains(tiny: Config) -> None:
+    assert train(on("cuda", tiny, precision="bf16")).metrics()[-1]["step"] == 10
+
+
+def test_evaluation_gives_the_numbers_of_the_cpu(measured: Config) -> None:
+    """The same generator, real images and classifier; images differ by one grey value at most."""
+    run = train(on("cpu", measured))
+    trained, data = load(run.path), measured.data
+    cpu, cuda = (
+        Evaluator(
+            data,
+            load_images(data),
+            features="classifier",
+            metrics=(),
+            samples=150,
+            weights="",
+            device=torch.device(name),
+        )
+        .measure_generator(trained.generator.to(name), measured.model.latent_dim, ema=True)
+        .to_dict()
+        for name in ("cpu", "cuda")
+    )
+    assert cpu["contract"] == cuda["contract"]
+    assert cuda["fd"] == pytest.approx(cpu["fd"], rel=1e-2)
+    assert cuda["kid"] == pytest.approx(cpu["kid"], rel=1e-2)

@@ -1,0 +1,238 @@
+"""The scaling benchmark: what is planned, what is made of the numbers, and one real run."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tests.program import d3gan, group, written
+
+from d3gan import config as configs
+from d3gan.bench import scaling, worker
+from d3gan.bench.scaling import Case
+from d3gan.cli.main import main
+from d3gan.config import Config
+from d3gan.training.distributed import DiscriminatorParallel
+from d3gan.training.engines import make_engine
+from d3gan.training.inference import load
+from d3gan.training.state import make_state
+from d3gan.training.trainer import train
+from d3gan.training.usage import Utilisation, peak_memory_bytes
+
+CPU = torch.device("cpu")
+
+
+def planned(config: Config, **changes: Any) -> list[Case]:
+    asked: dict[str, Any] = {
+        "scalings": ("weak", "strong"),
+        "processes": (1, 2, 4),
+        "meshes": ("discriminator=2", "data=2,discriminator=2"),
+        "backends": ("gloo",),
+        "batch_size": 8,
+    }
+    return scaling.plan({"tiny": config}, **asked | changes)
+
+
+def test_a_mesh_is_measured_where_it_fits(tiny: Config) -> None:
+    cases = planned(tiny)
+    assert [(c.scaling, c.processes, c.mesh, c.config.train.batch_size) for c in cases[:7]] == [
+        ("weak", 1, "", 8),
+        ("weak", 2, "", 16),
+        ("weak", 2, "discriminator=2", 16),
+        ("weak", 4, "", 32),
+        ("weak", 4, "discriminator=2", 32),
+        ("weak", 4, "data=2,discriminator=2", 32),
+        ("strong", 1, "", 8),
+    ]
+    assert {c.config.train.batch_size for c in cases[6:]} == {8}
+    assert all(c.config.train.mesh == c.mesh for c in cases)
+    dcgan = configs.from_dict({"gan": {"discriminators": 1}}, tiny)
+    assert not any(c.mesh for c in planned(dcgan))
+
+
+def test_both_backends_begin_at_one_process_that_needs_none(tiny: Config) -> None:
+    cases = planned(tiny, meshes=(), scalings=("weak",), backends=("nccl", "gloo"))
+    assert [(c.processes, c.backend) for c in cases] == [
+        *[(1, ""), (2, "nccl"), (2, "gloo"), (4, "nccl"), (4, "gloo")]
+    ]
+    assert {c.of_one() for c in cases} == {cases[0].config}
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Seconds per step together, and of one alone, for each round, instead of real ones."""
+
+    def give(*rounds: tuple[float, float]) -> None:
+        left = iter(rounds)
+
+        def launched(case: Case, *settings: object) -> dict[str, Any]:
+            together, alone = next(left)
+            return {
+                "together": [together, together, 9.0],
+                "silent": [0.75 * together, 0.75 * together, 1.0],
+                "alone": [alone, alone, 0.0],
+                "start_seconds": 1.0,
+                "warm_up_seconds": 2.0,
+                "utilisation": 0.5,
+                "peak_memory_bytes": 1000 * case.processes,
+                "images": 400,
+            }
+
+        monkeypatch.setattr(scaling, "_launched", launched)
+
+    return give
+
+
+def measured(cases: list[Case], rounds: int) -> list[dict[str, Any]]:
+    return scaling.measure(cases, rounds=rounds, steps=1, warm_up=1, threads=1)
+
+
+def test_weak_efficiency_is_against_one_process_in_turn_with_them(
+    tiny: Config, made_up: Callable[..., None]
+) -> None:
+    made_up((1.25, 1.0), (2.0, 2.0), (8.0, 4.0))
+    (two,) = measured(planned(tiny, meshes=(), processes=(2,), scalings=("weak",)), 3)
+    assert (two["efficiency"], two["efficiency_low"], two["efficiency_high"]) == (0.8, 0.5, 1)
+    assert (two["images_per_second"], two["images_per_second_low"]) == (8.0, 2.0)
+    assert two["images_per_second_high"] == 12.8
+    assert two["epoch_seconds"] == 50
+    assert two["ms_per_step"] == 2000
+    assert two["exposed_communication_share"] == 0.25
+    assert (two["peak_memory_bytes"], two["rounds"], two["backend"]) == (2000, 3, "gloo")
+
+
+def test_strong_efficiency_is_of_the_same_batch(tiny: Config, made_up: Callable[..., None]) -> None:
+    made_up((2.0, 4.0))
+    (four,) = measured(planned(tiny, meshes=(), processes=(4,), scalings=("strong",)), 1)
+    assert (four["batch_size"], four["images_per_second"]) == (8, 4.0)
+    assert four["efficiency"] == 0.5
+
+
+def test_one_process_is_measured_once_for_both_kinds_of_scaling(
+    tiny: Config, made_up: Callable[..., None]
+) -> None:
+    made_up((2.0, 2.0))
+    weak, strong = measured(planned(tiny, meshes=(), processes=(1,)), 1)
+    assert weak | {"scaling": "strong"} == strong
+    assert (weak["efficiency"], weak["backend"]) == (1, None)
+
+
+@pytest.mark.parametrize("mesh", [DiscriminatorParallel(1, 1, 2), worker.Silent(1, 1, 2)])
+def test_the_timed_steps_are_those_of_training(tiny: Config, mesh: DiscriminatorParallel) -> None:
+    images = worker.load_images(tiny.data).images
+    engine = make_engine(tiny, make_state(tiny, CPU, mesh), images, CPU)
+    for _ in range(engine.total):
+        engine.step()
+    trained = load(train(tiny).path).generator.state_dict()
+    assert engine.state.average is not None
+    for name, tensor in engine.state.average.state_dict().items():
+        assert torch.equal(tensor.float(), trained[name].float())
+
+
+def test_a_silent_process_waits_for_nobody(tiny: Config, tmp_path: Path) -> None:
+    """One of two steps, the other does nothing: whatever is sent would fail after two seconds."""
+    code = """
+import sys
+from pathlib import Path
+from d3gan.config_files import load_file
+from d3gan.bench.worker import Silent, load_images, make_engine, make_state
+from d3gan.training import distributed
+config = load_file(Path(sys.argv[1]))
+with distributed.process_group("cpu", 2) as device:
+    if distributed.is_main():
+        for shape in ((2, 1), (1, 2)):
+            state = make_state(config, device, Silent(*shape, 2))
+            engine = make_engine(config, state, load_images(config.data).images, device)
+            for _ in range(3):
+                losses = engine.step()
+            print(len(losses.real), len(losses.weights))
+"""
+    main, other = group(code, written(tiny, tmp_path))
+    assert main.returncode == other.returncode == 0, main.stderr + other.stderr
+    assert main.stdout.split() == ["2", "2"] * 2
+
+
+@pytest.mark.slow
+def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
+    file = written(dataclasses.replace(tiny, name="tiny"), tmp_path)
+    result = d3gan(
+        *("bench", "scaling", "--presets", file, "--processes", 1, 2, "--rounds", 1, "--steps", 2),
+        *("--warm-up", 1, "--batch-size", 4, "--meshes", "discriminator=2", "--scalings", "weak"),
+        *("--device", "cpu"),
+        *("--json", tmp_path / "scaling.json", "--plots", tmp_path / "plots"),
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert found["environment"]["cpus"] >= 1
+    rows = found["rows"]
+    assert {row["preset"] for row in rows} == {"tiny"}
+    assert [(row["scaling"], row["processes"], row["mesh"]) for row in rows] == [
+        *[("weak", 1, ""), ("weak", 2, ""), ("weak", 2, "discriminator=2")],
+    ]
+    for row in rows:
+        assert row["images_per_second"] == pytest.approx(
+            1000 * row["batch_size"] / row["ms_per_step"]
+        )
+        assert row["epoch_seconds"] == pytest.approx(40 / row["images_per_second"])
+        assert row["utilisation"] > 0
+        assert row["warm_up_seconds"] > 0
+        assert row["exposed_communication_share"] < 1
+    plots = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    quantities = ("epoch-time", "peak-memory", "throughput", "utilisation")
+    assert plots == [f"weak-{name}.png" for name in quantities]
+    for name in plots:
+        with Image.open(tmp_path / "plots" / name) as picture:
+            assert picture.size == (780, 540)
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+def test_help_tells_what_can_be_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--help"]) == 0
+    assert "d3gan bench step | data | scaling" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name what to time: d3gan bench step|data|scaling"),
+        (["sca"], "name what to time: d3gan bench step|data|scaling"),
+        (["scaling", "--rounds", "0"], "rounds = 0: must be at least 1"),
+        (["scaling", "--processes", "0"], "processes = 0: must be at least 1"),
+        (["scaling", "--presets", "cifar"], "there is no preset 'cifar'"),
+        (["scaling", "--presets", "demo-dcgan", "demo-dcgan"], "presets: two have one name"),
+        (["scaling", "--meshes", "data=two"], "train.mesh = 'data=two': must be a mesh such as"),
+        (["scaling", "--json", "no/such/folder/x.json"], "cannot write JSON to"),
+    ],
+)
+def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_peak_memory_is_this_process_s_own() -> None:
+    before = peak_memory_bytes(CPU)
+    if before is None:
+        pytest.skip("this system does not tell")
+    held = torch.ones(before // 4 + 50_000_000)  # four bytes each: more than ever before
+    after = peak_memory_bytes(CPU)
+    assert after is not None
+    assert after >= held.nbytes > before
+
+
+def test_utilisation_is_computing_time_over_wall_time() -> None:
+    with Utilisation(CPU) as idle:
+        time.sleep(0.3)
+    with Utilisation(CPU) as busy:
+        start = time.process_time()
+        while time.process_time() - start < 0.1:
+            pass
+    assert idle.share is not None
+    assert busy.share is not None
+    assert idle.share < 0.3 < 5 * busy.share

@@ -1,0 +1,137 @@
+"""The benchmark of a step: what is measured, and one real run."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tests.program import written
+
+from d3gan import config as configs
+from d3gan.bench import step as stepping
+from d3gan.cli.main import main
+from d3gan.config import Config
+from d3gan.data.cache import load_images
+from d3gan.training.engines import Engine, make_engine
+from d3gan.training.state import make_state
+
+CPU = torch.device("cpu")
+
+
+def engine_of(config: Config) -> Engine:
+    return make_engine(config, make_state(config, CPU), load_images(config.data).images, CPU)
+
+
+def test_operations_are_counted_as_by_hand() -> None:
+    """A generator step of width w: sides and channels as in networks/dcgan.py."""
+    config = configs.from_dict(
+        {
+            "data": {"source": "digits", "limit": 8, "resolution": 16, "channels": 1},
+            "model": {
+                "latent_dim": 5,
+                "generator_width": 2,
+                "discriminator_width": 2,
+                "generator_norm": "none",
+                "discriminator_norm": "none",
+            },
+            "train": {"batch_size": 4, "engine": "reference"},
+        }
+    )
+    maps = [16, 8, 4, 2]  # channels of the maps of side 1, 2, 4, 8
+    sides = [1, 2, 4, 8]
+    pairs = zip(maps, maps[1:], sides[1:], strict=False)
+    inner = sum(2 * a * b * 16 * (side // 2) ** 2 for a, b, side in pairs)
+    last = 2 * maps[-1] * 1 * 16 * 8**2
+    generator = 2 * 5 * maps[0] + inner + last
+    discriminator = last + inner + 2 * maps[0]
+    # G once forward, and back for weights and inputs but the latents'; D forward on real and fake
+    # images, back for weights and inputs but the images'; then, for G, forward and back for all.
+    g = 4 * (3 * generator - 2 * 5 * maps[0])
+    d = 4 * (2 * (3 * discriminator - last) + 3 * discriminator)
+    assert stepping.counted_flops(engine_of(config)) == g + d
+
+
+@pytest.mark.parametrize("name", ["fast", "reference"])
+def test_the_parts_add_up_to_the_step(
+    tiny: Config, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(stepping.with_engine(tiny, name))
+    real_images = type(engine).real_images
+
+    def slow(self: Engine, step: int) -> torch.Tensor:
+        time.sleep(0.05)
+        return real_images(self, step)
+
+    monkeypatch.setattr(type(engine), "real_images", slow)
+    engine.step()
+    start = time.perf_counter()
+    parts = stepping.timed_parts(engine, 1)
+    whole = 1000 * (time.perf_counter() - start)
+    assert set(parts) == {"data", "d_phase", "g_phase", "optimizers", "rest"}
+    assert parts["data"] > 50
+    assert 0.5 * whole < sum(parts.values()) <= whole
+    step = engine.state.step
+    engine.step()  # the hooks are gone
+    assert engine.state.step == step + 1
+    assert "real_images" not in vars(engine)
+
+
+def test_the_engines_are_compared_block_by_block(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = [1.0, 1.0]  # for memory alone, and warm-up
+    seconds = {
+        "fast": iter([*apart, 1.0, 2.0, 4.0]),
+        "reference": iter([*apart, 3.0, 3.0, 20.0]),
+    }
+    monkeypatch.setattr(
+        stepping, "timed_steps", lambda engine, steps: steps * next(seconds[kind(engine)])
+    )
+
+    def kind(engine: Engine) -> str:
+        return engine.config.train.engine
+
+    images = load_images(tiny.data).images
+    row, other = stepping.measure(
+        tiny, ["fast", "reference"], images, CPU, steps=2, warm_up=1, rounds=3
+    )
+    assert (row["engine"], other["engine"]) == ("fast", "reference")
+    low_and_high = (row["ratio_to_reference_low"], row["ratio_to_reference_high"])
+    assert (row["ratio_to_reference"], *low_and_high) == (3.0, 1.5, 5.0)
+    assert other["ratio_to_reference"] == 1
+    assert (row["ms_per_step"], row["images_per_second"]) == (2000, 4)
+    assert row["flops_per_second"] == row["flops_per_step"] / 2
+    assert row["matmul_flops_per_second"] > 1e8
+
+
+def test_one_real_benchmark(tiny: Config, tmp_path: Path, capfd: Any) -> None:
+    file = written(tiny, tmp_path, train={"precision": "fp32"})
+    status = main(
+        [
+            *("bench", "step", "--preset", str(file), "--discriminators", "1", "2"),
+            *("--batch-sizes", "4", "8", "--steps", "1", "--warm-up", "1", "--rounds", "2"),
+            *("--device", "cpu", "--json", str(tmp_path / "step.json")),
+            *("--plot", str(tmp_path / "step.png"), "--profile", str(tmp_path / "trace.json")),
+        ]
+    )
+    output, errors = capfd.readouterr()
+    assert status == 0, errors
+    found = json.loads((tmp_path / "step.json").read_text())
+    cases = [(r["discriminators"], r["batch_size"], r["engine"]) for r in found["rows"]]
+    assert cases == [(n, b, e) for n in (1, 2) for b in (4, 8) for e in ("fast", "reference")]
+    for row in found["rows"]:
+        assert row["images_per_second_low"] <= row["images_per_second"]
+        assert row["peak_memory_bytes"] is None or row["peak_memory_bytes"] > 1e7
+    with Image.open(tmp_path / "step.png") as picture:
+        assert picture.size == (780, 540)
+    assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert all(len(line) <= 80 for line in output.splitlines())
+
+
+def test_more_images_than_there_are(tiny: Config, tmp_path: Path, capsys: Any) -> None:
+    file = written(tiny, tmp_path)
+    assert main(["bench", "step", "--preset", str(file), "--batch-sizes", "41"]) == 2
+    assert "batch_sizes = 41" in capsys.readouterr().err

@@ -1,0 +1,131 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from d3gan.config import DataConfig
+from d3gan.data import cache as store
+from d3gan.data.cache import load_images
+from d3gan.errors import UserError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for value in range(6):
+        Image.new("L", (16, 16), value).save(tmp_path / "images" / f"{value}.png")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("D3GAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def values(source: Path, **options: bool) -> list[int]:
+    images = load_images(DataConfig(str(source), resolution=16, channels=1, **options))
+    return [int(image.mean()) for image in images.images]
+
+
+def test_decoding_happens_once(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert values(folder) == list(range(6))
+    monkeypatch.setattr(store, "decode_all", None)  # a second decoding would fail
+    assert values(folder) == list(range(6))
+
+
+def test_the_cache_follows_the_content_not_the_name(folder: Path, cache: Path) -> None:
+    values(folder)
+    entries = set((cache / "images").glob("*/images.npy"))
+    moved = folder.rename(folder.with_name("moved"))
+    values(moved)
+    assert set((cache / "images").glob("*/images.npy")) == entries
+    Image.new("L", (16, 16), 99).save(moved / "3.png")
+    assert values(moved) == [0, 1, 2, 99, 4, 5]
+
+
+def test_the_same_images_in_classes_have_labels_of_their_own(folder: Path, cache: Path) -> None:
+    assert (
+        load_images(DataConfig(str(folder), resolution=16, channels=1)).labels.tolist() == [-1] * 6
+    )
+    for file in sorted(folder.iterdir()):
+        name = folder / ("even" if int(file.stem) < 3 else "odd")
+        name.mkdir(exist_ok=True)
+        file.rename(name / file.name)
+    labels = load_images(DataConfig(str(folder), resolution=16, channels=1)).labels
+    assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_damaged_cache_is_decoded_again(folder: Path, cache: Path) -> None:
+    values(folder)
+    for file in cache.glob("images/*/images.npy"):
+        file.write_bytes(file.read_bytes()[:200])
+    assert values(folder) == list(range(6))
+
+
+def test_broken_images_stop_or_are_skipped_and_counted(folder: Path, cache: Path) -> None:
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:40])
+    (folder / "4.png").write_text("not an image")
+    for _ in range(2):  # decoded now, and from the cache
+        with pytest.raises(UserError, match=r"broken image .*2\.png.*2 of 6.*--data\.skip-broken"):
+            values(folder)
+        assert values(folder, skip_broken=True) == [0, 1, 3, 5]
+    skipped = load_images(
+        DataConfig(str(folder), resolution=16, channels=1, skip_broken=True)
+    ).skipped
+    assert len(skipped) == 2
+
+
+def test_nothing_left_is_said(folder: Path, cache: Path) -> None:
+    for file in folder.iterdir():
+        file.write_text("no")
+    with pytest.raises(UserError, match="not one image could be read"):
+        values(folder, skip_broken=True)
+
+
+def test_limit_is_a_fixed_random_choice(folder: Path, cache: Path) -> None:
+    chosen = [
+        load_images(DataConfig(str(folder), resolution=16, channels=1, limit=limit))
+        .images[:, 0, 0, 0]
+        .tolist()
+        for limit in (3, 3, 6, 100)
+    ]
+    assert chosen[0] == chosen[1]
+    assert len(set(chosen[0])) == 3
+    assert chosen[2] == chosen[3] == list(range(6))
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(UserError, match=r"No space left on device.*set D3GAN_CACHE"):
+        values(folder)
+    assert list((cache / "images").glob("*/")) == []
+    monkeypatch.undo()
+    monkeypatch.setenv("D3GAN_CACHE", str(cache))
+    assert values(folder) == list(range(6))
+
+
+def test_processes_that_start_together_decode_once(folder: Path, cache: Path) -> None:
+    code = (
+        "from d3gan.config import DataConfig; from d3gan.data.cache import load_images; import sys;"
+        "print(load_images(DataConfig(sys.argv[1], resolution=16, channels=1)).images.sum())"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(folder)],
+            env=os.environ | {"D3GAN_CACHE": str(cache)},
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    assert {child.communicate()[0].strip() for child in children} == {str(256 * 15).encode()}
+    assert len(list(cache.glob("images/*/images.npy"))) == 1

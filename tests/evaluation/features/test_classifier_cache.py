@@ -1,0 +1,89 @@
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from d3gan.config import DataConfig
+from d3gan.errors import UserError
+from d3gan.evaluation.features import classifier_cache as module
+from d3gan.evaluation.features.classifier import RECIPES, Recipe
+from d3gan.evaluation.features.classifier_cache import load_classifier
+
+CPU = torch.device("cpu")
+QUICK = Recipe(width=8, epochs=5.0, least_images=0)
+
+
+def shaped(source: Path | str) -> DataConfig:
+    return DataConfig(str(source), resolution=16, channels=3)
+
+
+def test_trained_once_and_tested_on_a_held_out_fifth(
+    labelled: Path, tmp_path: Path, quick_classifier: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, share = load_classifier(shaped(labelled), tmp_path, CPU)
+    assert share > 0.9
+    monkeypatch.setattr(module, "_trained", None)  # not called again
+    again, same = load_classifier(dataclasses.replace(shaped(labelled), limit=10), tmp_path, CPU)
+    assert same == share
+    assert torch.equal(again.head.weight, network.head.weight)  # type: ignore[union-attr]
+    train, test = module._labelled(shaped(labelled))
+    assert (len(train.images), len(test.images)) == (160, 40)
+    both = {image.tobytes() for image in (*train.images, *test.images)}
+    assert len(both) == 200
+
+
+def test_another_recipe_is_another_classifier(
+    labelled: Path, tmp_path: Path, quick_classifier: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_classifier(shaped(labelled), tmp_path, CPU)
+    for changed in (dataclasses.replace(QUICK, shift=1), dataclasses.replace(QUICK, version=2)):
+        monkeypatch.setattr(module, "RECIPES", {3: changed})
+        load_classifier(shaped(labelled), tmp_path, CPU)
+    assert len(list(tmp_path.glob("*.pt"))) == 3
+
+
+def test_a_damaged_file_in_the_cache_is_made_anew(
+    labelled: Path, tmp_path: Path, quick_classifier: None
+) -> None:
+    _, share = load_classifier(shaped(labelled), tmp_path, CPU)
+    (file,) = tmp_path.glob("*.pt")
+    file.write_bytes(file.read_bytes()[:1000])
+    assert load_classifier(shaped(labelled), tmp_path, CPU)[1] == share
+
+
+def test_images_without_labels(tmp_path: Path) -> None:
+    file = tmp_path / "plain.npy"
+    np.save(file, np.zeros((50, 16, 16), np.uint8))
+    with pytest.raises(UserError, match=r"has no labels of two classes or more.*inception"):
+        load_classifier(shaped(file), tmp_path, CPU)
+    few = tmp_path / "few.npz"
+    np.savez(few, images=np.zeros((9, 16, 16), np.uint8), labels=np.arange(9) % 2)
+    with pytest.raises(UserError, match="too few images"):
+        load_classifier(shaped(few), tmp_path, CPU)
+
+
+def test_a_cache_without_room(labelled: Path, tmp_path: Path, quick_classifier: None) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="set D3GAN_CACHE to a folder with room"):
+        load_classifier(shaped(labelled), tmp_path / "file", CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("source", "channels", "least"),
+    [("digits", 1, 0.975), ("mnist", 1, 0.992), ("cifar10", 3, 0.75)],
+)
+def test_accuracy_on_real_images(
+    source: str, channels: int, least: float, request: pytest.FixtureRequest
+) -> None:
+    """Test images as the data sets have them; of digits a fifth."""
+    if source != "digits":
+        request.getfixturevalue("data_folder")
+    assert RECIPES[channels].least_images >= 60_000
+    folder = Path(os.environ["D3GAN_CACHE"]) / "classifiers"
+    data = DataConfig(source, resolution=32, channels=1 if channels == 1 else 3)
+    assert load_classifier(data, folder, CPU)[1] >= least

@@ -1,0 +1,95 @@
+"""Whatever stands in the table of metrics is tested unasked."""
+
+import pytest
+import torch
+
+from d3gan.errors import UserError
+from d3gan.evaluation.metrics.table import (
+    METRICS,
+    check_counts,
+    check_names,
+    compute,
+    names,
+    stores_features,
+)
+from d3gan.evaluation.statistics import Statistics
+
+CPU = torch.device("cpu")
+
+
+def statistics(count: int, seed: int, shift: float = 0.0) -> Statistics:
+    """Of random features [count, 6] and logits [count, 4]."""
+    generator = torch.Generator().manual_seed(seed)
+    built = Statistics.empty(count, 6, 4, CPU, keep=True)
+    features = torch.randn(count, 6, generator=generator) + shift
+    logits = 3 * torch.randn(count, 4, generator=generator)
+    logits[:, 0] += shift
+    built.add(features, logits, 0)
+    return built
+
+
+@pytest.mark.parametrize("features", ["inception", "classifier"])
+def test_every_number_is_given_with_an_error_and_is_finite(features: str) -> None:
+    asked = check_names((), features)
+    assert asked == tuple(names(features))
+    numbers = compute(statistics(300, 0), statistics(200, 1), asked, features)
+    assert tuple(numbers) == asked
+    for estimate in numbers.values():
+        assert torch.isfinite(torch.tensor(estimate)).all()
+        assert estimate.standard_error >= 0
+
+
+@pytest.mark.parametrize("number", names("classifier"))
+def test_better_images_have_better_numbers(number: str) -> None:
+    """Features shifted by 4 and classes gone lopsided are worse by every metric but modes."""
+    real = statistics(400, 2)
+    good, bad = (
+        compute(real, statistics(400, 3, shift), (number,), "classifier")[number].value
+        for shift in (0.0, 4.0)
+    )
+    if number == "modes":
+        assert good == bad == 4
+    elif names("classifier")[number] == "lower":
+        assert good < bad
+    else:
+        assert good > bad
+
+
+def test_each_number_is_computed_alone_as_with_the_others() -> None:
+    real, generated = statistics(300, 4), statistics(200, 5)
+    together = compute(real, generated, check_names((), "classifier"), "classifier")
+    for name, estimate in together.items():
+        assert compute(real, generated, (name,), "classifier") == {name: estimate}
+
+
+def test_names_belong_to_their_features() -> None:
+    assert {"fid", "is"} <= set(names("inception"))
+    assert {"fd", "cs", "modes"} <= set(names("classifier"))
+    assert not {"fd", "cs", "modes"} & set(names("inception"))
+    assert not {"fid", "is"} & set(names("classifier"))
+    with pytest.raises(UserError, match=r"'fid' is no metric of classifier features \(it is fd\)"):
+        check_names(("fid",), "classifier")
+    with pytest.raises(UserError, match=r"\(did you mean 'recall'\?\)"):
+        check_names(("recal",), "classifier")
+
+
+def test_a_number_has_one_name() -> None:
+    everything = [number for metric in METRICS for number in metric.gives]
+    assert len(everything) == len(set(everything))
+
+
+def test_features_are_stored_only_when_needed() -> None:
+    assert not stores_features(("fd", "cs", "modes"), "classifier")
+    assert stores_features(("fd", "kid"), "classifier")
+
+
+def test_too_few_images() -> None:
+    real, six = statistics(300, 6), statistics(6, 7)
+    message = (
+        r"fd needs at least 7 generated images for the covariance of 6 features, and there are 6"
+    )
+    with pytest.raises(UserError, match=message):
+        compute(real, six, ("fd",), "classifier")
+    assert compute(real, six, ("fd",), "classifier", allow_few=True)["fd"].value > 0
+    with pytest.raises(UserError, match="kid needs at least 20 real images, and there are 19"):
+        check_counts(("kid",), "classifier", real=19, generated=50, dimensions=6)

@@ -1,0 +1,54 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from d3gan.evaluation.statistics import Moments, Statistics
+
+CPU = torch.device("cpu")
+FEATURES = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)) + 100
+LOGITS = torch.randn(60, 3, generator=torch.Generator().manual_seed(1))
+
+
+def added(first: int, last: int, batch_size: int) -> Statistics:
+    """Statistics of the images from `first` to before `last`."""
+    statistics = Statistics.empty(60, 4, 3, CPU, keep=True)
+    for start in range(first, last, batch_size):
+        part = slice(start, min(start + batch_size, last))
+        statistics.add(FEATURES[part], LOGITS[part], start)
+    return statistics
+
+
+@given(batch_size=st.integers(1, 60), cut=st.integers(1, 59))
+def test_neither_batches_nor_parts_matter(batch_size: int, cut: int) -> None:
+    whole = added(0, 60, 60)
+    first, second = added(0, cut, batch_size), added(cut, 60, batch_size)
+    for total, one, other in zip(whole.sums(), first.sums(), second.sums(), strict=True):
+        torch.testing.assert_close(one + other, total, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(torch.cat([first.rows, second.rows]), FEATURES)
+
+
+def test_mean_and_covariance_are_torchs() -> None:
+    moments = Moments.empty(4, CPU)
+    moments.add(FEATURES)
+    torch.testing.assert_close(moments.mean(), FEATURES.double().mean(0))
+    torch.testing.assert_close(moments.covariance(), FEATURES.double().T.cov())
+
+
+def test_classes_are_counted() -> None:
+    expected = torch.bincount(LOGITS.argmax(1), minlength=3)
+    assert added(0, 60, 7).class_counts.tolist() == expected.tolist()
+
+
+def test_saved_and_read() -> None:
+    whole = added(0, 60, 60)
+    again = Statistics.from_state_dict(whole.state_dict(), CPU)
+    assert again.count == 60
+    for one, other in zip(whole.sums(), again.sums(), strict=True):
+        assert torch.equal(one, other)
+    assert torch.equal(again.rows, whole.rows)
+
+
+def test_features_that_were_not_kept() -> None:
+    with pytest.raises(ValueError, match="not kept"):
+        _ = Statistics.empty(60, 4, 3, CPU, keep=False).rows
