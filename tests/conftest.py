@@ -1,4 +1,4 @@
-"""Fixtures for all tests: nothing outside the test's own folders is read or written."""
+"""Fixtures for all tests. Tests read and write nothing outside their temporary folders."""
 
 import os
 from collections.abc import Iterator
@@ -13,35 +13,43 @@ from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.evaluation.features import classifier_cache
 from d3gan.evaluation.features.classifier import Recipe
+from tests.program import end_processes
 
-# Tests run beside each other, one a core; several threads each would wait for one another.
+# Tests run in parallel, one per core, so more than one thread each would only compete.
 torch.set_num_threads(1)
 
-settings.register_profile("untimed", deadline=None)  # times on shared machines mean nothing
+settings.register_profile("untimed", deadline=None)  # times on a shared machine vary
 settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What is computed once is shared by all tests of a session, and by no other session."""
+def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Share cached results among all tests of a session, and with no other session."""
     folder = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):
-        folder = folder.parent  # that of all workers
+        folder = folder.parent  # shared by all workers
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("D3GAN_CACHE", str(folder / "cache"))
         yield
 
 
+@pytest.fixture(autouse=True)
+def _processes_end() -> Iterator[None]:
+    """End the processes that the test has started, within a bounded time."""
+    yield
+    end_processes()
+
+
 @pytest.fixture
 def quick_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Classifiers are trained for seconds, and hardly right."""
+    """Train classifiers for seconds only; their accuracy is low."""
     quick = Recipe(width=8, epochs=5.0, least_images=0, most_images=640)
     monkeypatch.setattr(classifier_cache, "RECIPES", {1: quick, 3: quick})
 
 
 @pytest.fixture
 def data_folder() -> Path:
-    """The folder of real data sets, where there is one."""
+    """Folder of the real data sets; the test is skipped where there is none."""
     folder = os.environ.get("D3GAN_DATA")
     if not folder or not (Path(folder) / "mnist").is_dir():
         pytest.skip("D3GAN_DATA names no folder that holds mnist and cifar10")
@@ -50,7 +58,7 @@ def data_folder() -> Path:
 
 @pytest.fixture
 def noise_images(tmp_path: Path) -> Path:
-    """A .npz of 40 small random colour images with labels."""
+    """File (.npz) of 40 small random colour images with labels."""
     rng = np.random.default_rng(0)
     file = tmp_path / "noise.npz"
     images = rng.integers(0, 256, (40, 16, 16, 3), np.uint8)
@@ -60,7 +68,7 @@ def noise_images(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny(noise_images: Path, tmp_path: Path) -> Config:
-    """A run of 10 steps of a few milliseconds each."""
+    """Configuration of a run of 10 steps of a few milliseconds each."""
     return configs.from_dict(
         {
             "name": "tiny",
@@ -82,15 +90,15 @@ def tiny(noise_images: Path, tmp_path: Path) -> Config:
 
 
 @pytest.fixture(autouse=True)
-def _torch_as_it_was() -> Iterator[None]:
-    """No test changes torch's settings for the next."""
+def _restore_torch() -> Iterator[None]:
+    """Restore torch's settings after each test."""
     yield
     torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
-    """A .npz of 200 colour images of 4 classes that are easily told apart."""
+    """File (.npz) of 200 colour images of 4 classes that are easy to distinguish."""
     rng = np.random.default_rng(1)
     labels = np.arange(200) % 4
     images = rng.integers(0, 100, (200, 16, 16, 3), np.uint8)
@@ -104,7 +112,7 @@ def labelled(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def measured(tiny: Config, labelled: Path) -> Config:
-    """A run of 8 steps that is evaluated every second one."""
+    """Configuration of a run of 8 steps that is evaluated every second step."""
     return configs.from_dict(
         {
             "name": "measured",

@@ -1,15 +1,17 @@
-"""The program from outside, as a user runs it."""
+"""Run the program from outside, as a user does, in processes that end with the test."""
 
 import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -18,43 +20,122 @@ from d3gan.config import Config
 from d3gan.runs import RunFolder
 from d3gan.training.checkpoint import newest_checkpoint
 
+STARTED: list["subprocess.Popen[str]"] = []
+"""Processes of the running test; the fixture `_processes_end` of conftest.py ends them."""
 
-def start(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
-    """`d3gan arguments...` in a process of its own, with one thread."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "d3gan", *map(str, arguments)],
+
+def start_process(
+    command: Sequence[object],
+    *,
+    folder: Path | None = None,
+    stdout: int | IO[str] = subprocess.PIPE,
+    stderr: int | IO[str] = subprocess.PIPE,
+    encoding: str | None = None,
+    **environment: str,
+) -> "subprocess.Popen[str]":
+    """Start a process with one thread in its own session. It ends with the test at the latest."""
+    process = subprocess.Popen(
+        list(map(str, command)),
+        cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
         text=True,
+        encoding=encoding,
+        errors="replace",
+        start_new_session=True,
     )
+    STARTED.append(process)
+    return process
 
 
-def d3gan(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run it to its end."""
-    process = start(*arguments, **environment)
-    output, errors = process.communicate(timeout=240)
+def finish(process: "subprocess.Popen[str]", timeout: float) -> "subprocess.CompletedProcess[str]":
+    """Wait for the end of a process at most `timeout` seconds; return its output."""
+    output, errors = process.communicate(timeout=timeout)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
+def end_processes(grace_seconds: float = 5.0) -> None:
+    """Terminate what was started, wait a bounded time, kill the process groups, and wait again."""
+    workers = []  # those of torchrun are in sessions of their own, which a group's end misses
+    for process in STARTED:
+        if process.poll() is None:
+            workers += descendants(process.pid)
+            process.terminate()
+    deadline = time.monotonic() + grace_seconds
+    for process in STARTED:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=max(0.0, deadline - time.monotonic()))
+    for process in STARTED:
+        kill_group(process)
+        process.wait(timeout=10)
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+    for worker in workers:
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+    STARTED.clear()
+
+
+def kill_group(process: "subprocess.Popen[str]") -> None:
+    """Kill a started process and, where there are process groups, those that it has started."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def children(parent: int) -> list[int]:
+    """Return the process ids of a process's children. Needs Linux; elsewhere there are none."""
+    file = Path(f"/proc/{parent}/task/{parent}/children")
+    try:
+        return [int(number) for number in file.read_text().split()]
+    except OSError:
+        return []
+
+
+def descendants(parent: int) -> list[int]:
+    """Return the process ids of a process's children, their children, and so on (Linux)."""
+    return [number for child in children(parent) for number in (child, *descendants(child))]
+
+
+def start(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
+    """Start `d3gan arguments...` in a process with one thread."""
+    return start_process([sys.executable, "-m", "d3gan", *arguments], **environment)
+
+
+def d3gan(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run `d3gan arguments...` to its end."""
+    return finish(start(*arguments, **environment), timeout=240)
+
+
+def run_code(
+    code: str, *arguments: object, timeout: float = 120, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run Python code to its end; `arguments` are its sys.argv[1:]."""
+    return finish(start_process([sys.executable, "-c", code, *arguments], **environment), timeout)
+
+
 def written(config: Config, folder: Path, **sections: dict[str, Any]) -> Path:
-    """The config as a file to train from, changed by `sections`."""
+    """Write the config, changed by `sections`, to a file that `train` reads; return the file."""
     file = folder / f"{config.name}.toml"
     file.write_text(configs.to_toml(configs.from_dict(sections, config)), encoding="utf-8")
     return file
 
 
 def wait_for(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
-    """Until `condition` holds; fails if the process ends before, or after a minute."""
+    """Wait until `condition` holds; fail if the process ends first, or after a minute."""
     deadline = time.monotonic() + 60
     while not condition():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, finish(process, timeout=10)
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    """All networks' tensors of the run's newest checkpoint."""
+    """Return the tensors of all networks in the run's newest checkpoint."""
     saved = newest_checkpoint(RunFolder(run))
     assert saved is not None
     return {
@@ -65,43 +146,42 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def chosen(run: Path) -> list[int]:
-    """The discriminator chosen at every step."""
+    """Return the discriminator chosen at every step."""
     rows = [row for row in RunFolder(run).metrics() if row["kind"] == "train"]
     return [k for row in rows for k in row["chosen"]]
 
 
-def torchrun(*arguments: object, restarts: int) -> "subprocess.Popen[str]":
-    """`d3gan arguments...` by two processes that are restarted together."""
+def torchrun(*arguments: object, restarts: int = 0) -> "subprocess.Popen[str]":
+    """Start `d3gan arguments...` as two processes, which torchrun restarts together."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node=2", f"--max-restarts={restarts}", "--monitor-interval=0.1"]
-    return subprocess.Popen(
-        [*command, "-m", "d3gan", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    return start_process([*command, "-m", "d3gan", *arguments])
 
 
 def group(code: str, *arguments: object) -> list["subprocess.CompletedProcess[str]"]:
-    """Two processes of one group that run `code` with d3gan's arguments; their ends."""
+    """Run `code` with d3gan's arguments in two processes of one process group; return their ends.
+
+    A process that does not end within 40 seconds is killed.
+    """
     port = free_port()
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)],
-            env=os.environ
-            | {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            | {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_process(
+            [sys.executable, "-c", code, *arguments],
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(port),
+            WORLD_SIZE="2",
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
         )
         for rank in range(2)
-    ]  # fmt: skip
+    ]
     ends = []
     for process in processes:
         try:
-            output, errors = process.communicate(timeout=40)
+            ends.append(finish(process, timeout=40))
         except subprocess.TimeoutExpired:
-            process.kill()
-            output, errors = process.communicate()
-        ends.append(subprocess.CompletedProcess(process.args, process.returncode, output, errors))
+            kill_group(process)
+            ends.append(finish(process, timeout=10))
     return ends
 
 
@@ -134,7 +214,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def collectives(config: Path) -> list[tuple[str, int]]:
-    """Each collective of one step of two processes: its kind and how many numbers it moves."""
+    """Return the kind and the number of elements of each collective in a step of two processes."""
     main, other = group(COUNTED, "train", config)
     assert main.returncode == other.returncode == 0, main.stderr + other.stderr
     found = json.loads(next(line for line in main.stdout.splitlines() if line.startswith("[")))
@@ -142,6 +222,7 @@ def collectives(config: Path) -> list[tuple[str, int]]:
 
 
 def free_port() -> int:
+    """Return a TCP port that is free on this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.program import written
+from tests.program import start_process, written
 from tests.stub import Stub, make_stub
 
 from d3gan import config as configs
@@ -264,11 +264,8 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_table(
 
     def start(name: str) -> "subprocess.Popen[str]":
         words = ["compare", "--methods", "one.toml", "two.toml", "--seeds", "0", "1"]
-        return subprocess.Popen(
-            [sys.executable, "quick.py", *words, "--name", name, "--json", f"{name}.json"],
-            cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        command = [sys.executable, "quick.py", *words, "--name", name, "--json", f"{name}.json"]
+        return start_process(command, folder=tmp_path)
 
     def rows(name: str) -> dict[str, list[dict[str, Any]]]:
         return {
@@ -292,11 +289,7 @@ def test_a_study_killed_at_random_moments_ends_with_the_same_table(
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert process.stdout
-        assert process.stderr
-        process.stdout.close()
-        process.stderr.close()
+        process.wait(timeout=20)
     process = start("killed")
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, (moments, errors)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.evaluation.features.test_inception import random_network
+from tests.program import finish, start_process
 
 from d3gan.cli.main import main
 from d3gan.config import Config
@@ -233,9 +233,7 @@ def test_a_full_standard_output() -> None:
     if not Path("/dev/full").is_char_device():
         pytest.skip("there is no /dev/full here")
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [sys.executable, "-m", "d3gan", "presets"], stdout=full, stderr=subprocess.PIPE,
-            text=True, timeout=60,
-        )  # fmt: skip
+        process = start_process([sys.executable, "-m", "d3gan", "presets"], stdout=full)
+        result = finish(process, timeout=60)
     assert result.returncode == 2
     assert result.stderr.startswith("d3gan: error: cannot write the output: No space left")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.program import d3gan, weights, written
+from tests.program import d3gan, run_code, weights, written
 
 from d3gan import config as configs
 from d3gan.cli.main import main
@@ -228,10 +227,7 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
 def test_a_disk_that_is_full_at_checkpoint_time(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path)
-    result = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, "train", str(file)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    result = run_code(FULL_DISK, "train", file)
     assert result.returncode == 2, result.stderr
     (line,) = result.stderr.splitlines()
     assert line.startswith("d3gan: error: cannot write to ")

@@ -3,15 +3,13 @@
 import json
 import re
 import shlex
-import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.program import d3gan
+from tests.program import d3gan, start_process, wait_for
 
 from d3gan import config as configs
 from d3gan import config_files
@@ -94,18 +92,20 @@ def test_tensorboard_shows_a_run(tmp_path: Path, quick_classifier: None) -> None
     assert main(["train", "demo-d3gan", *SMALL, "--out-dir", str(tmp_path)]) == 0
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(tmp_path), "--port", "0"]
     flags = ["--load_fast", "false", "--reload_interval", "1"]
-    with subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr
-            address = next(found[0] for line in server.stderr if (found := ADDRESS.search(line)))
-            shown: dict[str, object] = {}
-            while "demo-d3gan" not in shown:  # until the events are read, or the test's time is up
-                time.sleep(0.2)
-                with urllib.request.urlopen(f"{address}data/plugin/scalars/tags") as answer:
-                    shown = json.load(answer)
-            assert {"loss_g", "loss_d/0", "loss_d/1", "eval/fd"} <= set(shown["demo-d3gan"])  # type: ignore[call-overload]
-        finally:
-            server.terminate()
+    log = tmp_path / "tensorboard.log"
+    with log.open("w") as file:
+        server = start_process([*command, *flags], stdout=file, stderr=file)
+    shown: dict[str, dict[str, object]] = {}
+
+    def shows_the_run() -> bool:
+        if address := ADDRESS.search(log.read_text()):
+            url = f"{address[0]}data/plugin/scalars/tags"
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                shown.update(json.load(answer))
+        return "demo-d3gan" in shown
+
+    wait_for(shows_the_run, server)
+    assert {"loss_g", "loss_d/0", "loss_d/1", "eval/fd"} <= set(shown["demo-d3gan"])
 
 
 def test_the_file_of_one_s_own_is_a_config(tmp_path: Path) -> None:

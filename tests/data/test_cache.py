@@ -1,11 +1,10 @@
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.program import finish, start_process
 
 from d3gan.config import DataConfig
 from d3gan.data import cache as store
@@ -120,12 +119,9 @@ def test_processes_that_start_together_decode_once(folder: Path, cache: Path) ->
         "print(load_images(DataConfig(sys.argv[1], resolution=16, channels=1)).images.sum())"
     )
     children = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(folder)],
-            env=os.environ | {"D3GAN_CACHE": str(cache)},
-            stdout=subprocess.PIPE,
-        )
+        start_process([sys.executable, "-c", code, folder], D3GAN_CACHE=str(cache))
         for _ in range(3)
     ]
-    assert {child.communicate()[0].strip() for child in children} == {str(256 * 15).encode()}
+    outputs = {finish(child, timeout=120).stdout.strip() for child in children}
+    assert outputs == {str(256 * 15)}
     assert len(list(cache.glob("images/*/images.npy"))) == 1

@@ -3,10 +3,8 @@
 import hashlib
 import io
 import json
-import os
 import re
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.program import d3gan
 
 from d3gan.data.sources import HUB_SOURCES
 
@@ -116,18 +115,15 @@ def hub() -> Iterator[str]:
 
 
 def prepare(source: str, endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if key != "D3GAN_DATA"}
-    environment |= {
+    environment = {
+        "D3GAN_DATA": "",
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(folder / "hub"),
         "HF_HUB_DISABLE_XET": "1",
         "D3GAN_CACHE": str(folder / "cache"),
         "NO_PROXY": "127.0.0.1",
     }
-    return subprocess.run(
-        [sys.executable, "-m", "d3gan", "data", "prepare", source],
-        env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    return d3gan("data", "prepare", source, **environment)
 
 
 def test_a_named_source_is_fetched_at_its_pinned_revision(hub: str, tmp_path: Path) -> None:

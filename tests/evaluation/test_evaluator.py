@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.program import d3gan, weights, written
+from tests.program import d3gan, finish, start_process, torchrun, weights, written
 
 from d3gan import config as configs
 from d3gan.config import Config, DataConfig
@@ -81,11 +79,7 @@ def test_uneven_shards(measured: Config, tmp_path: Path) -> None:
     run = train(measured)
     arguments = ("evaluate", run.path, "--samples", 151, "--json", "-")
     alone = json.loads(d3gan(*arguments).stdout)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    several = subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", "-m", "d3gan", *map(str, arguments)],
-        capture_output=True, text=True, check=True, timeout=200,
-    )  # fmt: skip
+    several = finish(torchrun(*arguments), timeout=200)
     together = json.loads(several.stdout)
     assert numbers_of(alone) == pytest.approx(numbers_of(together), rel=1e-6)
     assert alone["contract"] == together["contract"]
@@ -170,13 +164,9 @@ def test_programs_that_start_together_compute_them_once(measured: Config, tmp_pa
         "from d3gan.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     programs = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, "evaluate", str(run.path), "--samples", "150"],
-            env=os.environ | {"OMP_NUM_THREADS": "1"} | cache,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
+        start_process([sys.executable, "-c", code, "evaluate", run.path, "--samples", 150], **cache)
         for _ in range(3)
-    ]  # fmt: skip
+    ]
     outputs = [program.communicate(timeout=200) for program in programs]
     assert [program.returncode for program in programs] == [0, 0, 0], outputs
     said = "".join(output for output, _ in outputs)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.program import finish, start_process
 from tests.report import made_up
 
 from d3gan.errors import UserError
@@ -424,9 +424,9 @@ def browse(file: Path, profile: Path, *options: str) -> tuple[str, list[str]]:
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.insert(1, "--no-sandbox")
-    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
-    lines = done.stderr.decode("utf-8", "replace").splitlines()
-    return done.stdout.decode("utf-8"), [line for line in lines if ":CONSOLE" in line]
+    done = finish(start_process(command, encoding="utf-8"), timeout=120)
+    done.check_returncode()
+    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
 
 def test_in_a_browser(large: Path, tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.program import run_code
 
 from d3gan.errors import UserError
 from d3gan.images import grid
@@ -123,4 +122,4 @@ def test_a_report_needs_no_torch() -> None:
         "import sys; import d3gan, d3gan.report.page, d3gan.report.summary;"
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    run_code(code).check_returncode()

@@ -1,16 +1,13 @@
 """Several processes train as one does."""
 
 import dataclasses
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.program import chosen, d3gan, start, wait_for, weights, written
+from tests.program import chosen, d3gan, finish, start, torchrun, wait_for, weights, written
 
 from d3gan import config as configs
 from d3gan.config import Config, TrainConfig
@@ -108,16 +105,7 @@ def test_sync_norm_is_batch_norm_over_all_processes(tiny: Config, tmp_path: Path
 def test_under_torchrun(tiny: Config, tmp_path: Path) -> None:
     one = alone(tiny, train=TWENTY_STEPS)
     file = written(dataclasses.replace(tiny, name="two"), tmp_path, train=TWENTY_STEPS)
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", "-m", "d3gan", "train", str(file)),
-        ],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        check=True,
-        capture_output=True,
-        timeout=240,
-    )
+    finish(torchrun("train", file), timeout=240).check_returncode()
     assert_same_run(tiny.run_dir.with_name("two"), one, 1e-8)
 
 

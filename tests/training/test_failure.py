@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.program import group, start, torchrun, wait_for, weights, written
+from tests.program import children, group, start, torchrun, wait_for, weights, written
 
 from d3gan.config import Config
 from d3gan.runs import RunFolder
@@ -19,12 +19,6 @@ from d3gan.training.trainer import train
 
 LONG = {"train": {"batch_size": 8, "epochs": 30.0}, "checkpoint": {"every_epochs": 0.4}}
 """150 steps, a checkpoint every second one."""
-
-
-def children(parent: int) -> list[int]:
-    """Process numbers of a process's children (Linux)."""
-    text = Path(f"/proc/{parent}/task/{parent}/children").read_text()
-    return [int(number) for number in text.split()]
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")

@@ -1,6 +1,5 @@
 """Two hosts, made of network namespaces and a virtual cable between them: pytest -n 0 -m hosts"""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.program import wait_for, written
+from tests.program import finish, start_process, wait_for, written
 
 from d3gan import config as configs
 from d3gan.config import Config
@@ -19,7 +18,7 @@ ADDRESSES = {"d3gan-a": "10.213.77.1", "d3gan-b": "10.213.77.2"}
 
 
 def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    finish(start_process(["ip", *arguments]), timeout=20).check_returncode()
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def hosts() -> Iterator[list[str]]:
         yield [a, b]
     finally:
         for name in (a, b):
-            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+            finish(start_process(["ip", "netns", "delete", name]), timeout=20)
 
 
 def agent(host: str, port: int, *arguments: object) -> "subprocess.Popen[str]":
@@ -57,12 +56,8 @@ def agent(host: str, port: int, *arguments: object) -> "subprocess.Popen[str]":
     flags += [f"--rdzv-endpoint={ADDRESSES['d3gan-a']}:{port}", f"--local-addr={ADDRESSES[host]}"]
     # torchrun finds out whether it is the host by the machine's name, and both have the same here.
     flags += [f"--rdzv-conf=is_host={int(host == 'd3gan-a')}"]
-    return subprocess.Popen(
-        ["ip", "netns", "exec", host, sys.executable, "-m", "torch.distributed.run", *flags,
-         "-m", "d3gan", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": host},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    program = [sys.executable, "-m", "torch.distributed.run", *flags, "-m", "d3gan", *arguments]
+    return start_process(["ip", "netns", "exec", host, *program], GLOO_SOCKET_IFNAME=host)
 
 
 @pytest.mark.hosts
@@ -76,17 +71,13 @@ def test_two_hosts_train_on_after_the_cable_was_pulled(
     file = written(config, tmp_path)
     run = RunFolder(config.run_dir)
     both = [agent(host, 29511, "train", file) for host in hosts]
-    try:
-        wait_for(lambda: any(run.checkpoints.glob("step-*.pt")), both[0])
-        ip("-n", hosts[0], "link", "set", hosts[0], "down")
-        time.sleep(15)
-        ip("-n", hosts[0], "link", "set", hosts[0], "up")
-        ends = [process.communicate(timeout=200) for process in both]
-    finally:
-        for process in both:
-            process.kill()
-    said = "".join(errors for _, errors in ends)
-    assert [process.returncode for process in both] == [0, 0], said
+    wait_for(lambda: any(run.checkpoints.glob("step-*.pt")), both[0])
+    ip("-n", hosts[0], "link", "set", hosts[0], "down")
+    time.sleep(15)
+    ip("-n", hosts[0], "link", "set", hosts[0], "up")
+    ends = [finish(process, timeout=200) for process in both]
+    said = "".join(end.stderr for end in ends)
+    assert [end.returncode for end in ends] == [0, 0], said
     assert "lost the other processes at step" in said
     assert run.metrics()[-1]["step"] == 300
     assert len(run.sessions()) > 1
