@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, get_type_hints
 import tomli_w
 
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.table import check_names
 from d3gan.fields import Matching, OneOf, Range, checked
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.objectives import OBJECTIVES
@@ -226,27 +225,11 @@ def validate(config: Config) -> Config:
             f"gan.aggregation = {config.gan.aggregation!r} needs losses above zero, which "
             f"gan.objective = {config.gan.objective!r} does not give; choose another of the two"
         )
-    _check_evaluation(config.eval)
     if config.train.engine == "reference" and config.train.precision == "bf16":
         raise UserError("train.engine = 'reference': knows fp32 and fp64; use fast for bf16")
     if config.data.source == "stacked-mnist" and config.data.channels != 3:
         raise UserError("data.channels = 1: stacked-mnist needs 3")
     return same
-
-
-def _check_evaluation(evaluation: EvalConfig) -> None:
-    family = evaluation.features.partition(":")[0]
-    try:
-        metrics = check_names(evaluation.metrics, family)
-    except UserError as error:
-        raise UserError(f"eval.metrics = {list(evaluation.metrics)}: {error}") from error
-    if evaluation.monitor not in ("", *metrics):
-        raise UserError(
-            f"eval.monitor = {evaluation.monitor!r}: must be one of the metrics "
-            f"({', '.join(metrics)}){nearest(evaluation.monitor, list(metrics))}"
-        )
-    if evaluation.patience and not evaluation.every_epochs:
-        raise UserError(f"eval.patience = {evaluation.patience}: needs eval.every_epochs above 0")
 
 
 def from_dict(values: Mapping[str, Any], base: Config | None = None, origin: str = "") -> Config:

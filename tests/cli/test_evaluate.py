@@ -134,7 +134,7 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
     cases = {
         ("no/such/place",): "there is no data source 'no/such/place'",
         (labelled,): f"name the real images that {labelled} is measured against: --against SOURCE",
-        (run, "--metrics", "fid"): "'fid' is no metric of classifier features (it is fd)",
+        (run, "--metrics", "fid"): "'fid' is not a metric of classifier features (it is fd)",
         (run, "--features", "vgg"): "eval.features = 'vgg': must be inception, classifier or",
         (run, "--samples", "100"): "fd needs at least 129 generated images",
         (run, "--samples", "1"): "samples = 1: must be at least 2",

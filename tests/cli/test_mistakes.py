@@ -52,7 +52,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan stray", "Unrecognized options: stray"),
         ("train demo-dcgan --data.source /no/such", "there is no data source '/no/such'"),
         ("train demo-dcgan --data.source cifar-10", "(did you mean 'cifar10'?)"),
-        ("train demo-dcgan --eval.metrics fid", "eval.metrics = ['fid']: 'fid' is no metric of classifier"),
+        ("train demo-dcgan --eval.metrics fid", "eval.metrics = ['fid']: 'fid' is not a metric of classifier"),
         ("train demo-dcgan --eval.monitor kdi", "eval.monitor = 'kdi': must be one of the metrics"),
         ("train demo-dcgan --eval.every-epochs 0 --eval.patience 2", "eval.patience = 2: needs eval.every"),
         ("train demo-dcgan --eval.samples 1", "eval.samples = 1: must be at least 2"),

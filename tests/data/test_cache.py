@@ -8,7 +8,7 @@ from tests.program import finish, start_process
 
 from d3gan.config import DataConfig
 from d3gan.data import cache as store
-from d3gan.data.cache import load_images
+from d3gan.data.cache import ImageSet, load_images, require_classes
 from d3gan.errors import UserError
 
 
@@ -57,6 +57,36 @@ def test_the_same_images_in_classes_have_labels_of_their_own(folder: Path, cache
         file.rename(name / file.name)
     labels = load_images(DataConfig(str(folder), resolution=16, channels=1)).labels
     assert labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def labels_only(labels: list[int], tmp_path: Path) -> ImageSet:
+    file = tmp_path / "labelled.npz"
+    np.savez(file, images=np.zeros((len(labels), 8, 8), np.uint8), labels=np.array(labels))
+    return load_images(DataConfig(str(file), resolution=16, channels=1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([-1, -1], "x = 1: .*labelled.npz has no labels; put the images into one folder per class"),
+        ([0, 1, -1], "has labels for only 2 of 3 images; put the images into one folder per class"),
+        ([5, 7, 5], "has 2 different labels from 5 to 7; number the classes from 0 to 1"),
+    ],
+)
+def test_missing_or_unusable_labels_give_one_line(
+    labels: list[int], message: str, tmp_path: Path
+) -> None:
+    images = labels_only(labels, tmp_path)
+    assert images.classes == 0
+    with pytest.raises(UserError, match=message):
+        require_classes(images, "x = 1")
+
+
+def test_labels_from_zero_count_the_classes(tmp_path: Path) -> None:
+    images = labels_only([2, 0, 1, 2], tmp_path)
+    assert images.labels.tolist() == [2, 0, 1, 2]
+    assert images.class_names == []
+    assert require_classes(images, "x = 1") == images.classes == 3
 
 
 def test_a_damaged_cache_is_decoded_again(folder: Path, cache: Path) -> None:

@@ -1,6 +1,7 @@
 """Finding sources and reading them, in the layouts that the hub really has."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,21 @@ def test_the_hub_s_converted_layout_and_plain_bytes_are_read(tmp_path: Path) -> 
     assert images.labels.tolist() == [-1]
 
 
+def test_class_names_come_from_the_hub_s_metadata(tmp_path: Path) -> None:
+    features = {
+        "picture": {"_type": "Image"},
+        "label": {"_type": "ClassLabel", "names": ["a", "b"]},
+    }
+    schema = pa.schema(
+        [("picture", pa.binary()), ("label", pa.int64())],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )
+    table = pa.table({"picture": [encoded(5)], "label": [0]}, schema=schema)
+    pq.write_table(table, tmp_path / "train-00000-of-00001.parquet")
+    images = load_images(DataConfig(str(tmp_path), resolution=16, channels=1))
+    assert (images.classes, images.class_names) == (2, ["a", "b"])
+
+
 def test_a_folder_with_several_data_sets_is_asked_about(tmp_path: Path) -> None:
     for name in ("small", "large"):
         write_parquet(tmp_path / name / "train-00000-of-00001.parquet", [1], "image", ())
@@ -125,6 +141,8 @@ def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
     digits = load_images(DataConfig("mnist", resolution=32, channels=1))
     assert stacked.images.shape == (60_000, 3, 32, 32)
     assert len(np.unique(stacked.labels)) == 1000
+    assert stacked.classes == 1000
+    assert stacked.class_names[123] == "123"
     # Each channel holds every digit once, and the label tells which.
     for channel, place in enumerate((100, 10, 1)):
         shown = stacked.labels // place % 10
@@ -141,6 +159,7 @@ def test_digits_need_nothing() -> None:
     images = load_images(DataConfig("digits", resolution=32, channels=1))
     assert images.images.shape == (5000, 1, 32, 32)
     assert np.bincount(images.labels).tolist() == [500] * 10
+    assert (images.classes, images.class_names) == (10, list("0123456789"))
     assert images.images.max() > 250
 
 
@@ -155,6 +174,7 @@ def test_an_image_folder_of_all_sorts(tmp_path: Path) -> None:
     Image.new("L", (5, 5)).save(tmp_path / ".thumbs" / "hidden.png")
     (tmp_path / "readme.txt").write_text("not an image, and not taken for one")
     images = load_images(DataConfig(str(tmp_path), resolution=16, channels=3))
+    assert (images.classes, images.class_names) == (2, ["cats", "dogs"])
     assert images.labels.tolist() == [0, 0, 1, 1]  # cats/B.PNG, cats/a.jpg, dogs/c, dogs/more/d
     assert images.images[2].min() == 255
 

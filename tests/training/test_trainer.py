@@ -16,7 +16,7 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.table import names
+from d3gan.evaluation.metrics.names import metric_names
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
 from d3gan.training.trainer import total_steps, train
@@ -75,7 +75,7 @@ def test_the_docs_tell_of_every_file_and_every_key(measured: Config) -> None:
         kind: set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\|(.*?)\|", part))))
         for kind, part in (("train", rows), ("eval", evaluations))
     }
-    told["eval"] |= {f"{key}_stderr" for key in names("classifier")}
+    told["eval"] |= {f"{key}_stderr" for key in metric_names("classifier")}
     kinds = {row["kind"] for row in run.metrics()}
     assert kinds == {"train", "eval"}
     for row in run.metrics():

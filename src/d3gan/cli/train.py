@@ -13,6 +13,7 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_j
 from d3gan.config import Config
 from d3gan.config_files import refuse_changes, starting_point
 from d3gan.errors import UserError
+from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.report.summary import summary
 from d3gan.runs import RunFolder
 from d3gan.training import distributed, launching
@@ -43,6 +44,7 @@ def train(arguments: list[str]) -> int:
     start, resume = starting_point(arguments[0])
     options: Train = parse(Train, arguments[1:], f"train {arguments[0]}", Train(start))
     config = configs.validate(options.config)
+    check_evaluation(config.eval)
     if not config.name:
         raise UserError("name = '': must not be empty")
     if options.processes < 1:

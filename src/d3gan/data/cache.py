@@ -37,6 +37,10 @@ class ImageSet(NamedTuple):
     """SHA-256 of the content that they were decoded from."""
     skipped: list[str]
     """Broken images that were left out."""
+    classes: int
+    """Number of classes K if every image has a label and labels are 0..K-1, otherwise 0."""
+    class_names: list[str]
+    """Name of each class, [K], or empty where names are unknown."""
 
 
 def load_images(data: DataConfig) -> ImageSet:
@@ -68,6 +72,41 @@ def check_enough(images: int, source: str, batch_size: int, key: str) -> None:
         raise UserError(f"{key} = {batch_size}: {source} has only {images} images")
 
 
+def require_classes(images: ImageSet, reason: str) -> int:
+    """Return the number of classes of labelled images.
+
+    Raises UserError, starting with `reason` (for example ``"model.conditional = true"``), if an
+    image has no label or the labels are not 0..K-1.
+    """
+    if images.classes:
+        return images.classes
+    labelled = images.labels[images.labels >= 0]
+    if len(labelled) == 0:
+        what = "has no labels"
+    elif len(labelled) < len(images.labels):
+        what = f"has labels for only {len(labelled)} of {len(images.labels)} images"
+    else:
+        found = np.unique(labelled)
+        raise UserError(
+            f"{reason}: {images.name} has {len(found)} different labels from {found[0]} to "
+            f"{found[-1]}; number the classes from 0 to {len(found) - 1}"
+        )
+    raise UserError(
+        f"{reason}: {images.name} {what}; put the images into one folder per class, or choose a "
+        "labelled source"
+    )
+
+
+def _classes(labels: np.ndarray, names: tuple[str, ...]) -> int:
+    """Return the number of classes of labels [M], or 0 if they are not all within 0..K-1."""
+    if not len(labels) or labels.min() < 0:
+        return 0
+    if names:
+        return len(names) if labels.max() < len(names) else 0
+    found = np.unique(labels)
+    return len(found) if found[-1] == len(found) - 1 else 0
+
+
 def native_shape(source: str, split: str) -> tuple[int, int]:
     """Side (the shorter one) and channels of the source's first image. Raises UserError."""
     found = find_source("mnist" if source == STACKED_MNIST else source, split)
@@ -95,7 +134,11 @@ def _stacked_mnist(data: DataConfig) -> ImageSet:
     images = np.stack([digits.images[order, 0] for order in orders], axis=1)
     hundreds, tens, ones = (digits.labels[order] for order in orders)
     return digits._replace(
-        name=STACKED_MNIST, images=images, labels=100 * hundreds + 10 * tens + ones
+        name=STACKED_MNIST,
+        images=images,
+        labels=100 * hundreds + 10 * tens + ones,
+        classes=1000,
+        class_names=[f"{number:03d}" for number in range(1000)],
     )
 
 
@@ -119,10 +162,10 @@ def _cached(source: Source, data: DataConfig) -> ImageSet:
         entry = folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
         entry.parent.mkdir(exist_ok=True)
         with FileLock(f"{entry}.lock"):
-            loaded = _read_entry(source.name, entry, digest)
+            loaded = _read_entry(source, entry, digest)
             if loaded is None:
                 _write_entry(source, entry, data)
-                loaded = _read_entry(source.name, entry, digest)
+                loaded = _read_entry(source, entry, digest)
         assert loaded is not None
         return loaded
     except OSError as error:
@@ -132,14 +175,16 @@ def _cached(source: Source, data: DataConfig) -> ImageSet:
         ) from error
 
 
-def _read_entry(name: str, entry: Path, digest: str) -> ImageSet | None:
+def _read_entry(source: Source, entry: Path, digest: str) -> ImageSet | None:
     try:
         images = np.load(entry / "images.npy", mmap_mode="r")
         labels = np.load(entry / "labels.npy")
         skipped = json.loads((entry / "skipped.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, EOFError):
         return None
-    return ImageSet(name, images, labels, digest, skipped)
+    classes = _classes(labels, source.class_names)
+    names = list(source.class_names) if classes else []
+    return ImageSet(source.name, images, labels, digest, skipped, classes, names)
 
 
 def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:

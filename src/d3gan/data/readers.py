@@ -4,6 +4,7 @@ Each returns a Source: the files that decide its content, the number of its imag
 iterate over them.
 """
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -28,6 +29,8 @@ class Source(NamedTuple):
     items: Callable[[], Iterable[Item]]
     labelling: str = ""
     """What decides the labels, besides the files' content."""
+    class_names: tuple[str, ...] = ()
+    """Name of each class in the order of labels, or empty where names are unknown."""
 
 
 # Parquet files in the layout of the hub
@@ -108,7 +111,18 @@ def read_parquet(
                     f"cannot read {file} to its end ({error}); fetch it again"
                 ) from error
 
-    return Source(name, files, count, items, f"{image_column} {label_column}")
+    names = _class_names(schema, label_column)
+    return Source(name, files, count, items, f"{image_column} {label_column}", names)
+
+
+def _class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:
+    """Return the names of a ClassLabel column from the metadata that the hub's library writes."""
+    try:
+        metadata = json.loads((schema.metadata or {})[b"huggingface"])
+        names = metadata["info"]["features"][label_column]["names"]
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return tuple(str(name) for name in names)
 
 
 def _constant(value: Any) -> Callable[[], Any]:
@@ -164,7 +178,7 @@ def read_folder(folder: Path) -> Source:
             yield Item(str(file), file.read_bytes, labels.get(_class_of(file, folder), -1))
 
     classed = "\n".join(_class_of(file, folder) for file in files)
-    return Source(str(folder), files, len(files), items, classed)
+    return Source(str(folder), files, len(files), items, classed, tuple(classes))
 
 
 def _raise(error: OSError) -> None:

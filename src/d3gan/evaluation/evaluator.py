@@ -10,6 +10,7 @@ from d3gan.data.cache import ImageSet, cache_folder
 from d3gan.evaluation.features.extractor import load_features
 from d3gan.evaluation.metrics import table
 from d3gan.evaluation.metrics.estimate import Estimate
+from d3gan.evaluation.metrics.names import check_names, metric_names
 from d3gan.evaluation.protocol import EvaluationProtocol
 from d3gan.evaluation.real_statistics import Draw, collect, pixel_digest, real_statistics
 from d3gan.training import distributed
@@ -55,8 +56,8 @@ class Evaluator:
     ) -> None:
         self.data, self.real_images, self.samples = data, len(real.images), samples
         self.family, self.allow_few = features.partition(":")[0], allow_few
-        self.asked = table.check_names(metrics, self.family)
-        self.better = table.names(self.family)
+        self.asked = check_names(metrics, self.family)
+        self.better = metric_names(self.family)
         self.features = distributed.from_main(
             lambda: load_features(
                 features, data, weights=weights, folder=cache_folder(), device=device

@@ -8,7 +8,7 @@ from typing import Any
 from d3gan.bench import flops as compute
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.estimate import Better
+from d3gan.evaluation.metrics.names import Better
 from d3gan.evaluation.protocol import check_comparable
 from d3gan.registry import nearest
 from d3gan.runs import RunFolder

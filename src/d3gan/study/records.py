@@ -9,8 +9,7 @@ from typing import Any, Literal
 from d3gan.config import Config
 from d3gan.config_files import load_file
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.estimate import Better
-from d3gan.evaluation.metrics.table import check_names, names
+from d3gan.evaluation.metrics.names import Better, check_names, metric_names
 from d3gan.runs import RunFolder
 from d3gan.study.run_status import is_exhausted, total_of
 from d3gan.study.statistics import selection_entropy, value_at
@@ -68,16 +67,15 @@ class Record:
         if self.evaluations and self.evaluations[0].get("monitor"):
             return str(self.evaluations[0]["monitor"])
         evaluation = self.config.eval
-        family = evaluation.features.partition(":")[0]
-        return evaluation.monitor or check_names(evaluation.metrics, family)[0]
+        return evaluation.monitor or check_names(evaluation.metrics, evaluation.features)[0]
 
     def metrics(self) -> dict[str, Better]:
         """The numbers that its evaluations hold, and which way is better."""
         if not self.evaluations:
             return {}
-        family = self.evaluations[0]["contract"]["features"].partition(":")[0]
+        features = self.evaluations[0]["contract"]["features"]
         held = {name for row in self.evaluations for name in row}
-        return {name: better for name, better in names(family).items() if name in held}
+        return {name: better for name, better in metric_names(features).items() if name in held}
 
     def spent(self, axis: Axis, row: dict[str, Any]) -> float:
         """What had been spent by the time of a row."""

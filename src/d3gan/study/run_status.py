@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from d3gan.config import Config
-from d3gan.evaluation.metrics.table import names as metric_names
+from d3gan.evaluation.metrics.names import metric_names
 from d3gan.runs import RunFolder, numbered, step_of
 from d3gan.training.early_stopping import Monitor
 from d3gan.training.engines import total_steps
@@ -82,7 +82,7 @@ def is_exhausted(config: Config, evaluations: Sequence[dict[str, Any]], metric: 
     """Whether patience with the monitored metric ended the run before its last step."""
     if not config.eval.patience or not evaluations:
         return False
-    better = metric_names(config.eval.features.partition(":")[0])[metric]
+    better = metric_names(config.eval.features)[metric]
     monitor = Monitor(metric, better, config.eval.patience)
     for row in evaluations:
         value = row.get(metric)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from d3gan.evaluation.metrics.estimate import Better
+from d3gan.evaluation.metrics.names import Better
 
 LEVEL = 0.95
 """Confidence of every interval."""

@@ -11,7 +11,7 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.table import names as metric_names
+from d3gan.evaluation.metrics.names import check_evaluation, metric_names
 from d3gan.registry import nearest
 from d3gan.study.plan import PlannedRun, Study
 
@@ -189,6 +189,7 @@ def _run(method: str, config: Config, seed: int, out_dir: str, where: str) -> Pl
     named = {"name": f"{method}-seed-{seed}", "seed": seed, "out_dir": out_dir}
     planned = configs.from_dict(named, config, f"{where}methods")
     try:
+        check_evaluation(planned.eval)
         return PlannedRun(method, configs.validate(planned))
     except UserError as error:
         raise UserError(f"{where}{planned.name}: {error}") from error
@@ -212,7 +213,7 @@ def _check_metric(metric: str, run: PlannedRun, where: str) -> None:
             f"{where}{run.name}: eval.every_epochs = 0: there would be nothing to compare; set it "
             "above 0"
         )
-    measured = evaluation.metrics or tuple(metric_names(evaluation.features.partition(":")[0]))
+    measured = evaluation.metrics or tuple(metric_names(evaluation.features))
     if metric not in ("", *measured):
         raise UserError(
             f"{where}metric = {metric!r}: {run.name} does not measure it"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from d3gan.evaluation.metrics.estimate import Better
+from d3gan.evaluation.metrics.names import Better
 from d3gan.study.methods import Method
 from d3gan.study.records import AXES, Axis, Record
 from d3gan.study.statistics import (

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from d3gan.evaluation.metrics.estimate import Better
+from d3gan.evaluation.metrics.names import Better
 from d3gan.evaluation.protocol import check_comparable
 
 

@@ -11,6 +11,7 @@ from d3gan.config import Config, DataConfig, to_toml
 from d3gan.data.cache import ImageSet, check_enough, load_images
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
+from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.progress import Bar, progress_bar
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
@@ -30,6 +31,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
     Raises UserError for what the user can mend; Interrupted after a signal, once the state is
     saved. Under torchrun every process calls it.
     """
+    check_evaluation(config.eval)
     run = RunFolder(config.run_dir)
     timeout = config.train.timeout_seconds
     with distributed.process_group(config.train.device, timeout) as device, ExitStack() as stack:

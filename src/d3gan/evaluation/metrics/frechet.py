@@ -8,7 +8,7 @@ distance itself.
 import torch
 from torch import Tensor
 
-from d3gan.evaluation.metrics.estimate import Estimate, Metric
+from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.statistics import Statistics
 
 
@@ -45,11 +45,9 @@ def _factor(covariance: Tensor) -> Tensor:
     return factor
 
 
-def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+    """Return the Fréchet distance of the generated images from the real ones."""
     r, g = real.moments, generated.moments
     return {
         "fd": frechet_estimate(r.mean(), r.covariance(), g.mean(), g.covariance(), generated.count)
     }
-
-
-FRECHET = Metric({"fd": "lower"}, _compute, needs_covariance=True)

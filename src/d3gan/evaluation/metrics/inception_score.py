@@ -5,7 +5,7 @@ Salimans et al. 2016, "Improved techniques for training GANs", section 4.
 
 import torch
 
-from d3gan.evaluation.metrics.estimate import Estimate, Metric
+from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.statistics import ScoreSums, Statistics
 
 
@@ -28,8 +28,6 @@ def classifier_score(sums: ScoreSums) -> Estimate:
     return Estimate(float(scores.mean()), spread / len(scores) ** 0.5)
 
 
-def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+    """Return the classifier score of the generated images."""
     return {"cs": classifier_score(generated.scores)}
-
-
-SCORE = Metric({"cs": "higher"}, _compute)

@@ -7,7 +7,7 @@ estimator, mean over subsets.
 import torch
 from torch import Tensor
 
-from d3gan.evaluation.metrics.estimate import Estimate, Metric
+from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.statistics import Statistics
 from d3gan.rng import Stream, permutation
 
@@ -53,8 +53,6 @@ def kernel_distance(real: Tensor, generated: Tensor) -> Estimate:
     return Estimate(float(estimates.mean()), float(estimates.std() / number**0.5))
 
 
-def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+    """Return the kernel distance of the generated images from the real ones."""
     return {"kid": kernel_distance(real.rows, generated.rows)}
-
-
-KERNEL = Metric({"kid": "lower"}, _compute, stores_features=True, least_images=2 * SUBSETS)

@@ -7,7 +7,7 @@ al. 2018, "PacGAN" (KL divergence of the generated classes from the data's).
 import torch
 from torch import Tensor
 
-from d3gan.evaluation.metrics.estimate import Estimate, Metric
+from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.statistics import Statistics
 
 
@@ -35,7 +35,7 @@ def kl_divergence(counts: Tensor, shares: Tensor) -> Estimate:
     return Estimate(max(0.0, float(divergence)), float(variance.sqrt()))
 
 
-def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
     """Classes of real images are the classifier's too: its mistakes are the same on both sides."""
     counts = real.class_counts
     uniform = torch.full_like(counts, 1 / len(counts))
@@ -46,8 +46,3 @@ def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
         "kl_uniform": kl_divergence(generated.class_counts, uniform),
         "kl_data": kl_divergence(generated.class_counts, data),
     }
-
-
-MODES = Metric(
-    {"modes": "higher", "kl_uniform": "lower", "kl_data": "lower"}, _compute, needs_labels=True
-)

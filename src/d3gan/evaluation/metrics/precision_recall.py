@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from d3gan.evaluation.metrics.estimate import Estimate, Metric
+from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.statistics import Statistics
 
 PRECISION_RECALL_NEIGHBOURS = 3
@@ -83,16 +83,8 @@ def _share(hits: Tensor) -> Estimate:
     return Estimate(share, (share * (1 - share) / len(hits)) ** 0.5)
 
 
-def _compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
+def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
     """Of equally many images on both sides: the balls shrink as a set grows."""
     real_rows, generated_rows = real.rows, generated.rows  # each a copy of all features
     images = min(len(real_rows), len(generated_rows))
     return precision_recall_density_coverage(real_rows[:images], generated_rows[:images])
-
-
-PRECISION_RECALL = Metric(
-    dict.fromkeys(("precision", "recall", "density", "coverage"), "higher"),
-    _compute,
-    stores_features=True,
-    least_images=DENSITY_COVERAGE_NEIGHBOURS + 1,
-)

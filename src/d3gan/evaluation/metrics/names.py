@@ -1,0 +1,111 @@
+"""The list of metrics: their names, which direction is better, and what they need.
+
+This module does not import torch, so that a configuration can be checked quickly. Each entry names
+the module beside this one whose function ``compute(real, generated)`` returns the numbers.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from d3gan.errors import UserError
+from d3gan.registry import nearest
+
+if TYPE_CHECKING:
+    from d3gan.config import EvalConfig
+
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Numbers that one function computes from the statistics of real and generated images."""
+
+    module: str
+    """Name of the module in this folder."""
+    gives: dict[str, Better]
+    """The numbers by name, and which direction is better."""
+    stores_features: bool = False
+    """Whether the features of every image are needed, not only their sums."""
+    needs_covariance: bool = False
+    """Whether the metric is undefined for fewer images than features."""
+    least_images: int = 2
+    """Smallest number of images on either side."""
+    needs_labels: bool = False
+    """Whether the features must come from a classifier of the data's own classes."""
+
+
+METRICS = (
+    Metric("frechet", {"fd": "lower"}, needs_covariance=True),
+    Metric("inception_score", {"cs": "higher"}),
+    Metric("kernel", {"kid": "lower"}, stores_features=True, least_images=20),
+    Metric(
+        "precision_recall",
+        {"precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher"},
+        stores_features=True,
+        least_images=6,
+    ),
+    Metric(
+        "modes",
+        {"modes": "higher", "kl_uniform": "lower", "kl_data": "lower"},
+        needs_labels=True,
+    ),
+)
+
+INCEPTION_NAMES = {"fd": "fid", "cs": "is"}
+"""Names of numbers when, and only when, the features are those of the 2015 Inception network."""
+
+
+def metric_names(features: str) -> dict[str, Better]:
+    """Return the numbers available with `features` (``eval.features``) and their directions."""
+    return {
+        shown_name(number, features): better
+        for metric in METRICS
+        if not (metric.needs_labels and features == "inception")
+        for number, better in metric.gives.items()
+    }
+
+
+def check_names(asked: tuple[str, ...], features: str) -> tuple[str, ...]:
+    """Return `asked` in the order of the list, or all names if `asked` is empty.
+
+    Raises UserError for a name that `features` do not give.
+    """
+    allowed = list(metric_names(features))
+    for name in asked:
+        if name not in allowed:
+            renamed = {**INCEPTION_NAMES, **{new: old for old, new in INCEPTION_NAMES.items()}}
+            right = f" (it is {renamed[name]})" if renamed.get(name) in allowed else ""
+            raise UserError(
+                f"'{name}' is not a metric of {features.partition(':')[0]} features"
+                f"{right or nearest(name, allowed)}; allowed: {', '.join(allowed)}"
+            )
+    return tuple(name for name in allowed if name in asked or not asked)
+
+
+def check_evaluation(evaluation: "EvalConfig") -> None:
+    """Raise UserError if the keys of ``eval`` contradict each other or name unknown metrics."""
+    try:
+        metrics = check_names(evaluation.metrics, evaluation.features)
+    except UserError as error:
+        raise UserError(f"eval.metrics = {list(evaluation.metrics)}: {error}") from error
+    if evaluation.monitor not in ("", *metrics):
+        raise UserError(
+            f"eval.monitor = {evaluation.monitor!r}: must be one of the metrics "
+            f"({', '.join(metrics)}){nearest(evaluation.monitor, list(metrics))}"
+        )
+    if evaluation.patience and not evaluation.every_epochs:
+        raise UserError(f"eval.patience = {evaluation.patience}: needs eval.every_epochs above 0")
+
+
+def metrics_for(asked: tuple[str, ...], features: str) -> list[Metric]:
+    """Return the entries of the list that compute the numbers `asked`."""
+    return [
+        metric
+        for metric in METRICS
+        if any(shown_name(number, features) in asked for number in metric.gives)
+    ]
+
+
+def shown_name(number: str, features: str) -> str:
+    """Return the name under which `number` is reported for these features."""
+    return INCEPTION_NAMES.get(number, number) if features == "inception" else number

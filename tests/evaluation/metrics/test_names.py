@@ -1,0 +1,52 @@
+"""The list of metrics, and the checks of the configuration's evaluation keys."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from d3gan.config import EvalConfig
+from d3gan.errors import UserError
+from d3gan.evaluation.metrics.names import METRICS, check_evaluation, check_names, metric_names
+
+
+def test_names_do_not_import_torch() -> None:
+    code = "import sys, d3gan.evaluation.metrics.names; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.module)
+def test_every_entry_has_its_function(metric: object) -> None:
+    module = import_module(f"d3gan.evaluation.metrics.{metric.module}")  # type: ignore[attr-defined]
+    assert callable(module.compute)
+
+
+def test_names_belong_to_their_features() -> None:
+    assert {"fid", "is"} <= set(metric_names("inception"))
+    assert {"fd", "cs", "modes"} <= set(metric_names("classifier"))
+    assert metric_names("classifier:digits") == metric_names("classifier")
+    assert not {"fd", "cs", "modes"} & set(metric_names("inception"))
+    assert not {"fid", "is"} & set(metric_names("classifier"))
+    message = r"'fid' is not a metric of classifier features \(it is fd\)"
+    with pytest.raises(UserError, match=message):
+        check_names(("fid",), "classifier")
+    with pytest.raises(UserError, match=r"\(did you mean 'recall'\?\)"):
+        check_names(("recal",), "classifier")
+
+
+def test_a_number_has_one_name() -> None:
+    everything = [number for metric in METRICS for number in metric.gives]
+    assert len(everything) == len(set(everything))
+
+
+def test_contradicting_evaluation_keys_are_refused() -> None:
+    check_evaluation(EvalConfig())
+    cases = {
+        EvalConfig(metrics=("fid",)): r"eval.metrics = \['fid'\]: 'fid' is not a metric",
+        EvalConfig(features="inception", monitor="fd"): "eval.monitor = 'fd': must be one of",
+        EvalConfig(patience=2): "eval.patience = 2: needs eval.every_epochs above 0",
+    }
+    for evaluation, message in cases.items():
+        with pytest.raises(UserError, match=message):
+            check_evaluation(evaluation)
