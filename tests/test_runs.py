@@ -1,10 +1,13 @@
+import dataclasses
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, step_of, writing
+from d3gan.files import writing
+from d3gan.runs import RunFolder, Status, step_of
 
 
 @pytest.fixture
@@ -50,7 +53,9 @@ def test_damage_is_named(run: RunFolder) -> None:
         with pytest.raises(UserError, match=r"metrics\.jsonl line 2 is damaged"):
             run.metrics()
     run.metrics_file.write_text(f"{row}nonsense\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl line 2 is damaged .*; mend or remove it"):
+    with pytest.raises(
+        UserError, match=r"metrics\.jsonl line 2 is damaged .*; repair or delete it"
+    ):
         run.metrics()
     run.environment_file.write_text("[")
     with pytest.raises(UserError, match=r"environment\.json is damaged"):
@@ -72,6 +77,156 @@ def test_refused_writing_is_one_line_that_says_what_to_do(tmp_path: Path) -> Non
     with pytest.raises(UserError) as caught, writing(tmp_path):
         raise OSError(28, "No space left on device")
     assert str(caught.value) == (
-        f"cannot write to {tmp_path}: No space left on device; make room or choose another place; "
-        "what was written before is kept"
+        f"cannot write to {tmp_path}: No space left on device; free some space or choose another "
+        "place; what was written before is kept"
     )
+
+
+STATUS = Status("running", 3, 10, 1.5, 42, "here", "", 2e6)
+
+
+def test_the_status_is_that_which_was_written(run: RunFolder) -> None:
+    assert run.status() is None
+    with run.locked():
+        run.begin("", {})
+        run.write_status(STATUS)
+        assert run.status() == STATUS
+        assert (STATUS.finished, STATUS.share) == (False, 0.3)
+        over = dataclasses.replace(STATUS, state="stopped_early", message="why")
+        run.write_status(over)
+    assert run.status() == over
+    assert over.finished
+    assert json.loads(run.status_file.read_text())["flops_per_step"] == 2e6
+    assert not list(run.path.glob("*.tmp"))
+
+
+def test_a_run_that_nobody_writes_is_interrupted(run: RunFolder) -> None:
+    run.begin("", {})
+    run.write_status(STATUS)
+    status = run.status()
+    assert status is not None
+    assert status.state == "interrupted"
+    assert status.message == "the process ended without writing its status"
+    assert status.step == 3
+
+
+def test_a_reader_does_not_keep_a_run_from_starting(run: RunFolder) -> None:
+    run.begin("", {})
+    run.write_status(STATUS)
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            run.status()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(20):
+            with run.locked():
+                pass
+    finally:
+        done.set()
+        reader.join()
+
+
+@pytest.mark.parametrize("damage", ["nonsense", "{}", '{"state": "running"}'])
+def test_a_damaged_status_is_named(run: RunFolder, damage: str) -> None:
+    run.begin("", {})
+    run.status_file.write_text(damage)
+    with pytest.raises(UserError, match=r"status\.json is damaged .*; repair or delete it"):
+        run.status()
+
+
+def test_an_unknown_state_is_named(run: RunFolder) -> None:
+    run.begin("", {})
+    run.status_file.write_text(json.dumps(dataclasses.asdict(STATUS) | {"state": "asleep"}))
+    with pytest.raises(UserError, match="unknown state 'asleep'"):
+        run.status()
+
+
+class Old:
+    """A run folder as versions before status.json left it."""
+
+    def __init__(self, run: RunFolder, patience: int = 0) -> None:
+        self.run = run
+        evaluation = f"[eval]\nevery_epochs = 1.0\npatience = {patience}\n"
+        run.begin(f"[train]\nbatch_size = 10\nepochs = 4.0\n{evaluation}", {})
+
+    def trained(self, *steps: int) -> None:
+        """Rows of steps of 10 of 100 images."""
+        self.run.append_metrics(
+            {
+                "kind": "train",
+                "step": step,
+                "images": 10 * step,
+                "epoch": step / 10,
+                "train_seconds": step / 2,
+            }
+            for step in steps
+        )
+
+    def evaluated(self, step: int, fd: float, best: bool, error: float = 0.1) -> None:
+        row = {"kind": "eval", "step": step, "monitor": "fd", "fd": fd, "best": best}
+        self.run.append_metrics([row | {"fd_stderr": error}])
+
+    def saved(self, step: int) -> None:
+        self.run.checkpoint_file(step).touch()
+
+    @property
+    def status(self) -> Status:
+        status = self.run.status()
+        assert status is not None
+        return status
+
+
+def test_an_old_run_that_made_all_steps_is_finished(run: RunFolder) -> None:
+    old = Old(run)
+    assert (old.status.state, old.status.share) == ("interrupted", 0)
+    old.trained(10, 40)
+    old.saved(40)
+    assert old.status.state == "interrupted"  # before its last evaluation
+    old.evaluated(40, 1.0, best=True)
+    assert old.status == Status("finished", 40, 40, 20.0, 0, "", "", None)
+    run.checkpoint_file(40).unlink()
+    assert old.status.state == "interrupted"
+
+
+def test_an_old_run_that_is_being_written_is_running(run: RunFolder) -> None:
+    old = Old(run)
+    old.trained(10)
+    with run.locked():
+        assert old.status.state == "running"
+    assert (old.status.state, old.status.share) == ("interrupted", 0.25)
+    assert old.status.message == "the process ended without writing its status"
+
+
+def test_an_old_run_that_diverged(run: RunFolder) -> None:
+    old = Old(run)
+    old.trained(10)
+    run.append_metrics([{"kind": "diverged", "step": 13, "what": "loss not finite at step 13"}])
+    assert (old.status.state, old.status.step) == ("diverged", 13)
+    assert old.status.message == "loss not finite at step 13"
+
+
+@pytest.mark.parametrize(
+    ("values", "state"),
+    [
+        ([3.0, 2.0, 2.5], "interrupted"),  # one evaluation without improvement
+        ([3.0, 2.0, 1.95], "interrupted"),
+        ([2.0, 2.5, 2.4], "stopped_early"),  # never better than the first
+        ([3.0, 2.95, 2.9], "stopped_early"),  # better by less than the standard error
+        ([2.0, 3.0, 1.0], "interrupted"),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_patience_of_an_old_run_is_counted_from_its_rows(
+    run: RunFolder, values: list[float], state: str, sign: int
+) -> None:
+    """Whether lower or higher is better."""
+    old = Old(run, patience=2)
+    for number, value in enumerate(values, start=1):
+        old.trained(10 * number)
+        old.evaluated(10 * number, sign * value, best=value == min(values[:number]))
+    old.saved(30)
+    assert old.status.state == state

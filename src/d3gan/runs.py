@@ -1,56 +1,99 @@
-"""The run folder: everything that a run leaves behind, and who may write it.
+"""The run folder: the files of a run, its status, and the lock of the process that writes it.
 
-    config.toml  environment.json  metrics.jsonl  samples/  checkpoints/  TensorBoard events
+    config.toml  environment.json  status.json  metrics.jsonl  samples/  checkpoints/
+    TensorBoard events
 
-Nothing here needs torch, so that a report can be made where there is none.
+Nothing here needs torch, so that reports can be made without it.
 """
 
+import dataclasses
 import json
-import os
+import math
 import shutil
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
 from d3gan.errors import UserError
+from d3gan.files import write_bytes as write_bytes
+from d3gan.files import write_text as write_text
+from d3gan.files import writing as writing
 
 BUSY = "another process is writing the run"
-"""How the error begins that tells of it; who starts runs waits then."""
+"""Prefix of the lock error message."""
+
+State = Literal["running", "finished", "stopped_early", "interrupted", "diverged", "failed"]
+
+NO_LAST_STATUS = "the process ended without writing its status"
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a run, as in status.json."""
+
+    state: State
+    """stopped_early: the monitored metric did not improve for `eval.patience` evaluations."""
+    step: int
+    """Steps done."""
+    total_steps: int
+    """Steps of the complete run; 0 if an older version left no row to compute it from."""
+    train_seconds: float
+    """Time spent in training, over all sessions."""
+    pid: int
+    """Process id of the main process; 0 if an older version trained the run."""
+    host: str
+    message: str
+    """Why the run ended, in one line; empty if it is running or finished."""
+    flops_per_step: float | None
+    """Floating-point operations of one step; None if an older version trained the run."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.state in ("finished", "stopped_early")
+
+    @property
+    def share(self) -> float:
+        """Share of all steps that are done, in [0, 1]."""
+        return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
 
 
 class RunFolder:
-    """One run's folder. Its parts are made when they are written."""
+    """The folder of one run. Its files and subfolders are created when they are first written."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config_file = path / "config.toml"
         self.environment_file = path / "environment.json"
+        self.status_file = path / "status.json"
         self.metrics_file = path / "metrics.jsonl"
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
 
     def exists(self) -> bool:
+        """Return whether a run was begun here."""
         return self.config_file.is_file()
 
     def require(self) -> None:
-        """Raise UserError if this is no run folder."""
+        """Raise UserError if this is not a run folder."""
         if not self.exists():
             raise UserError(f"there is no run at {self.path} (no config.toml in it)")
 
     def config(self) -> dict[str, Any]:
-        """The run's config as its file says. Raises UserError if this is no run folder."""
+        """Return the content of config.toml. Raises UserError if this is not a run folder."""
         self.require()
         return tomllib.loads(self.config_file.read_text(encoding="utf-8"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder against other processes. Raises UserError if another one holds it.
+        """Lock the folder within the block. Raises UserError if another process holds the lock.
 
-        The folder is made for it, and removed again if nothing was put into it.
+        The folder is created if needed, and removed afterwards if nothing was written to it.
         """
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         with writing(self.path):
@@ -58,7 +101,7 @@ class RunFolder:
         lock = FileLock(self.path / ".lock")
         with writing(self.path):
             try:
-                lock.acquire(timeout=0)
+                lock.acquire(timeout=1)  # longer than `is_locked` holds it
             except Timeout:
                 raise UserError(f"{BUSY} {self.path}; wait until it ends") from None
         try:
@@ -67,12 +110,12 @@ class RunFolder:
             lock.release()
             if [file.name for file in self.path.iterdir()] in ([], [".lock"]):
                 shutil.rmtree(self.path, ignore_errors=True)
-                with suppress(OSError):  # a folder that something was put into meanwhile stays
+                with suppress(OSError):  # raised for a folder that is not empty
                     for folder in missing[1:]:
                         folder.rmdir()
 
     def is_locked(self) -> bool:
-        """Whether another process holds the folder now."""
+        """Return whether a process holds the lock of the folder."""
         file = self.path / ".lock"
         if not file.exists():
             return False
@@ -81,9 +124,11 @@ class RunFolder:
                 return False
         except Timeout:
             return True
+        except OSError:  # a folder that nobody can write to
+            return False
 
     def begin(self, config_toml: str, environment: dict[str, Any]) -> None:
-        """Write the config, and add to environment.json where and when the run goes on."""
+        """Write config.toml, and append an entry for this session to environment.json."""
         with writing(self.path):
             self.samples.mkdir(parents=True, exist_ok=True)
             self.checkpoints.mkdir(exist_ok=True)
@@ -92,7 +137,7 @@ class RunFolder:
             write_text(self.config_file, config_toml)
 
     def sessions(self) -> list[dict[str, Any]]:
-        """What environment.json says: an entry for each time the run was begun or continued."""
+        """Return the entries of environment.json, one for each time the run was started."""
         try:
             text = self.environment_file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
@@ -100,25 +145,53 @@ class RunFolder:
         sessions: list[dict[str, Any]] = _parsed(text, str(self.environment_file), list)
         return sessions
 
+    def status(self) -> Status | None:
+        """Return the status of the run; None if there is no run. Raises UserError if damaged.
+
+        A run that says "running" while no process holds its lock is "interrupted".
+        """
+        if not self.exists():
+            return None
+        try:
+            text = self.status_file.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            status = _status_of_older_version(self)
+        else:
+            keys = tuple(field.name for field in dataclasses.fields(Status))
+            values = _parsed(text, str(self.status_file), dict, keys)
+            status = Status(**{key: values[key] for key in keys})
+            if status.state not in get_args(State):
+                raise _damaged(str(self.status_file), f"unknown state {status.state!r}")
+        if status.state == "running" and not self.is_locked():
+            return dataclasses.replace(status, state="interrupted", message=NO_LAST_STATUS)
+        return status
+
+    def write_status(self, status: Status) -> None:
+        """Replace status.json."""
+        text = json.dumps(dataclasses.asdict(status), indent=2, allow_nan=False) + "\n"
+        with writing(self.path):
+            # Not flushed to the disk: it is written often, and a lost one is "running" unlocked.
+            write_text(self.status_file, text, flush=False)
+
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Add rows to metrics.jsonl; JSON is strict, so NaN is an error."""
+        """Append rows to metrics.jsonl. JSON is strict: NaN raises ValueError."""
         with writing(self.path), self.metrics_file.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """All rows of metrics.jsonl; a last line cut short by a crash is left out."""
+        """Return all rows of metrics.jsonl, without a last line that a crash cut short."""
         try:
             text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return []
-        whole = text.split("\n")[:-1]
+        complete = text.split("\n")[:-1]
         return [
             _parsed(line, f"{self.metrics_file} line {number}", dict, ("kind", "step"))
-            for number, line in enumerate(whole, start=1)
+            for number, line in enumerate(complete, start=1)
         ]
 
     def forget_after(self, step: int) -> None:
-        """Drop the rows and sample pictures of steps past `step`, which will be done again."""
+        """Remove the rows and sample grids of steps after `step`, which will be repeated."""
         with writing(self.path):
             if self.metrics_file.exists():
                 kept = [row for row in self.metrics() if row["step"] <= step]
@@ -126,22 +199,86 @@ class RunFolder:
             for picture in numbered(self.samples, "png"):
                 if step_of(picture) > step:
                     picture.unlink()
-            # Broken, or the run would go on from them: out of the way, so that what is saved from
-            # now on is the newest.
+            # Later checkpoints are broken, or the run would resume from them. Renaming them makes
+            # the next checkpoint that is saved the newest.
             for checkpoint in numbered(self.checkpoints, "pt"):
                 if step_of(checkpoint) > step:
                     checkpoint.replace(checkpoint.with_name(f"{checkpoint.name}.broken"))
 
     def sample_file(self, step: int) -> Path:
+        """Return the path of the sample grid of a step."""
         return self.samples / f"step-{step:08d}.png"
 
     def checkpoint_file(self, step: int) -> Path:
+        """Return the path of the checkpoint of a step."""
         return self.checkpoints / f"step-{step:08d}.pt"
 
     @property
     def best_file(self) -> Path:
-        """The checkpoint with the best evaluation."""
+        """Path of the checkpoint with the best evaluation."""
         return self.checkpoints / "best.pt"
+
+
+def _status_of_older_version(run: RunFolder) -> Status:
+    """Return the status of a run without status.json, from the other files of its folder.
+
+    A run is over if its last row has a checkpoint, an evaluation if the run takes any, and is at
+    the last step or at one where `eval.patience` was used up.
+    """
+    config, rows = run.config(), run.metrics()
+    trained = [row for row in rows if row["kind"] == "train"]
+    diverged = [row for row in rows if row["kind"] == "diverged"]
+    evaluations = [row for row in rows if row["kind"] == "eval"]
+    saved = {step_of(file) for file in numbered(run.checkpoints, "pt")}
+    state: State = "running"
+    last: dict[str, Any] = trained[-1] if trained else {"step": 0}
+    step, total = int(last["step"]), 0
+    epochs = config.get("train", {}).get("epochs")
+    if epochs and last.get("images") and last.get("epoch"):
+        epoch_images = round(last["images"] / last["epoch"])
+        total = math.ceil(epochs * epoch_images / (last["images"] // step))
+    evaluation: dict[str, Any] = config.get("eval", {})
+    evaluated = bool(evaluations) and evaluations[-1]["step"] == step
+    if diverged:
+        state, step = "diverged", int(diverged[-1]["step"])
+    elif step and step in saved and (evaluated or not evaluation.get("every_epochs")):
+        if 0 < total <= step:
+            state = "finished"
+        elif 0 < evaluation.get("patience", 0) <= _evaluations_without_improvement(evaluations):
+            state = "stopped_early"
+    return Status(
+        state=state,
+        step=step,
+        total_steps=total,
+        train_seconds=last.get("train_seconds", 0.0),
+        pid=0,
+        host="",
+        message=str(diverged[-1].get("what", "")) if diverged else "",
+        flops_per_step=None,
+    )
+
+
+def _evaluations_without_improvement(evaluations: list[dict[str, Any]]) -> int:
+    """Return how many of the last evaluations did not improve the monitored metric.
+
+    As `training.early_stopping` counts them, but from the rows alone: whether lower is better
+    follows from which rows are marked as the best so far.
+    """
+    name = evaluations[0].get("monitor", "") if evaluations else ""
+    points = [
+        (row[name], row.get(f"{name}_stderr", 0.0), row.get("best"))
+        for row in evaluations
+        if isinstance(row.get(name), int | float)
+    ]
+    best = [value for value, _, is_best in points if is_best]
+    sign = math.copysign(1.0, best[1] - best[0]) if len(best) > 1 else 0.0
+    waited, improved = 0, points[0] if points else None
+    for point in points[1:]:
+        assert improved is not None
+        waited += 1
+        if sign * (point[0] - improved[0]) > math.hypot(point[1], improved[1]):
+            waited, improved = 0, point
+    return waited
 
 
 def _parsed(
@@ -150,52 +287,26 @@ def _parsed(
     kind: type[dict[str, Any]] | type[list[Any]],
     required: tuple[str, ...] = (),
 ) -> Any:
-    """JSON of this kind that has the required keys, or UserError naming the place."""
+    """Return JSON of this kind with the required keys. Raises UserError naming the place."""
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where} is damaged ({error}); mend or remove it") from error
+        raise _damaged(where, str(error)) from error
     if not isinstance(value, kind) or any(key not in value for key in required):
-        raise UserError(f"{where} is damaged (not what d3gan writes); mend or remove it")
+        raise _damaged(where, "not what d3gan writes")
     return value
 
 
+def _damaged(where: str, why: str) -> UserError:
+    return UserError(f"{where} is damaged ({why}); repair or delete it")
+
+
 def step_of(file: Path) -> int:
-    """The step in the name of a file ``step-00001234.*``."""
+    """Return the step in the name of a file ``step-00001234.*``."""
     return int(file.stem.partition("-")[2])
 
 
 def numbered(folder: Path, suffix: str) -> list[Path]:
-    """The files ``step-00001234.suffix`` in a folder, by step; others there are ignored."""
+    """Return the files ``step-00001234.suffix`` of a folder, sorted by step."""
     files = [f for f in folder.glob(f"step-*.{suffix}") if f.stem.partition("-")[2].isdecimal()]
     return sorted(files, key=step_of)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write (no room, no permission) into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {path}: {error.strerror or error}; "
-            "make room or choose another place; what was written before is kept"
-        ) from error
-
-
-def write_bytes(file: Path, data: bytes) -> None:
-    """Write a file whole or not at all: temporary file, flush to disk, rename."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(file: Path, text: str) -> None:
-    """`write_bytes` for text."""
-    write_bytes(file, text.encode("utf-8"))

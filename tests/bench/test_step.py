@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from tests.program import written
 
-from d3gan import config as configs
 from d3gan.bench import step as stepping
 from d3gan.cli.main import main
 from d3gan.config import Config
@@ -23,35 +22,6 @@ CPU = torch.device("cpu")
 
 def engine_of(config: Config) -> Engine:
     return make_engine(config, make_state(config, CPU), load_images(config.data).images, CPU)
-
-
-def test_operations_are_counted_as_by_hand() -> None:
-    """A generator step of width w: sides and channels as in networks/dcgan.py."""
-    config = configs.from_dict(
-        {
-            "data": {"source": "digits", "limit": 8, "resolution": 16, "channels": 1},
-            "model": {
-                "latent_dim": 5,
-                "generator_width": 2,
-                "discriminator_width": 2,
-                "generator_norm": "none",
-                "discriminator_norm": "none",
-            },
-            "train": {"batch_size": 4, "engine": "reference"},
-        }
-    )
-    maps = [16, 8, 4, 2]  # channels of the maps of side 1, 2, 4, 8
-    sides = [1, 2, 4, 8]
-    pairs = zip(maps, maps[1:], sides[1:], strict=False)
-    inner = sum(2 * a * b * 16 * (side // 2) ** 2 for a, b, side in pairs)
-    last = 2 * maps[-1] * 1 * 16 * 8**2
-    generator = 2 * 5 * maps[0] + inner + last
-    discriminator = last + inner + 2 * maps[0]
-    # G once forward, and back for weights and inputs but the latents'; D forward on real and fake
-    # images, back for weights and inputs but the images'; then, for G, forward and back for all.
-    g = 4 * (3 * generator - 2 * 5 * maps[0])
-    d = 4 * (2 * (3 * discriminator - last) + 3 * discriminator)
-    assert stepping.counted_flops(engine_of(config)) == g + d
 
 
 @pytest.mark.parametrize("name", ["fast", "reference"])

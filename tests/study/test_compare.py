@@ -1,21 +1,16 @@
 """The comparison of made-up runs, whose answers are known."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d3gan import config as configs
-from d3gan.bench.flops import flops_per_step
-from d3gan.bench.step import counted_flops
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.evaluation.protocol import EvaluationProtocol
@@ -23,8 +18,6 @@ from d3gan.runs import RunFolder
 from d3gan.study import compare as comparison
 from d3gan.study.methods import common_name
 from d3gan.study.verdict import told
-from d3gan.training.engines import make_engine
-from d3gan.training.state import make_state
 from d3gan.training.trainer import train
 
 CONTRACT = EvaluationProtocol(
@@ -456,20 +449,6 @@ def test_the_order_of_runs_changes_no_number(
     a, b = compare(runs, baseline="dcgan"), compare(shuffled, baseline="dcgan")
     for key in ("speedup", "methods", "at", "at_equal_time", "time_to_target", "verdict"):
         assert a[key] == b[key]
-
-
-@pytest.mark.parametrize("sections", [
-    {},
-    {"gan": {"discriminators": 3, "r1_gamma": 1.0}},
-    {"model": {"generator_norm": "batch"}, "train": {"engine": "reference", "batch_size": 2}},
-])  # fmt: skip
-def test_operations_are_those_of_a_whole_step(tiny: Config, sections: dict[str, Any]) -> None:
-    config = configs.from_dict(sections, tiny)
-    fast = dataclasses.replace(config, train=dataclasses.replace(config.train, engine="fast"))
-    cpu, side = torch.device("cpu"), config.data.resolution
-    images = np.zeros((20, config.data.channels, side, side), np.uint8)
-    counted = counted_flops(make_engine(fast, make_state(fast, cpu), images, cpu))
-    assert flops_per_step(config) == counted
 
 
 def test_numbers_in_words() -> None:

@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 from torch.profiler import profile
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from d3gan.acceleration.precision import DTYPES, multiplies_bfloat16
 from d3gan.config import Config, from_dict, validate
 from d3gan.images import Images
 from d3gan.study.statistics import spread
 from d3gan.training.engines import Engine, make_engine
+from d3gan.training.flops import counted_flops
 from d3gan.training.state import make_state
 from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
 
@@ -163,29 +162,6 @@ def _parts(engine: Engine, times: dict[str, float]) -> Iterator[None]:
         del engine.real_images
         for hook in hooks:
             hook.remove()
-
-
-def counted_flops(engine: Engine) -> int:
-    """Operations of a step's convolutions and matrix products, as torch counts them."""
-    counter = _Counter()
-    with counter:
-        engine.step()
-    return counter.operations
-
-
-class _Counter(TorchDispatchMode):
-    """torch's FlopCounterMode without its hooks on modules, which the R1 penalty breaks: they do
-    not stand a gradient with respect to a network's input."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.operations: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if count := flop_registry.get(func.overloadpacket):
-            self.operations += int(count(*args, **(kwargs or {}), out_val=out))
-        return out
 
 
 def device_limits(device: torch.device, precision: str) -> tuple[float, float]:

@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from d3gan.bench import flops as compute
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better
@@ -17,6 +16,7 @@ from d3gan.study import time_to_quality as speed
 from d3gan.study.methods import Method
 from d3gan.study.records import AXES, Axis, Record, load
 from d3gan.study.statistics import mean_interval, value_at
+from d3gan.training.flops import flops_per_step as counted
 
 
 def compare(
@@ -24,7 +24,7 @@ def compare(
     *,
     metric: str = "",
     baseline: str = "",
-    flops_per_step: Callable[[Config], float] = compute.flops_per_step,
+    flops_per_step: Callable[[Config], float] = counted,
 ) -> dict[str, Any]:
     """Compare methods; runs that differ in nothing but their seed are of one method.
 

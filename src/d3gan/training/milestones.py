@@ -29,6 +29,10 @@ from d3gan.training.sampling import generate, latents, to_uint8
 from d3gan.training.state import State
 
 
+class Diverged(UserError):
+    """The numbers of a run are not finite any more."""
+
+
 class Milestones:
     """Writes them; the clock of training stands still meanwhile, and training goes on unchanged.
 
@@ -141,25 +145,26 @@ class Milestones:
                 distributed.average_buffers(network)
             self._save()
 
-    def tell_exhausted(self, total: int) -> None:
-        """Say why training ends before its last step, and what that saved."""
-        best = self.monitor.best
-        if distributed.is_main() and best is not None:
-            saved = (total - self.state.step) * self.config.images_per_step
-            name, patience = self.monitor.name, self.config.eval.patience
-            print(
-                f"d3gan: stopped early at step {self.state.step} of {total}, which saves {saved:,} "
-                f"images: {name} has not improved by more than its standard error for {patience} "
-                f"evaluations (best: {best[name]:.4g} at step {best['step']}); "
-                "go on with a larger --eval.patience",
-                file=sys.stderr,
-            )
+    def tell_exhausted(self, total: int) -> str:
+        """Print and return why training ends before its last step, and what that saves."""
+        best, saved = self.monitor.best, (total - self.state.step) * self.config.images_per_step
+        name, patience = self.monitor.name, self.config.eval.patience
+        assert best is not None
+        text = (
+            f"stopped early at step {self.state.step} of {total}, which saves {saved:,} "
+            f"images: {name} has not improved by more than its standard error for {patience} "
+            f"evaluations (best: {best[name]:.4g} at step {best['step']}); "
+            "continue with a larger --eval.patience"
+        )
+        if distributed.is_main():
+            print(f"d3gan: {text}", file=sys.stderr)
+        return text
 
-    def diverged(self, what: str) -> UserError:
+    def diverged(self, what: str) -> Diverged:
         """The error that ends a run whose numbers are not finite."""
         kept = numbered(self.run.checkpoints, "pt")
         last = f"the last good checkpoint is {kept[-1]}" if kept else "nothing had been saved yet"
-        return UserError(
+        return Diverged(
             f"{what}: training diverged; {last}; start anew, under another --name, with lower "
             "optim.lr_g and optim.lr_d or a larger gan.r1_gamma"
         )

@@ -2,25 +2,29 @@
 
 import math
 import os
+import platform
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 
 import torch
 
 from d3gan.config import Config, DataConfig, to_toml
 from d3gan.data.cache import ImageSet, check_enough, load_images
-from d3gan.errors import Interrupted, UserError
+from d3gan.errors import Interrupted, ProcessesLost, UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.progress import Bar, progress_bar
-from d3gan.runs import RunFolder
+from d3gan.runs import RunFolder, Status
+from d3gan.runs import State as RunState
 from d3gan.training import distributed
 from d3gan.training.checkpoint import newest_checkpoint
 from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.engines import Engine, make_engine, total_steps
 from d3gan.training.environment import environment
+from d3gan.training.flops import flops_per_step
 from d3gan.training.logging import Clock, NonFinite, Recorder
-from d3gan.training.milestones import Milestones
+from d3gan.training.milestones import Diverged, Milestones
 from d3gan.training.signals import StopRequest, stop_request
 from d3gan.training.state import make_state
 
@@ -68,14 +72,50 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                     f"train.epochs = {config.train.epochs:g}: {run.path} is at step {state.step}, "
                     "which is past that already"
                 )
+            flops = _counted_before(run)
             if distributed.is_main():
+                flops = flops or flops_per_step(config)
                 run.forget_after(state.step)
                 run.begin(to_toml(config), environment())
         clock = Clock(state.train_seconds)
-        milestones = Milestones(config, run, state, images, clock, evaluator)
-        engine = make_engine(config, state, images.images, device)
-        _Trainer(engine, run, clock, milestones).run_to_end()
+
+        def write_status(now: RunState, message: str = "") -> None:
+            if distributed.is_main():
+                total = total_steps(config, len(images.images))
+                pid, host = os.getpid(), platform.node()
+                run.write_status(
+                    Status(now, state.step, total, clock.seconds, pid, host, message, flops)
+                )
+
+        try:
+            with distributed.raise_together():
+                write_status("running")
+            milestones = Milestones(config, run, state, images, clock, evaluator)
+            engine = make_engine(config, state, images.images, device)
+            early = _Trainer(engine, run, clock, milestones, write_status).run_to_end()
+            write_status("stopped_early" if early else "finished", early)
+        except BaseException as error:
+            with suppress(UserError):
+                write_status(*_how_it_ended(error))
+            raise
     return run
+
+
+def _counted_before(run: RunFolder) -> float | None:
+    """Return the operations per step that an earlier session counted; None if none did."""
+    status = run.status()
+    return status.flops_per_step if status else None
+
+
+def _how_it_ended(error: BaseException) -> tuple[RunState, str]:
+    """Return the state of a run that the error ended, and its message."""
+    if isinstance(error, Interrupted | KeyboardInterrupt):
+        return "interrupted", str(error) or "interrupted"
+    if isinstance(error, Diverged):
+        return "diverged", str(error)
+    if isinstance(error, UserError | ProcessesLost):
+        return "failed", str(error)
+    return "failed", f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _check_batches(config: Config, mesh: DiscriminatorParallel) -> None:
@@ -119,13 +159,21 @@ def _evaluator(config: Config, images: ImageSet, device: torch.device) -> Evalua
 class _Trainer:
     """The steps of a run and everything that happens between them."""
 
-    def __init__(self, engine: Engine, run: RunFolder, clock: Clock, milestones: Milestones):
+    def __init__(
+        self,
+        engine: Engine,
+        run: RunFolder,
+        clock: Clock,
+        milestones: Milestones,
+        write_status: Callable[[RunState], None],
+    ) -> None:
+        self.write_status = write_status
         self.config, self.state, self.engine = engine.config, engine.state, engine
         self.run, self.clock, self.milestones = run, clock, milestones
         self.epoch_images, self.total = engine.epoch_images, engine.total
 
-    def run_to_end(self) -> None:
-        """All steps that are left."""
+    def run_to_end(self) -> str:
+        """Make all steps that are left; return why it ended before the last one, or ""."""
         config, state, milestones = self.config, self.state, self.milestones
         if state.step == 0:
             milestones.save_samples()
@@ -154,7 +202,8 @@ class _Trainer:
                 self.recorder.diverged(error.step, str(error))
                 raise milestones.diverged(str(error)) from error
         if milestones.exhausted and state.step < self.total:
-            milestones.tell_exhausted(self.total)
+            return milestones.tell_exhausted(self.total)
+        return ""
 
     def _steps(self, bar: Bar, stop: StopRequest) -> None:
         """Raises NonFinite; Interrupted after a signal, once the state is saved."""
@@ -200,4 +249,6 @@ class _Trainer:
         if row:
             loss_d = sum(row["loss_d"]) / len(row["loss_d"])
             rate = row["images_per_second"]
+            with distributed.raise_together():
+                self.write_status("running")
             bar.advance(0, f"D {loss_d:.2f} G {row['loss_g']:.2f} {rate:.0f} img/s")

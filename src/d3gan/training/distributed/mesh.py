@@ -41,6 +41,11 @@ class DiscriminatorParallel:
     shared_memory: bool = True
     """Whether processes of one machine average gradients in memory that they share, on CPUs."""
 
+    @property
+    def size(self) -> int:
+        """Number of processes. One process may compute alone within a larger process group."""
+        return self.data * self.discriminator
+
     def images(self, batch_size: int) -> range:
         """This process's part of a batch."""
         return shard(batch_size, rank() // self.discriminator, self.data)
@@ -58,7 +63,7 @@ class DiscriminatorParallel:
         What the discriminators of a row make of its images is added up on the way back.
         """
         _share_statistics(network, self.column, self.data)
-        wrapped = self._averaging(network, None, world_size())
+        wrapped = self._averaging(network, None, self.size)
         if self.discriminator == 1:
             return wrapped
         row = self.row
@@ -105,7 +110,7 @@ class DiscriminatorParallel:
 
     def mean_over_ranks(self, x: Tensor) -> Tensor:
         """The mean over all processes, the same on each, bit for bit."""
-        return mean_over_ranks(x)
+        return mean_over_ranks(x) if self.size > 1 else x
 
     def gather_row(self, part: T) -> list[T] | None:
         """The `part` of each process of the first row, in order, on the main process; else None."""

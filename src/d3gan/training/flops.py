@@ -1,0 +1,58 @@
+"""Number of floating-point operations of a training step."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from d3gan.config import Config, DataConfig, TrainConfig
+from d3gan.training.engines import Engine, make_engine
+from d3gan.training.state import make_state
+
+_BATCH = 2
+"""Images of the step that is counted; batch normalisation needs two."""
+
+
+def flops_per_step(config: Config) -> float:
+    """Return the operations of one step's convolutions and matrix products, over all processes.
+
+    A multiplication and its addition are two operations. The number depends on the method alone,
+    not on the device, the precision or the number of processes: it is that of a small batch on new
+    networks on the CPU, in proportion to the batch size, because the work of every layer is.
+    Discriminators whose weight is zero at this step are counted as they are computed.
+    """
+    small = Config(
+        data=DataConfig(resolution=config.data.resolution, channels=config.data.channels),
+        model=config.model,
+        gan=config.gan,
+        train=TrainConfig(batch_size=_BATCH),
+    )
+    cpu, side = torch.device("cpu"), config.data.resolution
+    images = np.zeros((_BATCH, config.data.channels, side, side), np.uint8)
+    engine = make_engine(small, make_state(small, cpu), images, cpu)
+    return counted_flops(engine) * config.train.batch_size / _BATCH
+
+
+def counted_flops(engine: Engine) -> int:
+    """Return the operations of the engine's next step, which is made."""
+    counter = _Counter()
+    with counter:
+        engine.step()
+    return counter.operations
+
+
+class _Counter(TorchDispatchMode):
+    """torch's FlopCounterMode without its hooks on modules, which fail when a gradient is taken
+    with respect to a network's input, as gradient penalties do."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.operations: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if count := flop_registry.get(func.overloadpacket):
+            self.operations += int(count(*args, **(kwargs or {}), out_val=out))
+        return out

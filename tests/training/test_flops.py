@@ -1,0 +1,78 @@
+"""The operations of a step, counted."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tests.program import group, written
+
+from d3gan import config as configs
+from d3gan.config import Config
+from d3gan.data.cache import load_images
+from d3gan.runs import RunFolder
+from d3gan.training.engines import Engine, make_engine
+from d3gan.training.flops import counted_flops, flops_per_step
+from d3gan.training.state import make_state
+
+CPU = torch.device("cpu")
+
+
+def engine_of(config: Config) -> Engine:
+    return make_engine(config, make_state(config, CPU), load_images(config.data).images, CPU)
+
+
+def test_operations_are_counted_as_by_hand() -> None:
+    """A generator step of width w: sides and channels as in networks/dcgan.py."""
+    config = configs.from_dict(
+        {
+            "data": {"source": "digits", "limit": 8, "resolution": 16, "channels": 1},
+            "model": {
+                "latent_dim": 5,
+                "generator_width": 2,
+                "discriminator_width": 2,
+                "generator_norm": "none",
+                "discriminator_norm": "none",
+            },
+            "train": {"batch_size": 4, "engine": "reference"},
+        }
+    )
+    maps = [16, 8, 4, 2]  # channels of the maps of side 1, 2, 4, 8
+    sides = [1, 2, 4, 8]
+    pairs = zip(maps, maps[1:], sides[1:], strict=False)
+    inner = sum(2 * a * b * 16 * (side // 2) ** 2 for a, b, side in pairs)
+    last = 2 * maps[-1] * 1 * 16 * 8**2
+    generator = 2 * 5 * maps[0] + inner + last
+    discriminator = last + inner + 2 * maps[0]
+    # G once forward, and back for weights and inputs but the latents'; D forward on real and fake
+    # images, back for weights and inputs but the images'; then, for G, forward and back for all.
+    g = 4 * (3 * generator - 2 * 5 * maps[0])
+    d = 4 * (2 * (3 * discriminator - last) + 3 * discriminator)
+    assert counted_flops(engine_of(config)) == g + d
+
+
+@pytest.mark.parametrize("sections", [
+    {},
+    {"gan": {"discriminators": 3, "r1_gamma": 1.0}},
+    {"model": {"generator_norm": "batch"}, "train": {"engine": "reference", "batch_size": 2}},
+])  # fmt: skip
+def test_operations_are_those_of_a_complete_step(tiny: Config, sections: dict[str, Any]) -> None:
+    config = configs.from_dict(sections, tiny)
+    fast = dataclasses.replace(config, train=dataclasses.replace(config.train, engine="fast"))
+    cpu, side = torch.device("cpu"), config.data.resolution
+    images = np.zeros((20, config.data.channels, side, side), np.uint8)
+    counted = counted_flops(make_engine(fast, make_state(fast, cpu), images, cpu))
+    assert flops_per_step(config) == counted
+
+
+MAIN = "import sys; from d3gan.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+def test_the_number_does_not_depend_on_the_processes(tiny: Config, tmp_path: Path) -> None:
+    ends = group(MAIN, "train", written(tiny, tmp_path))
+    assert [end.returncode for end in ends] == [0, 0], ends[0].stderr
+    status = RunFolder(tiny.run_dir).status()
+    assert status is not None
+    assert status.flops_per_step == flops_per_step(tiny)
