@@ -230,3 +230,13 @@ def test_patience_of_an_old_run_is_counted_from_its_rows(
         old.evaluated(10 * number, sign * value, best=value == min(values[:number]))
     old.saved(30)
     assert old.status.state == state
+
+
+def test_rows_of_older_versions_are_read(run: RunFolder) -> None:
+    run.begin("", {})
+    old = {"kind": "eval", "step": 1, "contract": {"features": "f", "protocol": 1}, "fd": 2.0}
+    new = {"kind": "eval", "step": 1, "protocol": {"features": "f", "version": 1}, "fd": 2.0}
+    run.append_metrics([old, new])
+    assert run.metrics() == [new, new]
+    run.forget_after(1)
+    assert "contract" not in run.metrics_file.read_text()

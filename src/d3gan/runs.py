@@ -186,7 +186,7 @@ class RunFolder:
             return []
         complete = text.split("\n")[:-1]
         return [
-            _parsed(line, f"{self.metrics_file} line {number}", dict, ("kind", "step"))
+            current_row(_parsed(line, f"{self.metrics_file} line {number}", dict, _ROW))
             for number, line in enumerate(complete, start=1)
         ]
 
@@ -217,6 +217,17 @@ class RunFolder:
     def best_file(self) -> Path:
         """Path of the checkpoint with the best evaluation."""
         return self.checkpoints / "best.pt"
+
+
+_ROW = ("kind", "step")
+
+
+def current_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of metrics with the keys of this version; rows of older versions are renamed."""
+    if isinstance(old := row.get("contract"), dict):
+        row = {("protocol" if key == "contract" else key): value for key, value in row.items()}
+        row["protocol"] = {("version" if k == "protocol" else k): v for k, v in old.items()}
+    return row
 
 
 def _status_of_older_version(run: RunFolder) -> Status:

@@ -115,6 +115,6 @@ def test_evaluation_gives_the_numbers_of_the_cpu(measured: Config) -> None:
         .to_dict()
         for name in ("cpu", "cuda")
     )
-    assert cpu["contract"] == cuda["contract"]
+    assert cpu["protocol"] == cuda["protocol"]
     assert cuda["fd"] == pytest.approx(cpu["fd"], rel=1e-2)
     assert cuda["kid"] == pytest.approx(cpu["kid"], rel=1e-2)

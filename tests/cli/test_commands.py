@@ -253,7 +253,7 @@ def test_real_images_leave_every_file(
         "step-00000002.pt",
     }
     (row,) = [row for row in RunFolder(run).metrics() if row["kind"] == "eval"]
-    assert row["contract"]["features"] == f"classifier:{name.removesuffix('-d3gan')}"
+    assert row["protocol"]["features"] == f"classifier:{name.removesuffix('-d3gan')}"
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -51,7 +51,7 @@ def test_a_run_has_the_numbers_of_its_training(
     last = [row for row in run.metrics() if row["kind"] == "eval"][-1]
     got = evaluated(run.path, "--samples", 150)
     assert (got["step"], got["target"]) == (8, str(run.path))
-    assert got["contract"] == last["contract"]
+    assert got["protocol"] == last["protocol"]
     assert got["fd"] == pytest.approx(last["fd"], rel=1e-4)  # trained in float64
 
 
@@ -102,8 +102,8 @@ def test_two_image_folders_without_any_run(
         tmp_path / "a", "--against", tmp_path / "b",
         "--features", f"classifier:{labelled}", "--metrics", "kid", "precision",
     )  # fmt: skip
-    assert (got["contract"]["resolution"], got["contract"]["channels"]) == (20, 3)
-    assert (got["contract"]["generated_images"], got["contract"]["seed"]) == (30, None)
+    assert (got["protocol"]["resolution"], got["protocol"]["channels"]) == (20, 3)
+    assert (got["protocol"]["generated_images"], got["protocol"]["seed"]) == (30, None)
     assert "step" not in got
 
 
@@ -124,9 +124,9 @@ def test_inception_from_a_local_file(
     got = evaluated(labelled, *flags, "--metrics", "is", "kid", "recall")
     assert {"is", "kid", "recall"} < set(got)
     assert not {"fid", "fd", "cs"} & set(got)
-    assert got["contract"]["features"] == "inception"
-    assert got["contract"]["weights_sha256"] == digest
-    assert got["contract"]["resize"] == "tf1 bilinear to 299"
+    assert got["protocol"]["features"] == "inception"
+    assert got["protocol"]["weights_sha256"] == digest
+    assert got["protocol"]["resize"] == "tf1 bilinear to 299"
 
 
 def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Path) -> None:

@@ -70,7 +70,7 @@ def test_runs_that_were_measured_otherwise_are_refused(
     rows: list[dict[str, Any]] = run.metrics()
     for row in rows:
         if row["kind"] == "eval":
-            row["contract"]["real_images"] = 123
+            row["protocol"]["real_images"] = 123
     run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["report", "study"]) == 2
     assert "differ in real_images (123 and 60000)" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_any_number_of_processes_gives_the_same_numbers(
     assert len(one) == len(together) == 4
     for mine, theirs in zip(one, together, strict=True):
         assert numbers_of(mine) == pytest.approx(numbers_of(theirs), rel=1e-6)
-        assert mine["contract"] == theirs["contract"]
+        assert mine["protocol"] == theirs["protocol"]
 
 
 @pytest.mark.slow
@@ -82,7 +82,7 @@ def test_uneven_shards(measured: Config, tmp_path: Path) -> None:
     several = finish(torchrun(*arguments), timeout=200)
     together = json.loads(several.stdout)
     assert numbers_of(alone) == pytest.approx(numbers_of(together), rel=1e-6)
-    assert alone["contract"] == together["contract"]
+    assert alone["protocol"] == together["protocol"]
 
 
 def test_the_batch_size_does_not_matter(
@@ -123,7 +123,7 @@ def test_a_run_and_its_samples_have_the_same_numbers(measured: Config, tmp_path:
     against = ("--against", measured.data.source)
     of_file = json.loads(d3gan("evaluate", file, *against, *common).stdout)
     assert numbers_of(of_file) == numbers_of(of_run)
-    check_comparable(of_run["contract"], of_file["contract"], ("the run", "the file"))
+    check_comparable(of_run["protocol"], of_file["protocol"], ("the run", "the file"))
 
 
 # The real images
@@ -182,7 +182,7 @@ def test_programs_that_start_together_compute_them_once(measured: Config, tmp_pa
 def test_the_contract_is_stored_with_every_number(measured: Config) -> None:
     run = train(measured)
     for row in rows(run.path):
-        contract = row["contract"]
+        contract = row["protocol"]
         assert set(contract) == {field.name for field in dataclasses.fields(EvaluationProtocol)}
         assert contract["features"] == f"classifier:{measured.data.source}"
         assert contract["test_accuracy"] > 0.9
@@ -376,7 +376,7 @@ def test_metrics_that_are_gone_do_not_cost_the_best_checkpoint(measured: Config)
 def test_a_damaged_evaluation_row(measured: Config) -> None:
     run = train(changed(measured, train={"epochs": 1.0}))
     text = run.metrics_file.read_text()
-    for key in ("contract", "fd"):
+    for key in ("protocol", "fd"):
         run.metrics_file.write_text(text.replace(f'"{key}":', '"other":'))
         with pytest.raises(UserError, match=f"lacks '{key}'; mend or remove its line"):
             train(measured, resume=True)

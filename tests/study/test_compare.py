@@ -79,7 +79,7 @@ class Studio:
             row = {"kind": "eval", "monitor": "fd", "fd": value, "fd_stderr": 0.1}
             other = {key: column[i - 1] for key, column in more.items()}
             self.append(run, {**where, **train})
-            self.append(run, {**where, **row, **other, "contract": contract})
+            self.append(run, {**where, **row, **other, "protocol": contract})
         if diverged:
             step = 10 * len(values) + 3
             row = {"kind": "diverged", "step": step, "images": 10 * step, "epoch": step / 10}
@@ -374,8 +374,8 @@ def test_mistakes_are_named(studio: Studio, tmp_path: Path) -> None:
     asks.metrics_file.write_text(asks.metrics_file.read_text().replace('"fd", ', '"kid", '))
     with pytest.raises(UserError, match=r"monitors fd and .* monitors kid"):
         compare([good, asks])
-    asks.metrics_file.write_text(asks.metrics_file.read_text().replace('"contract"', '"contact"'))
-    with pytest.raises(UserError, match="at step 10 lacks 'contract'; mend"):
+    asks.metrics_file.write_text(asks.metrics_file.read_text().replace('"protocol"', '"contact"'))
+    with pytest.raises(UserError, match="at step 10 lacks 'protocol'; mend"):
         compare([good, asks])
 
 

@@ -7,7 +7,7 @@ from d3gan.training.early_stopping import Monitor
 
 
 def row(step: int, value: float, error: float = 0.1) -> dict[str, Any]:
-    return {"step": step, "fd": value, "fd_stderr": error, "contract": {"features": "f"}}
+    return {"step": step, "fd": value, "fd_stderr": error, "protocol": {"features": "f"}}
 
 
 def test_best_is_any_improvement_and_patience_wants_more_than_noise() -> None:
@@ -43,8 +43,8 @@ def test_no_patience_never_ends() -> None:
     assert not monitor.exhausted
 
 
-def test_rows_of_another_contract() -> None:
+def test_rows_of_another_protocol() -> None:
     monitor = Monitor("fd", "lower", patience=0)
     monitor.see(row(0, 1.0))
     with pytest.raises(UserError, match="step 0 and step 1 cannot be compared"):
-        monitor.see(row(1, 1.0) | {"contract": {"features": "g"}})
+        monitor.see(row(1, 1.0) | {"protocol": {"features": "g"}})

@@ -27,11 +27,11 @@ class Measurement(NamedTuple):
     contract: EvaluationProtocol
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"fd": 1.2, "fd_stderr": 0.1, ..., "contract": {...}}``, for JSON."""
+        """``{"fd": 1.2, "fd_stderr": 0.1, ..., "protocol": {...}}``, for JSON."""
         flat: dict[str, Any] = {}
         for name, estimate in self.numbers.items():
             flat |= {name: estimate.value, f"{name}_stderr": estimate.standard_error}
-        return flat | {"contract": self.contract.to_dict()}
+        return flat | {"protocol": self.contract.to_dict()}
 
 
 class Evaluator:

@@ -36,7 +36,7 @@ class EvaluationProtocol:
     """Of the latents; none if the images came from elsewhere."""
     ema: bool | None
     """Whether the generator's weights are a moving average; none if not known."""
-    protocol: int = PROTOCOL
+    version: int = PROTOCOL
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

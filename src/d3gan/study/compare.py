@@ -80,7 +80,7 @@ def _one_contract(records: Sequence[Record]) -> dict[str, Any] | None:
     distinct: list[tuple[dict[str, Any], Record]] = []
     for record in records:
         for row in record.evaluations:
-            contract = row["contract"]
+            contract = row["protocol"]
             if any(contract == other for other, _ in distinct):
                 continue
             for other, whose in distinct:

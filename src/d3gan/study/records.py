@@ -73,7 +73,7 @@ class Record:
         """The numbers that its evaluations hold, and which way is better."""
         if not self.evaluations:
             return {}
-        features = self.evaluations[0]["contract"]["features"]
+        features = self.evaluations[0]["protocol"]["features"]
         held = {name for row in self.evaluations for name in row}
         return {name: better for name, better in metric_names(features).items() if name in held}
 
@@ -183,7 +183,7 @@ def load(run: RunFolder, flops_per_step: Callable[[Config], float]) -> Record:
     config = load_file(run.config_file)
     record = Record(run, config, run.metrics(), flops_per_step(config))
     for row in record.rows:
-        required = (*_REQUIRED, "contract") if row["kind"] == "eval" else _REQUIRED
+        required = (*_REQUIRED, "protocol") if row["kind"] == "eval" else _REQUIRED
         for key in required:
             if key not in row:
                 raise UserError(

@@ -29,7 +29,7 @@ class Monitor:
         """
         if self.best is not None:
             whose = (f"step {self.best['step']}", f"step {row['step']}")
-            check_comparable(self.best["contract"], row["contract"], whose)
+            check_comparable(self.best["protocol"], row["protocol"], whose)
         is_best = self.best is None or self._gain(self.best, row) > 0
         if is_best:
             self.best = row

@@ -15,7 +15,7 @@ from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import SEED, Evaluator
 from d3gan.evaluation.protocol import check_comparable
 from d3gan.images import grid, save_picture
-from d3gan.runs import RunFolder, numbered, writing
+from d3gan.runs import RunFolder, current_row, numbered, writing
 from d3gan.training import distributed
 from d3gan.training.checkpoint import (
     BrokenCheckpoint,
@@ -67,7 +67,7 @@ class Milestones:
             if rows:
                 now = evaluator.contract(seed=SEED, ema=self.state.average is not None).to_dict()
                 whose = (f"step {rows[-1]['step']}", "an evaluation by the config as it is now")
-                check_comparable(rows[-1]["contract"], now, whose)
+                check_comparable(rows[-1]["protocol"], now, whose)
         except KeyError as error:
             raise UserError(
                 f"an evaluation in {self.run.metrics_file} lacks {error}; mend or remove its line"
@@ -87,7 +87,7 @@ class Milestones:
             row: dict[str, Any] | None = read_checkpoint(self.run.best_file).get("evaluation")
         except BrokenCheckpoint:
             return None
-        return row
+        return current_row(row) if row else None
 
     def is_evaluated(self) -> bool:
         """Whether there is an evaluation of this step, which a stopped run may not have taken."""
