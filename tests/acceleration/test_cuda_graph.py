@@ -11,7 +11,7 @@ from d3gan.evaluation.evaluator import Evaluator
 from d3gan.networks import build_discriminators
 from d3gan.networks.ensemble import Way
 from d3gan.training.engines import Engine, make_engine
-from d3gan.training.inference import load
+from d3gan.training.inference import load, measure_generator
 from d3gan.training.state import make_state
 from d3gan.training.trainer import train
 
@@ -102,17 +102,20 @@ def test_evaluation_gives_the_numbers_of_the_cpu(measured: Config) -> None:
     run = train(on("cpu", measured))
     trained, data = load(run.path), measured.data
     cpu, cuda = (
-        Evaluator(
-            data,
-            load_images(data),
-            features="classifier",
-            metrics=(),
-            samples=150,
-            weights="",
-            device=torch.device(name),
-        )
-        .measure_generator(trained.generator.to(name), measured.model.latent_dim, ema=True)
-        .to_dict()
+        measure_generator(
+            Evaluator(
+                data,
+                load_images(data),
+                features="classifier",
+                metrics=(),
+                samples=150,
+                weights="",
+                device=torch.device(name),
+            ),
+            trained.generator.to(name),
+            measured.model.latent_dim,
+            ema=True,
+        ).to_dict()
         for name in ("cpu", "cuda")
     )
     assert cpu["protocol"] == cuda["protocol"]

@@ -20,9 +20,10 @@ from d3gan.evaluation import real_statistics
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.features.extractor import Features
 from d3gan.evaluation.protocol import EvaluationProtocol, check_comparable
+from d3gan.evaluation.ranks import SINGLE_PROCESS
 from d3gan.evaluation.real_statistics import drawn_from
 from d3gan.runs import RunFolder
-from d3gan.training.inference import checkpoints, load
+from d3gan.training.inference import checkpoints, load, measure_generator
 from d3gan.training.sampling import to_uint8
 from d3gan.training.signals import StopRequest
 from d3gan.training.state import lay_out
@@ -96,7 +97,9 @@ def test_the_batch_size_does_not_matter(
     small.__dict__ |= usual.__dict__
     small.features = dataclasses.replace(usual.features, batch_size=17)
     real = load_images(usual.data).images
-    small.real = real_statistics.real_statistics(small.features, real, usual.real_sha256, 200)
+    small.real = real_statistics.real_statistics(
+        small.features, real, usual.real_sha256, 200, SINGLE_PROCESS
+    )
     got = small.measure(drawn_from(images)).to_dict()
     assert numbers_of(got) == pytest.approx(numbers_of(expected), rel=1e-5, abs=1e-6)
 
@@ -233,20 +236,20 @@ def test_bf16_is_evaluated_in_float32_as_it_is_saved(measured: Config) -> None:
     run = train(config)
     trained = load(run.path)
     lay_out(trained.generator, torch.device("cpu"))  # so that sums are added up in the same order
-    again = evaluator(Path(config.data.source)).measure_generator(
-        trained.generator, config.model.latent_dim, ema=False
+    again = measure_generator(
+        evaluator(Path(config.data.source)), trained.generator, config.model.latent_dim, ema=False
     )
     assert rows(run.path)[-1]["fd"] == again.to_dict()["fd"]
 
 
 def test_the_clock_stands_still(measured: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    measure = Evaluator.measure_generator
+    measure = Evaluator.measure
 
     def slow(self: Evaluator, *arguments: Any, **options: Any) -> Any:
         time.sleep(3)
         return measure(self, *arguments, **options)
 
-    monkeypatch.setattr(Evaluator, "measure_generator", slow)
+    monkeypatch.setattr(Evaluator, "measure", slow)
     run = train(changed(measured, eval={"every_epochs": 1.0}))
     assert all(row["eval_seconds"] > 3 for row in rows(run.path))
     assert run.metrics()[-1]["train_seconds"] < 3
@@ -262,9 +265,8 @@ def test_the_best_checkpoint_is_the_best(measured: Config) -> None:
     ]
     trained = load(run.path, "best")
     assert trained.step == best["step"]
-    again = evaluator(Path(measured.data.source)).measure_generator(
-        trained.generator, measured.model.latent_dim, ema=True
-    )
+    again_by = evaluator(Path(measured.data.source))
+    again = measure_generator(again_by, trained.generator, measured.model.latent_dim, ema=True)
     assert again.to_dict()["kid"] == pytest.approx(best["kid"], rel=1e-4)
     assert checkpoints(run.path) in (["8"], ["best", "8"])
 

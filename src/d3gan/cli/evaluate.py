@@ -23,7 +23,7 @@ from d3gan.fields import Range, checked
 from d3gan.rng import Stream, permutation
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
-from d3gan.training.inference import best_step, checkpoints, load
+from d3gan.training.inference import best_step, checkpoints, load, measure_generator
 
 RUN_SAMPLES = 50_000
 """Images generated for a run's metrics unless told: the number that papers use for FID."""
@@ -148,7 +148,8 @@ def _of_run(options: Evaluate, device: torch.device) -> Iterator[Row]:
     evaluator = _evaluator(options, data, real, config.eval.features, samples, device)
     while loaded:
         trained = loaded.pop(0)  # let go when it has been measured, so that a device holds one
-        measured = evaluator.measure_generator(
+        measured = measure_generator(
+            evaluator,
             trained.generator.to(device),
             config.model.latent_dim,
             ema=trained.ema,
@@ -212,6 +213,7 @@ def _evaluator(
         samples=samples,
         weights=options.weights,
         device=device,
+        ranks=distributed,
         allow_few=options.allow_few,
     )
 
@@ -230,14 +232,14 @@ def _print(target: str, rows: list[Row]) -> None:
             table.add_row(name, *(_words(row.measured.numbers[name]) for row in part))
         print_table(table)
         print()
-    contract = rows[0].measured.contract
-    accuracy = contract.test_accuracy
+    protocol = rows[0].measured.protocol
+    accuracy = protocol.test_accuracy
     sure = "" if accuracy is None else f" (test accuracy {accuracy:.2%})"
     print(
-        f"{contract.generated_images:,} images of {target}\n"
-        f"against {contract.real_images:,} of {contract.real_source}, {contract.real_split}, "
-        f"at {contract.resolution} x {contract.resolution}\n"
-        f"features: {contract.features}{sure}\n"
+        f"{protocol.generated_images:,} images of {target}\n"
+        f"against {protocol.real_images:,} of {protocol.real_source}, {protocol.real_split}, "
+        f"at {protocol.resolution} x {protocol.resolution}\n"
+        f"features: {protocol.features}{sure}\n"
         "±: standard error"
     )
 

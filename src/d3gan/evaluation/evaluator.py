@@ -1,9 +1,8 @@
-"""Measuring images against real ones: the same number for any number of ranks and any batches."""
+"""Measuring generated images against real ones, independently of ranks and batch size."""
 
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
 
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, cache_folder
@@ -12,34 +11,30 @@ from d3gan.evaluation.metrics import table
 from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.metrics.names import check_names, metric_names
 from d3gan.evaluation.protocol import EvaluationProtocol
+from d3gan.evaluation.ranks import SINGLE_PROCESS, Ranks
 from d3gan.evaluation.real_statistics import Draw, collect, pixel_digest, real_statistics
-from d3gan.training import distributed
-from d3gan.training.sampling import generate, latents, to_uint8
-
-SEED = 0
-"""Of the latents, the same for every run, so that runs of several seeds have one contract."""
 
 
 class Measurement(NamedTuple):
-    """Numbers and what they depend on."""
+    """Metrics and the protocol by which they were measured."""
 
     numbers: dict[str, Estimate]
-    contract: EvaluationProtocol
+    protocol: EvaluationProtocol
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"fd": 1.2, "fd_stderr": 0.1, ..., "protocol": {...}}``, for JSON."""
+        """Return ``{"fd": 1.2, "fd_stderr": 0.1, ..., "protocol": {...}}`` for JSON."""
         flat: dict[str, Any] = {}
         for name, estimate in self.numbers.items():
             flat |= {name: estimate.value, f"{name}_stderr": estimate.standard_error}
-        return flat | {"protocol": self.contract.to_dict()}
+        return flat | {"protocol": self.protocol.to_dict()}
 
 
 class Evaluator:
-    """Measures sets of `samples` images against the same real ones, by the same features.
+    """Measures sets of `samples` generated images against the same real images and features.
 
-    All ranks make it and call it together. `real` are the images of `data`; `metrics` are the
-    numbers to compute, all that the features give if empty; `weights` is a local file of
-    Inception's weights, or "". Raises UserError.
+    All ranks construct and call it together. `real` are the images of `data`; `metrics` are the
+    numbers to compute, or () for all that the features give; `weights` is a local file of the
+    Inception weights, or "". Raises UserError.
     """
 
     def __init__(
@@ -52,13 +47,15 @@ class Evaluator:
         samples: int,
         weights: str,
         device: torch.device,
+        ranks: Ranks = SINGLE_PROCESS,
         allow_few: bool = False,
     ) -> None:
         self.data, self.real_images, self.samples = data, len(real.images), samples
-        self.family, self.allow_few = features.partition(":")[0], allow_few
+        self.ranks, self.allow_few = ranks, allow_few
+        self.family = features.partition(":")[0]
         self.asked = check_names(metrics, self.family)
         self.better = metric_names(self.family)
-        self.features = distributed.from_main(
+        self.features = ranks.from_main(
             lambda: load_features(
                 features, data, weights=weights, folder=cache_folder(), device=device
             )
@@ -73,27 +70,28 @@ class Evaluator:
         )
         self.keeps_features = table.stores_features(self.asked, self.family)
         kept = min(samples, len(real.images)) if self.keeps_features else 0
-        self.real_sha256 = distributed.from_main(lambda: pixel_digest(real.images))
-        self.real = real_statistics(self.features, real.images, self.real_sha256, kept)
+        self.real_sha256 = ranks.from_main(lambda: pixel_digest(real.images))
+        self.real = real_statistics(self.features, real.images, self.real_sha256, kept, ranks)
 
     def measure(
         self, draw: Draw, *, seed: int | None = None, ema: bool | None = None, title: str = ""
     ) -> Measurement:
-        """The numbers for the images that `draw` gives; `seed` and `ema` go into the contract.
+        """Return the metrics of images 0..samples-1 that `draw` gives.
 
-        A progress bar is shown if there is a `title`.
+        `seed` and `ema` are recorded in the protocol. A `title` shows a progress bar.
         """
-        keep = self.keeps_features
-        generated = collect(self.features, draw, self.samples, keep=keep, title=title)
-        numbers = distributed.from_main(
+        generated = collect(
+            self.features, draw, self.samples, self.ranks, keep=self.keeps_features, title=title
+        )
+        numbers = self.ranks.from_main(
             lambda: table.compute(
                 self.real, generated, self.asked, self.family, allow_few=self.allow_few
             )
         )
-        return Measurement(numbers, self.contract(seed=seed, ema=ema))
+        return Measurement(numbers, self.protocol(seed=seed, ema=ema))
 
-    def contract(self, *, seed: int | None = None, ema: bool | None = None) -> EvaluationProtocol:
-        """What all numbers from here will depend on."""
+    def protocol(self, *, seed: int | None = None, ema: bool | None = None) -> EvaluationProtocol:
+        """Return the protocol of measurements by this evaluator."""
         return EvaluationProtocol(
             features=self.features.name,
             weights_sha256=self.features.weights_sha256,
@@ -109,20 +107,3 @@ class Evaluator:
             seed=seed,
             ema=ema,
         )
-
-    def measure_generator(
-        self,
-        generator: nn.Module,
-        latent_dim: int,
-        *,
-        ema: bool,
-        seed: int = SEED,
-        title: str = "",
-    ) -> Measurement:
-        """The numbers for the first images of the endless list that `seed` names."""
-
-        def draw(numbers: range) -> Tensor:
-            z = latents(len(numbers), latent_dim, seed, numbers.start)
-            return torch.from_numpy(to_uint8(generate(generator, z)))
-
-        return self.measure(draw, seed=seed, ema=ema, title=title)

@@ -7,7 +7,7 @@ from typing import Any
 
 from d3gan.errors import UserError
 
-PROTOCOL = 1
+VERSION = 1
 """To be raised whenever the code of a metric or of its features computes something else."""
 
 
@@ -36,7 +36,7 @@ class EvaluationProtocol:
     """Of the latents; none if the images came from elsewhere."""
     ema: bool | None
     """Whether the generator's weights are a moving average; none if not known."""
-    version: int = PROTOCOL
+    version: int = VERSION
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -14,10 +14,14 @@ from torch import Tensor, nn
 from d3gan.config import Config, to_toml
 from d3gan.config_files import from_toml, load_file
 from d3gan.errors import UserError
+from d3gan.evaluation.evaluator import Evaluator, Measurement
 from d3gan.runs import RunFolder, numbered, step_of, writing
 from d3gan.training.checkpoint import BrokenCheckpoint, newest_checkpoint, read_checkpoint
-from d3gan.training.sampling import generate, interpolation, latents
+from d3gan.training.sampling import generate, interpolation, latents, to_uint8
 from d3gan.training.state import make_generator
+
+EVALUATION_SEED = 0
+"""Seed of the evaluation latents; fixed, so that all runs are comparable."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,27 @@ class TrainedGenerator:
         )
         assert program is not None
         program.save(path, external_data=False)
+
+
+def measure_generator(
+    evaluator: Evaluator,
+    generator: nn.Module,
+    latent_dim: int,
+    *,
+    ema: bool,
+    seed: int = EVALUATION_SEED,
+    title: str = "",
+) -> Measurement:
+    """Return the metrics of the first images of the endless list that `seed` names.
+
+    All ranks call it together. A `title` shows a progress bar.
+    """
+
+    def draw(numbers: range) -> Tensor:
+        z = latents(len(numbers), latent_dim, seed, numbers.start)
+        return torch.from_numpy(to_uint8(generate(generator, z)))
+
+    return evaluator.measure(draw, seed=seed, ema=ema, title=title)
 
 
 def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGenerator:

@@ -12,7 +12,7 @@ from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config
 from d3gan.data.cache import ImageSet
 from d3gan.errors import UserError
-from d3gan.evaluation.evaluator import SEED, Evaluator
+from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.protocol import check_comparable
 from d3gan.images import grid, save_picture
 from d3gan.runs import RunFolder, current_row, numbered, writing
@@ -24,6 +24,7 @@ from d3gan.training.checkpoint import (
     write_checkpoint,
 )
 from d3gan.training.early_stopping import Monitor
+from d3gan.training.inference import EVALUATION_SEED, measure_generator
 from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.sampling import generate, latents, to_uint8
 from d3gan.training.state import State
@@ -65,7 +66,9 @@ class Milestones:
             for row in rows:
                 self.monitor.see(row)
             if rows:
-                now = evaluator.contract(seed=SEED, ema=self.state.average is not None).to_dict()
+                now = evaluator.protocol(
+                    seed=EVALUATION_SEED, ema=self.state.average is not None
+                ).to_dict()
                 whose = (f"step {rows[-1]['step']}", "an evaluation by the config as it is now")
                 check_comparable(rows[-1]["protocol"], now, whose)
         except KeyError as error:
@@ -116,7 +119,8 @@ class Milestones:
         with self.clock.stopped():
             start = time.perf_counter()
             with self._sampler() as generator:
-                measured = self.evaluator.measure_generator(
+                measured = measure_generator(
+                    self.evaluator,
                     generator,
                     self.config.model.latent_dim,
                     ema=self.state.average is not None,

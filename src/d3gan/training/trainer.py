@@ -153,6 +153,7 @@ def _evaluator(config: Config, images: ImageSet, device: torch.device) -> Evalua
         samples=config.eval.samples,
         weights=config.eval.weights,
         device=device,
+        ranks=distributed,
     )
 
 
