@@ -1,0 +1,37 @@
+"""Numbers are stored with their protocol, and compared only with those of the same one."""
+
+import dataclasses
+
+import pytest
+from tests.evaluation.measuring import rows
+
+from d3gan.config import Config
+from d3gan.errors import UserError
+from d3gan.evaluation.protocol import EvaluationProtocol, check_comparable
+from d3gan.training.trainer import train
+
+
+def test_the_protocol_is_stored_with_every_number(measured: Config) -> None:
+    run = train(measured)
+    for row in rows(run.path):
+        protocol = row["protocol"]
+        assert set(protocol) == {field.name for field in dataclasses.fields(EvaluationProtocol)}
+        assert protocol["features"] == f"classifier:{measured.data.source}"
+        assert protocol["test_accuracy"] > 0.9
+        assert len(protocol["weights_sha256"]) == len(protocol["real_sha256"]) == 64
+        assert (protocol["real_images"], protocol["generated_images"]) == (200, 150)
+        assert (protocol["seed"], protocol["ema"]) == (0, True)
+
+
+@pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(EvaluationProtocol)])
+def test_numbers_of_different_protocols_are_not_compared(key: str) -> None:
+    one = EvaluationProtocol(
+        "f", "w", 0.9, "none", 32, 1, "s", "train", 100, "r", 50, 0, True
+    ).to_dict()
+    other = one | {key: "something else"}
+    check_comparable(one, dict(one), ("a", "b"))
+    if key in ("test_accuracy", "real_source", "real_split"):
+        check_comparable(one, other, ("a", "b"))  # the hash beside them decides
+        return
+    with pytest.raises(UserError, match=rf"a and b cannot be compared: .* differ in {key}"):
+        check_comparable(one, other, ("a", "b"))

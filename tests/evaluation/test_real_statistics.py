@@ -1,0 +1,84 @@
+"""Statistics of real images are computed once."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.evaluation.measuring import evaluator
+from tests.program import start_process
+
+from d3gan.config import Config
+from d3gan.evaluation import real_statistics
+from d3gan.training.trainer import train
+
+
+def test_real_statistics_are_computed_once(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluator(labelled)  # the classifier
+    calls = []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments[2])
+        return collect(*arguments, **options)
+
+    collect = real_statistics.collect
+    monkeypatch.setattr(real_statistics, "collect", counted)
+    first = evaluator(labelled, 137).real
+    again = evaluator(labelled, 137).real
+    assert calls == [137], "sums were there; the features of 137 images are new"
+    assert torch.equal(first.rows, again.rows)
+    assert torch.equal(first.moments.products, again.moments.products)
+    evaluator(labelled, 139)
+    assert calls == [137, 139]
+
+
+def test_programs_that_start_together_compute_real_statistics_once(
+    measured: Config, tmp_path: Path
+) -> None:
+    run = train(measured)
+    cache = {"D3GAN_CACHE": str(tmp_path / "fresh")}
+    code = (
+        "import sys; from d3gan.evaluation import real_statistics as r; collect = r.collect\n"
+        "def counted(*a, **k): print('computed', flush=True); return collect(*a, **k)\n"
+        "r.collect = counted\n"
+        "from d3gan.evaluation.features import classifier_cache as c; t = c._trained\n"
+        "def trained(*a): print('trained', flush=True); return t(*a)\n"
+        "c._trained = trained\n"
+        "c.RECIPES = {3: c.Recipe(width=4, epochs=1.0, least_images=0)}\n"
+        "from d3gan.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    )
+    programs = [
+        start_process([sys.executable, "-c", code, "evaluate", run.path, "--samples", 150], **cache)
+        for _ in range(3)
+    ]
+    outputs = [program.communicate(timeout=200) for program in programs]
+    assert [program.returncode for program in programs] == [0, 0, 0], outputs
+    said = "".join(output for output, _ in outputs)
+    assert said.count("trained") == 1
+    assert said.count("computed") == 2 + 3, "real images' sums and features; three times generated"
+    tables = {output.partition(" metric")[2] for output, _ in outputs}
+    assert len(tables) == 1
+
+
+def flipped(file: Path) -> None:
+    """One bit of a tensor changed: the middle of the largest record."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 0x40
+    file.write_bytes(bytes(data))
+
+
+def test_a_damaged_cache_entry_is_computed_again(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_classifier: None
+) -> None:
+    cache = tmp_path / "own"
+    monkeypatch.setenv("D3GAN_CACHE", str(cache))
+    expected = evaluator(labelled).real
+    for damage in (flipped, lambda file: torch.save({}, file)):
+        for file in [*cache.glob("statistics/*.pt"), *cache.glob("classifiers/*.pt")]:
+            damage(file)  # type: ignore[no-untyped-call]
+        again = evaluator(labelled).real
+        assert torch.equal(again.moments.products, expected.moments.products)
+        assert torch.equal(again.rows, expected.rows)
