@@ -1,226 +1,58 @@
-"""The configuration: its schema, its defaults, its help texts, and what is checked.
+"""The configuration: reading, checking and comparing values of the schema.
 
-A wrong value is one line that names the key, the value, and what is allowed.
+A wrong value is reported in one line that names the key, the value, and what is allowed.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 import tomli_w
 
+from d3gan.config_aliases import ALIASES, migrate
 from d3gan.errors import UserError
-from d3gan.fields import Matching, OneOf, Range, checked
-from d3gan.gan.aggregation import AGGREGATIONS
-from d3gan.gan.objectives import OBJECTIVES
-from d3gan.gan.schedules import SCHEDULES
-from d3gan.networks import ARCHITECTURES
-from d3gan.networks.dcgan import RESOLUTIONS
-from d3gan.registry import nearest
+from d3gan.fields import Matching, Role, checked
+from d3gan.registry import Registry, is_plugin, nearest, plugin_file
+from d3gan.schema import (
+    CheckpointConfig,
+    Config,
+    DataConfig,
+    EvalConfig,
+    GanConfig,
+    ModelConfig,
+    OptimConfig,
+    SamplesConfig,
+    TrainConfig,
+)
 
-Count = Annotated[int, Range(1, 10**6)]
-Epochs = Annotated[float, Range(1e-6, 10**6)]
-Rate = Annotated[float, Range(0, 10, above=True)]
-NotNegative = Annotated[float, Range(0, 1e12)]
-Momentum = Annotated[float, Range(0, 0.999999)]
-_SIZE = r"[1-9]\d{0,5}"
-Norm = Literal["batch", "sync", "group", "none"]
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """The real images."""
-
-    source: Annotated[str, Matching(r".*\S.*", "a source (see d3gan data list)")] = "digits"
-    """A name (see `d3gan data list`), a hub data set owner/name, or a path: a folder of images, a
-    hub data set's folder, a .npy or .npz file of uint8 images."""
-    split: Annotated[str, Matching(r"[\w.-]+", "a split such as train or test")] = "train"
-    """Which part of a data set that has parts."""
-    resolution: Annotated[int, OneOf(RESOLUTIONS)] = 32
-    """Side of the square images, pixels. Others are cropped at the centre and resized."""
-    channels: Literal[1, 3] = 3
-    """1: grey; 3: colour."""
-    flip: bool = False
-    """Mirror each image left to right at random."""
-    limit: Annotated[int, Range(0, 10**12)] = 0
-    """Use only so many images, a fixed random choice; 0: all."""
-    resident: Literal["auto", "always", "never"] = "auto"
-    """Keep all images in the device's memory; auto: if they take less than half of what is free."""
-    skip_broken: bool = False
-    """Leave out images that cannot be read, instead of stopping; they are named and counted."""
-    workers: Annotated[int, Range(0, 1024)] = 0
-    """Threads that decode images, once; 0: one per CPU."""
+__all__ = [
+    "CheckpointConfig",
+    "Config",
+    "DataConfig",
+    "EvalConfig",
+    "GanConfig",
+    "ModelConfig",
+    "OptimConfig",
+    "SamplesConfig",
+    "TrainConfig",
+]
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """The networks."""
-
-    architecture: Annotated[str, OneOf(tuple(ARCHITECTURES))] = "dcgan"
-    latent_dim: Count = 100
-    """Length of the noise vector z."""
-    generator_width: Count = 64
-    """Channels at the image; they double at every stage towards the latent."""
-    discriminator_width: Count = 64
-    """The same for each discriminator."""
-    generator_norm: Norm = "batch"
-    discriminator_norm: Norm = "batch"
-    """batch: each process by itself; sync: the whole batch over all processes."""
-
-
-@dataclass(frozen=True)
-class GanConfig:
-    """The game."""
-
-    discriminators: Annotated[int, Range(1, 64)] = 1
-    """1: DCGAN; 2: D3GAN; more as you like."""
-    objective: Annotated[str, OBJECTIVES] = "non_saturating"
-    """What is minimised: non_saturating, hinge, least_squares."""
-    aggregation: Annotated[str, AGGREGATIONS] = "original"
-    """How the generator weighs its discriminators: original, max, min, mean, random,
-    softmax(temperature=1.0), dropout(p=0.5), hypervolume(delta=1.1), hardest_per_sample,
-    softmax_per_sample(temperature=1.0)."""
-    discriminator_steps: Annotated[int, Range(1, 64)] = 1
-    """Updates of the discriminators, each on a batch of its own, for every update of the
-    generator."""
-    r1_gamma: NotNegative = 0.0
-    """Weight of the R1 gradient penalty of every discriminator; 0: none."""
-
-
-@dataclass(frozen=True)
-class OptimConfig:
-    """Adam for all, and an average of the generator's weights."""
-
-    lr_g: Rate = 2e-4
-    lr_d: Rate = 2e-4
-    beta1: Momentum = 0.5
-    beta2: Momentum = 0.999
-    schedule: Annotated[str, SCHEDULES] = "constant"
-    """Learning rates over the run: constant, linear_decay(start=0.5)."""
-    ema_half_life_images: NotNegative = 0.0
-    """Sample from an exponential moving average of the generator with this half-life, in images;
-    0: no average."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """The training loop."""
-
-    batch_size: Count = 128
-    """Real images in every update of the discriminators, over all processes together."""
-    epochs: Epochs = 25.0
-    """How often every image is seen; fractions are allowed."""
-    engine: Literal["fast", "reference"] = "fast"
-    """reference: the plain loop, slow, on one process: the yardstick of fast."""
-    precision: Literal["fp32", "bf16", "fp64"] = "fp32"
-    """bf16: mixed precision; fp64: for tests of exactness."""
-    deterministic: bool = False
-    """Use deterministic algorithms alone, also where they are slower (CUDA)."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one."""
-    mesh: Annotated[
-        str,
-        Matching(
-            rf"|data={_SIZE}|(data={_SIZE},)?discriminator={_SIZE}",
-            "a mesh such as data=2,discriminator=2",
-        ),
-    ] = ""
-    """How processes divide the work, as data=2,discriminator=2: two parts of every batch, and for
-    each of them two processes with half of the discriminators; not given: the batch alone."""
-    shared_memory: bool = True
-    """Processes on one machine's CPUs average gradients in memory that they share; without, and on
-    several machines, through gloo."""
-    log_every_steps: Count = 50
-    """Steps between two rows of metrics.jsonl."""
-    timeout_seconds: Annotated[float, Range(1, 10**6)] = 1800.0
-    """How long a process waits for the others before it gives up."""
-
-
-@dataclass(frozen=True)
-class SamplesConfig:
-    """Pictures of the generator at work, always from the same latents."""
-
-    every_epochs: Epochs = 1.0
-    count: Annotated[int, Range(1, 1024)] = 64
-
-
-@dataclass(frozen=True)
-class EvalConfig:
-    """Metrics during training; d3gan evaluate takes them at any time."""
-
-    every_epochs: Annotated[float, Range(0, 10**6)] = 0.0
-    """0: never."""
-    samples: Annotated[int, Range(2, 10**7)] = 10_000
-    """Generated images; they are compared with all real ones."""
-    features: Annotated[
-        str,
-        Matching(r"inception|classifier(:.*\S.*)?", "inception, classifier or classifier:SOURCE"),
-    ] = "classifier"
-    """inception: the network of FID, which is fetched; classifier: one trained on the labels of the
-    data, once; classifier:SOURCE: on those of other data."""
-    metrics: tuple[str, ...] = ()
-    """Some of fd cs (fid is with inception), kid, precision, recall, density, coverage, and with a
-    classifier modes, kl_uniform, kl_data; none named: all."""
-    monitor: str = ""
-    """The metric whose best value decides what is kept as checkpoints/best.pt; not named: fid or
-    fd, or else the first."""
-    patience: Annotated[int, Range(0, 10**6)] = 0
-    """Stop when so many evaluations in a row did not improve the monitored metric by more than its
-    standard error; 0: never."""
-    weights: str = ""
-    """A local file of the Inception weights; not named: fetched once."""
-
-
-@dataclass(frozen=True)
-class CheckpointConfig:
-    """Saved states to continue from."""
-
-    every_epochs: Epochs = 1.0
-    keep: Count = 3
-    """The newest so many are kept."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that determines a run."""
-
-    name: Annotated[
-        str, Matching(r"(?!\.+$)[\w. -]{0,200}", "at most 200 letters, digits, spaces, . _ -")
-    ] = ""
-    """Name of the run and of its folder; as a rule that of the preset."""
-    seed: Annotated[int, Range(0, 2**63 - 1)] = 0
-    """Decides weights, noise and data order, all of them."""
-    out_dir: Annotated[str, Matching(r".*\S.*", "a folder")] = "runs"
-    """The folder that holds the runs' folders."""
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    gan: GanConfig = field(default_factory=GanConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    samples: SamplesConfig = field(default_factory=SamplesConfig)
-    eval: EvalConfig = field(default_factory=EvalConfig)
-    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-
-    @property
-    def images_per_step(self) -> int:
-        """Real images that a step shows to the discriminators, over all processes."""
-        return self.train.batch_size * self.gan.discriminator_steps
-
-    @property
-    def run_dir(self) -> Path:
-        return Path(self.out_dir) / self.name
-
-
-# Reading and checking
+# Checking
 
 
 def validate(config: Config) -> Config:
-    """The same config, once its values are in range and go together. Raises UserError."""
-    same = from_dict(to_dict(config))
-    rule = AGGREGATIONS.build(config.gan.aggregation)
-    if OBJECTIVES.build(config.gan.objective).signed and not rule.takes_signed:
+    """Return the config after checking that its values are allowed and fit together.
+
+    Imports what the config names: lazy entries of registries and plugins. Raises UserError.
+    """
+    if config.gan.members:
+        gan = dataclasses.replace(config.gan, discriminators=len(config.gan.members))
+        config = dataclasses.replace(config, gan=gan)
+    config = from_dict(to_dict(config))
+    built = _built(config)
+    if built["gan.objective"].signed and not built["gan.aggregation"].takes_signed:
         raise UserError(
             f"gan.aggregation = {config.gan.aggregation!r} needs losses above zero, which "
             f"gan.objective = {config.gan.objective!r} does not give; choose another of the two"
@@ -229,16 +61,65 @@ def validate(config: Config) -> Config:
         raise UserError("train.engine = 'reference': knows fp32 and fp64; use fast for bf16")
     if config.data.source == "stacked-mnist" and config.data.channels != 3:
         raise UserError("data.channels = 1: stacked-mnist needs 3")
-    return same
+    return config
+
+
+def _built(config: Config) -> dict[str, Any]:
+    """Return by key what the registries build from the config's values."""
+    built = {}
+    for key, registry, value in _choices(config):
+        try:
+            every = [registry.build(text) for text in _items(value)]
+        except UserError as error:
+            raise UserError(f"{key} = {_plain(value)!r}: {error}") from error
+        built[key] = every if isinstance(value, tuple) else every[0]
+    return built
+
+
+def _choices(config: Config) -> Iterator[tuple[str, Registry[Any], Any]]:
+    """Yield the key, registry and value of every choice that is made by name."""
+    values = flatten(to_dict(config))
+    for key, metadata in _metadata().items():
+        for registry in (item for item in metadata if isinstance(item, Registry)):
+            yield key, registry, values[key]
+
+
+def plugins(config: Config) -> dict[str, str | None]:
+    """Return the plugins that the config uses, and the source file of each (None: unknown)."""
+    values = flatten(to_dict(config))
+    found = {}
+    for key, metadata in _metadata().items():
+        for item in metadata:
+            for text in _items(values[key]):
+                if (isinstance(item, Matching) and item.is_plugin(text)) or (
+                    isinstance(item, Registry) and is_plugin(text)
+                ):
+                    file = plugin_file(text)
+                    found[text] = str(file) if file else None
+    return found
+
+
+def _items(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+# Reading and writing
 
 
 def from_dict(values: Mapping[str, Any], base: Config | None = None, origin: str = "") -> Config:
-    """`base` with `values` (nested as in TOML) put over it. Raises UserError naming the key.
+    """Return `base` with `values` (nested as in TOML) put over it. Old keys are migrated.
 
-    `origin` stands before messages, for example the file's name.
+    `origin`, for example the file's name, precedes error messages. Raises UserError that names the
+    key.
     """
     base = base or Config()
-    updated: Config = _updated(base, values, prefix="", origin=f"{origin}: " if origin else "")
+    origin = f"{origin}: " if origin else ""
+    values = migrate(values, base.gan.penalties, origin)
+    updated: Config = _updated(base, values, prefix="", origin=origin)
     return updated
 
 
@@ -264,25 +145,113 @@ def _allowed(prefix: str) -> str:
     return f"; allowed: {', '.join(here)}"
 
 
+def typed(key: str, word: str) -> Any:
+    """Return the value that a word of the command line gives to a key, old keys included.
+
+    A word that is not of the key's type is returned as it is, for `from_dict` to refuse. Raises
+    UserError for an unknown key.
+    """
+    kind = ALIASES.get(key) or (type(_defaults()[key]) if key in _defaults() else None)
+    if kind is None:
+        raise UserError(f"unknown key {key}{nearest(key, keys()) or '; see d3gan train --help'}")
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}.get(word.lower(), word)
+        if kind is tuple:
+            return word.split(",")
+        return kind(word)
+    except ValueError:
+        return word
+
+
 def to_dict(config: Config) -> dict[str, Any]:
-    """Nested as in TOML."""
+    """Return the values nested as in TOML."""
     return dataclasses.asdict(config)
 
 
 def to_toml(config: Config) -> str:
-    """The text of a file that `load_file` reads back as the same config."""
+    """Return the text of a file that `load_file` reads back as the same config."""
     return tomli_w.dumps(to_dict(config))
 
 
 def keys() -> list[str]:
-    """All keys, dotted: ``["name", ..., "data.source", ...]``."""
-    return list(flatten(to_dict(Config())))
+    """Return all keys, dotted: ``["name", ..., "data.source", ...]``."""
+    return list(_defaults())
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return flatten(to_dict(Config()))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"data": {"flip": True}}`` as ``{"data.flip": True}``."""
+    """Return ``{"data": {"flip": True}}`` as ``{"data.flip": True}``."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         nested = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else None
         flat |= nested if nested is not None else {prefix + key: value}
     return flat
+
+
+# Roles
+
+
+@cache
+def _metadata() -> dict[str, tuple[Any, ...]]:
+    """Return the metadata of each key's annotation, by dotted key."""
+
+    def of(section: Any, prefix: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        for name, hint in get_type_hints(section, include_extras=True).items():
+            if dataclasses.is_dataclass(hint):
+                yield from of(hint, f"{prefix}{name}.")
+            else:
+                yield prefix + name, get_args(hint)[1:]
+
+    return dict(of(Config, ""))
+
+
+def role(key: str) -> Role:
+    """Return the role of a dotted key: result, schedule or machine."""
+    (found,) = (item for item in _metadata()[key] if isinstance(item, Role))
+    return found
+
+
+def identifies_run(key: str) -> bool:
+    """Return whether the key belongs to one run only: name, seed, out_dir. A study sets these."""
+    return "." not in key
+
+
+def separates_methods(key: str) -> bool:
+    """Return whether runs with different values of the key are different methods of a study."""
+    return role(key) is Role.RESULT and not identifies_run(key)
+
+
+def may_change_on_resume(key: str, config: Config) -> bool:
+    """Return whether a run with this config may be resumed with another value of the key.
+
+    `train.epochs` may change as long as no learning rate depends on it.
+    """
+    if key == "train.epochs":
+        return config.optim.schedule == "constant"
+    return role(key) is not Role.RESULT and not identifies_run(key)
+
+
+def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """Return the old and the new value of every dotted key that differs."""
+    before, after = (flatten(to_dict(config)) for config in (old, new))
+    return {k: (before[k], after[k]) for k in after if before[k] != after[k]}
+
+
+def refuse_changes(old: Config, new: Config) -> None:
+    """Raise UserError, naming the key and both values, if `old` cannot be resumed as `new`."""
+    for key, (before, after) in changes(old, new).items():
+        if not may_change_on_resume(key, old):
+            why = f"it changes the {role(key).value}"
+            if key == "train.epochs":
+                why = f"optim.schedule = {old.optim.schedule!r} depends on it"
+            elif identifies_run(key):
+                why = "it identifies the run"
+            raise UserError(
+                f"{key} = {_plain(after)!r}: cannot change when a run is resumed, because {why} "
+                f"(the run has {_plain(before)!r}); start a new run with another --name"
+            )

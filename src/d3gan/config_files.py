@@ -1,5 +1,5 @@
 """Where configurations come from: presets, TOML files, runs, and the succeeded project's
-config.ini; and which keys of a run may change midway."""
+config.ini."""
 
 import configparser
 import dataclasses
@@ -8,28 +8,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from d3gan.config import Config, flatten, from_dict, to_dict
+from d3gan.config import Config, from_dict
 from d3gan.errors import UserError
 from d3gan.registry import nearest
 from d3gan.runs import RunFolder
-
-MAY_CHANGE = (
-    "data.resident",
-    "data.workers",
-    "train.device",
-    "train.epochs",
-    "train.log_every_steps",
-    "train.mesh",
-    "train.shared_memory",
-    "train.timeout_seconds",
-    "samples.every_epochs",
-    "eval.every_epochs",
-    "eval.patience",
-    "eval.weights",
-    "checkpoint.every_epochs",
-    "checkpoint.keep",
-)
-"""Keys that may change when a run continues. Any other would make it another run."""
 
 
 def presets() -> list[str]:
@@ -97,17 +79,6 @@ def starting_point(word: str) -> tuple[Config, bool]:
         if len(path.parts) > 1:
             raise UserError(f"there is no run at {word}, nor such a file")
     return load_preset(word), False
-
-
-def refuse_changes(old: Config, new: Config) -> None:
-    """Raise UserError if a run by `old` cannot go on by `new`."""
-    before, after = (flatten(to_dict(config)) for config in (old, new))
-    for key, value in after.items():
-        if value != before[key] and key not in MAY_CHANGE:
-            raise UserError(
-                f"{key} = {value!r}: a run cannot change it midway (it is {before[key]!r}); "
-                f"start a new run, or change one of: {', '.join(MAY_CHANGE)}"
-            )
 
 
 # config.ini

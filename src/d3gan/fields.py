@@ -1,16 +1,29 @@
-"""What a key of the configuration may be: limits beside its type, and how a value is checked."""
+"""Metadata of the configuration's fields: allowed values and role, beside the type."""
 
+import enum
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from d3gan.errors import UserError
-from d3gan.registry import Registry, nearest
+from d3gan.registry import Registry, is_plugin, nearest
+
+
+class Role(enum.Enum):
+    """What a field changes."""
+
+    RESULT = "result"
+    """What is learned, or which numbers describe it."""
+    SCHEDULE = "schedule"
+    """When something is saved or measured."""
+    MACHINE = "machine"
+    """How and where it is computed and stored."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Allowed numbers: low <= value <= high, or low < value where `above` is set."""
+    """Allowed numbers: low <= value <= high, or low < value if `above` is set."""
 
     low: float
     high: float
@@ -28,44 +41,69 @@ class Range:
 class OneOf:
     """Allowed values, listed."""
 
-    values: tuple[Any, ...]
+    values: Collection[Any]
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Allowed texts: those that match a pattern, which `meaning` puts into words."""
+    """Allowed texts: those that match a pattern, and plugins if `plugins` is set."""
 
     pattern: str
     meaning: str
+    """Description of the allowed texts, for error messages."""
+    plugins: bool = False
+
+    def __contains__(self, value: str) -> bool:
+        return bool(re.fullmatch(self.pattern, value)) or self.is_plugin(value)
+
+    def is_plugin(self, value: str) -> bool:
+        """Return whether the value is not one of the pattern's texts but a plugin."""
+        return self.plugins and not re.fullmatch(self.pattern, value) and is_plugin(value)
+
+
+Limit = Range | OneOf | Matching | Registry[Any]
 
 
 def checked(hint: Any, value: Any, name: str) -> Any:
-    """`value` as the type of `hint`, in its range. Raises UserError."""
+    """Return `value` as the type of the annotation `hint`. Raises UserError if it is not allowed.
+
+    The limits of a tuple's annotation apply to each item. Neither lazy entries of registries nor
+    plugins are imported.
+    """
+    metadata: list[Any] = []
+    if get_origin(hint) is Annotated:
+        hint, *metadata = get_args(hint)
     if get_origin(hint) is Literal:
-        hint = Annotated[type(get_args(hint)[0]), OneOf(get_args(hint))]
+        metadata.append(OneOf(get_args(hint)))
+        hint = type(get_args(hint)[0])
+    limits = [item for item in metadata if isinstance(item, Limit)]
     if get_origin(hint) is tuple:
         if not isinstance(value, list | tuple) or not all(type(item) is str for item in value):
-            raise UserError(f"{name} = {value!r}: must be a list of texts")
+            raise UserError(f"{name} = {value!r}: must be a list of strings")
+        for item in value:
+            _check_limits(limits, item, f"{name} = {list(value)}")
         return tuple(value)
-    kind, *limits = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and number:
+    if hint is float and number:
         value = float(value)
-    if type(value) is not kind:
-        words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-        raise UserError(f"{name} = {value!r}: must be {words[kind]}")
+    if type(value) is not hint:
+        words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+        raise UserError(f"{name} = {value!r}: must be {words[hint]}")
+    _check_limits(limits, value, f"{name} = {value!r}")
+    return value
+
+
+def _check_limits(limits: list[Limit], value: Any, where: str) -> None:
     for limit in limits:
         if isinstance(limit, Range) and value not in limit:
-            raise UserError(f"{name} = {value!r}: must be {limit}")
+            raise UserError(f"{where}: must be {limit}")
         if isinstance(limit, OneOf) and value not in limit.values:
-            hint = nearest(str(value), [str(allowed) for allowed in limit.values])
-            choices = ", ".join(str(allowed) for allowed in limit.values)
-            raise UserError(f"{name} = {value!r}: allowed: {choices}{hint}")
-        if isinstance(limit, Matching) and not re.fullmatch(limit.pattern, value):
-            raise UserError(f"{name} = {value!r}: must be {limit.meaning}")
+            choices = [str(allowed) for allowed in limit.values]
+            raise UserError(f"{where}: allowed: {', '.join(choices)}{nearest(str(value), choices)}")
+        if isinstance(limit, Matching) and value not in limit:
+            raise UserError(f"{where}: must be {limit.meaning}")
         if isinstance(limit, Registry):
             try:
-                limit.build(value)
+                limit.check(value)
             except UserError as error:
-                raise UserError(f"{name} = {value!r}: {error}") from error
-    return value
+                raise UserError(f"{where}: {error}") from error

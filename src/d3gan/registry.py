@@ -1,33 +1,46 @@
 """Choices that the configuration makes by name, with parameters written as a call.
 
-``"softmax(temperature=0.5)"`` names the entry ``softmax`` and its parameter. The text is parsed
-with the rules of `ast.literal_eval` and never evaluated.
+``"softmax(temperature=0.5)"`` names the entry ``softmax`` and its parameter, and
+``"package.module:Name(size=3)"`` a plugin, a class outside this package. The text is parsed with
+the rules of `ast.literal_eval` and never evaluated.
 """
 
 import ast
-import dataclasses
 import difflib
-from collections.abc import Callable, Collection, Iterator
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
 from d3gan.errors import UserError
 
 T = TypeVar("T")
-C = TypeVar("C", bound=type)
+C = TypeVar("C", bound=Callable[..., Any])
+
+PLUGIN = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)(\(.*\))?", re.DOTALL)
+"""``module.path:Name`` or ``module.path:Name(parameter=value)``."""
 
 
-def nearest(word: str, allowed: list[str]) -> str:
-    """A hint for a mistyped `word`: ``" (did you mean 'x'?)"``, or nothing if none is close."""
-    close = difflib.get_close_matches(word, allowed, n=1)
+def nearest(word: str, allowed: Collection[str]) -> str:
+    """Return a hint for a mistyped word: ``" (did you mean 'x'?)"``, or "" if none is close."""
+    close = difflib.get_close_matches(word, list(allowed), n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 class Registry(Collection[str], Generic[T]):
-    """Named classes of one kind, each a dataclass whose fields are its parameters."""
+    """Named classes of one kind, whose keyword parameters are their options.
 
-    def __init__(self, kind: str) -> None:
+    An entry is a class (or another callable that returns an object of the kind), or the text
+    ``"module.path:Name"``, which is imported when the entry is first built. The names are known
+    without any import.
+    """
+
+    def __init__(self, kind: str, lazy: Mapping[str, str] | None = None) -> None:
         self.kind = kind
-        self._entries: dict[str, type[T]] = {}
+        self._entries: dict[str, Callable[..., T] | str] = dict(lazy or {})
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -38,11 +51,14 @@ class Registry(Collection[str], Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
-    def __getitem__(self, name: str) -> type[T]:
-        return self._entries[name]
+    def __getitem__(self, name: str) -> Callable[..., T]:
+        entry = self._entries[name]
+        if isinstance(entry, str):
+            entry = self._entries[name] = _load(entry)
+        return entry
 
     def register(self, name: str) -> Callable[[C], C]:
-        """Class decorator that enters a class under `name`."""
+        """Return a decorator that registers a class under `name`."""
 
         def enter(entry: C) -> C:
             self._entries[name] = entry
@@ -50,43 +66,176 @@ class Registry(Collection[str], Generic[T]):
 
         return enter
 
-    def build(self, text: str) -> T:
-        """The object that `text` names, for example ``"softmax(temperature=0.5)"``.
+    def check(self, text: str) -> None:
+        """Check what can be checked without an import. Raises UserError, as `build` does.
 
-        Raises UserError naming what is allowed.
+        A lazy entry or a plugin is imported, and its parameters are checked, by `build` only.
+        """
+        name, _ = parse_call(text)
+        if not is_plugin(name):
+            self._require(name)
+            if not isinstance(self._entries[name], str):
+                self.build(text)
+
+    def build(self, text: str) -> T:
+        """Return the object that `text` describes, for example ``"softmax(temperature=0.5)"``.
+
+        Raises UserError that names what is allowed.
         """
         name, parameters = parse_call(text)
+        if is_plugin(name):
+            return _call(_load(name), name, parameters)  # type: ignore[no-any-return]
+        self._require(name)
+        return _call(self[name], name, parameters)  # type: ignore[no-any-return]
+
+    def describe(self) -> str:
+        """Return the names, with the parameters of entries that need no import.
+
+        For example ``"mean, softmax(temperature=1.0)"``.
+        """
+        return ", ".join(
+            name if isinstance(entry, str) else name + _parameters_text(entry)
+            for name, entry in self._entries.items()
+        )
+
+    def _require(self, name: str) -> None:
         if name not in self._entries:
-            allowed = list(self._entries)
+            article = "an" if self.kind[0] in "aeiou" else "a"
             raise UserError(
-                f"'{name}' is no {self.kind}{nearest(name, allowed)}; allowed: {', '.join(allowed)}"
+                f"'{name}' is not {article} {self.kind}{nearest(name, self)}; "
+                f"allowed: {', '.join(self)}, or module.path:Name"
             )
-        entry = self._entries[name]
-        hints = get_type_hints(entry)
-        fields = [field.name for field in dataclasses.fields(entry)]  # type: ignore[arg-type]
-        for key, value in parameters.items():
-            if key not in fields:
-                known = f"its parameters: {', '.join(fields)}" if fields else "it has none"
-                raise UserError(f"{name} has no parameter '{key}'{nearest(key, fields)}; {known}")
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if hints[key] is float and not number:
-                raise UserError(f"{name}({key}={value!r}): {key} must be a number")
-        try:
-            return entry(**parameters)
-        except ValueError as error:
-            raise UserError(f"{name}: {error}") from error
 
 
 def parse_call(text: str) -> tuple[str, dict[str, Any]]:
-    """Split ``"name(key=literal, ...)"`` or ``"name"`` into the name and its parameters."""
+    """Split ``"name(key=literal, ...)"`` or ``"name"`` into the name and the parameters.
+
+    The name of a plugin is ``"module.path:Name"``. Raises UserError for any other syntax.
+    """
+    text = text.strip()
+    prefix = ""
+    if plugin := PLUGIN.fullmatch(text):
+        prefix = f"{plugin[1]}:"
     try:
-        node = ast.parse(text.strip(), mode="eval").body
+        node = ast.parse(text.removeprefix(prefix), mode="eval").body
         if isinstance(node, ast.Name):
-            return node.id, {}
+            return prefix + node.id, {}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
             keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
             if len(keywords) == len(node.keywords):
-                return node.func.id, keywords
-    except (SyntaxError, ValueError):
+                return prefix + node.func.id, keywords
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         pass
-    raise UserError(f"cannot read {text!r}; write name or name(parameter=value)")
+    raise UserError(f"cannot read {text!r}; write name, name(parameter=value) or module.path:Name")
+
+
+# Plugins
+
+
+def is_plugin(text: str) -> bool:
+    """Return whether `text` has the form ``module.path:Name`` or ``module.path:Name(...)``."""
+    return PLUGIN.fullmatch(text.strip()) is not None
+
+
+def build_plugin(text: str) -> Any:
+    """Return the object that ``"module.path:Name(parameter=value)"`` describes.
+
+    The module is imported from the working directory or the installed packages. Raises UserError
+    that names the module and the class.
+    """
+    name, parameters = parse_call(text)
+    return _call(_load(name), name, parameters)
+
+
+def plugin_file(text: str) -> Path | None:
+    """Return the source file of the module that a plugin comes from; None if it has none."""
+    name, _ = parse_call(text)
+    file = getattr(_import(name), "__file__", None)
+    return Path(file).resolve() if file else None
+
+
+def _load(name: str) -> Callable[..., Any]:
+    """Return the class of ``"module.path:Name"``."""
+    module_name, _, attribute = name.partition(":")
+    module = _import(name)
+    target = getattr(module, attribute, None)
+    if target is None:
+        names = [key for key in vars(module) if not key.startswith("_")]
+        raise UserError(
+            f"module '{module_name}' ({getattr(module, '__file__', 'built in')}) has no class "
+            f"'{attribute}'{nearest(attribute, names)}"
+        )
+    if not callable(target):
+        raise UserError(f"'{attribute}' of module '{module_name}' is not a class or a function")
+    return target  # type: ignore[no-any-return]
+
+
+def _import(name: str) -> Any:
+    """Import the module of ``"module.path:Name"``, also from the working directory."""
+    module_name, _, attribute = name.partition(":")
+    folder = str(Path.cwd())
+    if folder not in sys.path and "" not in sys.path:
+        sys.path.append(folder)  # at the end, so that no file there hides an installed module
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"there is no module '{module_name}' (for '{attribute}'), neither in {folder} nor "
+                "installed"
+            ) from error
+        raise UserError(f"cannot import '{module_name}' for '{attribute}': {error}") from error
+    except Exception as error:  # whatever a plugin raises is the plugin's mistake
+        raise UserError(
+            f"cannot import '{module_name}' for '{attribute}': {type(error).__name__}: {error}"
+        ) from error
+
+
+def _call(target: Callable[..., Any], name: str, parameters: Mapping[str, Any]) -> Any:
+    """Call `target` by keyword. Raises UserError if a parameter or its value is wrong."""
+    known = _parameters(target)
+    if known is not None:
+        hints = _hints(target)
+        for key, value in parameters.items():
+            if key not in known:
+                listed = f"its parameters: {', '.join(known)}" if known else "it has none"
+                raise UserError(f"{name} has no parameter '{key}'{nearest(key, known)}; {listed}")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if hints.get(key) is float and not number:
+                raise UserError(f"{name}({key}={value!r}): {key} must be a number")
+    try:
+        return target(**parameters)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+    except Exception as error:
+        if not is_plugin(name):
+            raise
+        raise UserError(f"cannot build {name}: {type(error).__name__}: {error}") from error
+
+
+def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
+    """Return the keyword parameters of a callable; None if it accepts any, or is not documented."""
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return None
+    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in parameters.items() if p.kind in by_keyword}
+
+
+def _hints(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(target)
+    except (NameError, TypeError, AttributeError):  # a plugin's annotations may name anything
+        return {}
+
+
+def _parameters_text(entry: Callable[..., Any]) -> str:
+    parameters = _parameters(entry) or {}
+    defaults = (f"{name}={p.default!r}" for name, p in parameters.items())
+    return f"({', '.join(defaults)})" if parameters else ""

@@ -15,9 +15,7 @@ from d3gan.cli.parsing import check_output, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.cli.report import concluded, tell_conclusion
 from d3gan.cli.watching import watching
-from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
-from d3gan.registry import nearest
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study, planned_steps
 from d3gan.study.run import Entry, run_grid, survey
@@ -127,8 +125,8 @@ def _pairs(groups: Sequence[Words]) -> dict[str, Any]:
         if not words or len(words) % 2:
             raise UserError(f"--set {' '.join(words)}: write --set KEY VALUE [KEY VALUE ...]")
         for key, word in zip(words[::2], words[1::2], strict=True):
-            key = _known(key)
-            values[key] = _typed(key, word)
+            key = key.replace("-", "_")
+            values[key] = configs.typed(key, word)
     return values
 
 
@@ -138,34 +136,9 @@ def _lists(groups: Sequence[Words]) -> dict[str, Any]:
     for words in groups:
         if len(words) < 2:
             raise UserError(f"--vary {' '.join(words)}: write --vary KEY VALUE [VALUE ...]")
-        key = _known(words[0])
-        values[key] = [_typed(key, word) for word in words[1:]]
+        key = words[0].replace("-", "_")
+        values[key] = [configs.typed(key, word) for word in words[1:]]
     return values
-
-
-DEFAULTS = configs.flatten(configs.to_dict(Config()))
-
-
-def _known(key: str) -> str:
-    """The key as the config spells it. Raises UserError."""
-    key = key.replace("-", "_")
-    if key not in DEFAULTS:
-        hint = nearest(key, list(DEFAULTS)) or "; see d3gan train PRESET --help"
-        raise UserError(f"unknown key {key}{hint}")
-    return key
-
-
-def _typed(key: str, word: str) -> Any:
-    """The value that a word of the command line is for this key."""
-    kind = type(DEFAULTS[key])
-    try:
-        if kind is bool:
-            return {"true": True, "false": False}.get(word.lower(), word)
-        if kind is tuple:
-            return word.split(",")
-        return kind(word)
-    except ValueError:
-        return word  # for the config to say what it must be
 
 
 def _slurm_parameters(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

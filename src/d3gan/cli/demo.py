@@ -13,7 +13,7 @@ from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.cli.report import concluded
-from d3gan.config_files import refuse_changes, starting_point
+from d3gan.config_files import starting_point
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import animation, side_by_side
 from d3gan.report.summary import summary, summary_table
@@ -80,6 +80,6 @@ def _trained(name: str, out_dir: str, epochs: float) -> RunFolder:
     config = configs.validate(config)
     run = RunFolder(config.run_dir)
     if run.exists():
-        refuse_changes(starting_point(str(run.path))[0], config)
+        configs.refuse_changes(starting_point(str(run.path))[0], config)
         print(f"{run.path} is there already: going on from where it stopped", file=sys.stderr)
     return loop.train(config, resume=run.exists())

@@ -11,7 +11,7 @@ from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import Config
-from d3gan.config_files import refuse_changes, starting_point
+from d3gan.config_files import starting_point
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.report.summary import summary
@@ -51,7 +51,7 @@ def train(arguments: list[str]) -> int:
         raise UserError(f"processes = {options.processes}: must be at least 1")
     check_json(options.json)
     if resume:
-        refuse_changes(start, config)
+        configs.refuse_changes(start, config)
     resume = resume or _begun_by_this_launch(RunFolder(config.run_dir))
     if options.processes > 1:
         return launching.launch(options.processes, ["train", *_without_processes(arguments)])

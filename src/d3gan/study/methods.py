@@ -6,16 +6,9 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from d3gan.config import Config, flatten, to_dict
-from d3gan.config_files import MAY_CHANGE
+from d3gan.config import Config, flatten, identifies_run, separates_methods, to_dict
 from d3gan.errors import UserError
 from d3gan.study.records import Record
-
-OWN = ("name", "seed", "out_dir")
-"""Keys that every run has for itself."""
-
-WITHOUT_EFFECT = (set(MAY_CHANGE) - {"train.epochs", "eval.every_epochs"}) | {"samples.count"}
-"""Keys that change nothing of what a run's generator becomes at a given step."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ def group(records: Sequence[Record]) -> dict[str, Method]:
     groups: dict[tuple[tuple[str, str], ...], list[Record]] = {}
     for record in records:
         flat = _flat(record.config)
-        key = tuple((k, repr(v)) for k, v in flat.items() if k not in (*OWN, *WITHOUT_EFFECT))
+        key = tuple((k, repr(v)) for k, v in flat.items() if separates_methods(k))
         groups.setdefault(key, []).append(record)
     methods: dict[str, Method] = {}
     for same in groups.values():
@@ -86,7 +79,7 @@ def differences(baseline: Method, other: Method) -> dict[str, list[Any]]:
     return {
         key: [first[key], second[key]]
         for key in first
-        if first[key] != second[key] and key not in OWN
+        if first[key] != second[key] and not identifies_run(key)
     }
 
 

@@ -14,9 +14,6 @@ from d3gan.errors import UserError
 from d3gan.runs import RunFolder
 from d3gan.training.engines import total_steps
 
-_FREE = frozenset(config_files.MAY_CHANGE) - {"eval.every_epochs", "eval.patience"}
-"""Keys that a run may have otherwise than planned: nothing that is compared depends on them."""
-
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -72,17 +69,16 @@ def differences(run: PlannedRun) -> dict[str, Any]:
     old, _ = config_files.starting_point(str(run.folder.path))
     # The folder is where the plan says, however that is written.
     old = dataclasses.replace(old, name=run.name, out_dir=run.config.out_dir)
-    before, after = (configs.flatten(configs.to_dict(c)) for c in (old, run.config))
-    changed = {key: value for key, value in after.items() if value != before[key]}
-    for key, value in changed.items():
-        constant = old.optim.schedule == "constant"  # else learning rates depend on the epochs
-        longer = key == "train.epochs" and value > before[key] and constant
-        if key not in _FREE or (key == "train.epochs" and not longer):
+    changed = configs.changes(old, run.config)
+    for key, (before, after) in changed.items():
+        shorter = key == "train.epochs" and after < before
+        measured = key == "eval.every_epochs"  # a finished run has no other evaluations
+        if shorter or measured or not configs.may_change_on_resume(key, old):
             raise UserError(
-                f"{run.folder.path} is another run than planned: {key} is {before[key]!r} there, "
-                f"{value!r} in the study; give the study another out_dir, or move the run away"
+                f"{run.folder.path} is another run than planned: {key} is {before!r} there, "
+                f"{after!r} in the study; give the study another out_dir, or move the run away"
             )
-    return changed
+    return {key: after for key, (_, after) in changed.items()}
 
 
 @cache

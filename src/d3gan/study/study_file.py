@@ -18,8 +18,6 @@ from d3gan.study.plan import PlannedRun, Study
 KEYS = ("name", "seeds", "methods", "set", "vary", "baseline", "metric", "out_dir", "slurm")
 SEEDS = (0, 1, 2)
 """Where a study names none."""
-OF_THE_STUDY = ("name", "seed", "out_dir")
-"""Keys of a config that the study decides for each run."""
 WIDTHS_OF = 8
 """Widths of a scaled study are multiples of this, as group norm and fast kernels want them."""
 
@@ -144,7 +142,7 @@ def _section(values: Any, where: str) -> dict[str, Any]:
         raise UserError(f"{where} = {values!r}: must be a table of keys")
     flat = configs.flatten(values)
     for key in flat:
-        if key in OF_THE_STUDY:
+        if configs.identifies_run(key):
             raise UserError(
                 f"{where}: {key} = {flat[key]!r}: the study decides it for each run; its own keys "
                 "are name, seeds and out_dir"

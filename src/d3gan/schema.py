@@ -1,0 +1,247 @@
+"""The schema of the configuration: types, defaults, help texts, allowed values and roles."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typing_extensions import Doc
+
+from d3gan.fields import Matching, OneOf, Range, Role
+from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.augment import AUGMENTATIONS
+from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.penalties import PENALTIES
+from d3gan.gan.schedules import SCHEDULES
+from d3gan.networks import ARCHITECTURES
+from d3gan.registry import parse_call
+
+RESULT, SCHEDULE, MACHINE = Role
+RESOLUTIONS = (16, 32, 64, 128)
+SIZE = r"[1-9]\d{0,5}"
+
+Count = Annotated[int, Range(1, 10**6)]
+Epochs = Annotated[float, Range(1e-6, 10**6)]
+Rate = Annotated[float, Range(0, 10, above=True)]
+Momentum = Annotated[float, Range(0, 0.999999)]
+Norm = Literal["batch", "sync", "group", "none"]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The real images."""
+
+    source: Annotated[
+        str,
+        Matching(r"(?!\w+(\.\w+)*:\w+).*\S.*", "a source (see d3gan data list)", plugins=True),
+        RESULT,
+    ] = "digits"
+    """A name (see `d3gan data list`), a hub data set owner/name, or a path: a folder of images, a
+    hub data set's folder, a .npy or .npz file of uint8 images."""
+    split: Annotated[str, Matching(r"[\w.-]+", "a split such as train or test"), RESULT] = "train"
+    """Part of a data set that has parts."""
+    resolution: Annotated[int, OneOf(RESOLUTIONS), RESULT] = 32
+    """Side of the square images in pixels. Other images are cropped at the centre and resized."""
+    channels: Annotated[Literal[1, 3], RESULT] = 3
+    """1: grey; 3: colour."""
+    flip: Annotated[bool, RESULT] = False
+    """Mirror each image left to right at random."""
+    limit: Annotated[int, Range(0, 10**12), RESULT] = 0
+    """Number of images to use, a fixed random choice; 0: all."""
+    resident: Annotated[Literal["auto", "always", "never"], MACHINE] = "auto"
+    """Keep all images in the device's memory; auto: if they take less than half of the free
+    memory."""
+    skip_broken: Annotated[bool, RESULT] = False
+    """Leave out images that cannot be read instead of stopping; they are named and counted."""
+    workers: Annotated[int, Range(0, 1024), MACHINE] = 0
+    """Number of threads that decode images, once; 0: one per CPU."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The networks."""
+
+    architecture: Annotated[str, OneOf(ARCHITECTURES), RESULT] = "dcgan"
+    conditional: Annotated[bool, RESULT] = False
+    """Generate images of a requested class; needs labelled data."""
+    latent_dim: Annotated[Count, RESULT] = 100
+    """Length of the noise vector z."""
+    generator_width: Annotated[Count, RESULT] = 64
+    """Number of channels at the image; it doubles at every stage towards the latent."""
+    discriminator_width: Annotated[Count, RESULT] = 64
+    """The same for each discriminator."""
+    generator_norm: Annotated[Norm, RESULT] = "batch"
+    discriminator_norm: Annotated[Norm, RESULT] = "batch"
+    """batch: each process by itself; sync: the global batch over all processes."""
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """The game between the generator and its discriminators."""
+
+    discriminators: Annotated[int, Range(1, 64), RESULT] = 1
+    """Number of discriminators. 1: DCGAN; 2: D3GAN."""
+    members: Annotated[tuple[str, ...], OneOf(ARCHITECTURES), RESULT] = ()
+    """Architecture of each discriminator, if they differ; empty: model.architecture for all."""
+    objective: Annotated[
+        str, OBJECTIVES, RESULT, Doc(f"Losses to minimise: {OBJECTIVES.describe()}.")
+    ] = "non_saturating"
+    aggregation: Annotated[
+        str,
+        AGGREGATIONS,
+        RESULT,
+        Doc(f"How the generator weighs its discriminators: {AGGREGATIONS.describe()}."),
+    ] = "original"
+    penalties: Annotated[
+        tuple[str, ...],
+        PENALTIES,
+        RESULT,
+        Doc(f"Gradient penalties of every discriminator: {PENALTIES.describe()}."),
+    ] = ()
+    augmentations: Annotated[
+        tuple[str, ...],
+        AUGMENTATIONS,
+        RESULT,
+        Doc(f"Augmentations of real and generated images: {AUGMENTATIONS.describe()}."),
+    ] = ()
+    discriminator_steps: Annotated[int, Range(1, 64), RESULT] = 1
+    """Updates of the discriminators, each on its own batch, per update of the generator."""
+
+    @property
+    def r1_gamma(self) -> float:
+        """Gamma of the R1 penalty; 0 without one."""
+        calls = dict(parse_call(text) for text in self.penalties)
+        return float(calls.get("r1", {}).get("gamma", 0.0))
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam for all networks, and a moving average of the generator's weights."""
+
+    lr_g: Annotated[Rate, RESULT] = 2e-4
+    lr_d: Annotated[Rate, RESULT] = 2e-4
+    beta1: Annotated[Momentum, RESULT] = 0.5
+    beta2: Annotated[Momentum, RESULT] = 0.999
+    schedule: Annotated[
+        str, SCHEDULES, RESULT, Doc(f"Learning rates over the run: {SCHEDULES.describe()}.")
+    ] = "constant"
+    ema_half_life_images: Annotated[float, Range(0, 1e12), RESULT] = 0.0
+    """Half-life, in images, of the exponential moving average (EMA) of the generator's weights,
+    from which images are sampled; 0: no EMA."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The training loop."""
+
+    batch_size: Annotated[Count, RESULT] = 128
+    """Real images per update of the discriminators, over all processes together."""
+    epochs: Annotated[Epochs, RESULT] = 25.0
+    """Number of passes over the images; fractions are allowed."""
+    engine: Annotated[Literal["fast", "reference"], MACHINE] = "fast"
+    """reference: the plain loop, slow, on one process: the yardstick of fast."""
+    precision: Annotated[Literal["fp32", "bf16", "fp64"], RESULT] = "fp32"
+    """bf16: mixed precision; fp64: for tests of exactness."""
+    deterministic: Annotated[bool, MACHINE] = False
+    """Use deterministic algorithms only, even where they are slower (CUDA)."""
+    device: Annotated[Literal["auto", "cpu", "cuda"], MACHINE] = "auto"
+    """auto: CUDA if available."""
+    mesh: Annotated[
+        str,
+        Matching(
+            rf"|data={SIZE}|(data={SIZE},)?discriminator={SIZE}",
+            "a mesh such as data=2,discriminator=2",
+        ),
+        MACHINE,
+    ] = ""
+    """How processes divide the work. data=2,discriminator=2: two parts of every batch, and for each
+    part two processes with half of the discriminators each; empty: divide the batch only."""
+    shared_memory: Annotated[bool, MACHINE] = True
+    """Processes on one machine's CPUs average gradients in memory that they share; without, and on
+    several machines, through gloo."""
+    log_every_steps: Annotated[Count, SCHEDULE] = 50
+    """Steps between two rows of metrics.jsonl."""
+    timeout_seconds: Annotated[float, Range(1, 10**6), MACHINE] = 1800.0
+    """Time after which a process that waits for the others gives up."""
+
+
+@dataclass(frozen=True)
+class SamplesConfig:
+    """Sample grids during training, always from the same latents."""
+
+    every_epochs: Annotated[Epochs, SCHEDULE] = 1.0
+    count: Annotated[int, Range(1, 1024), SCHEDULE] = 64
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Metrics during training; d3gan evaluate computes them at any time."""
+
+    every_epochs: Annotated[float, Range(0, 10**6), SCHEDULE] = 0.0
+    """0: never."""
+    samples: Annotated[int, Range(2, 10**7), RESULT] = 10_000
+    """Number of generated images; they are compared with all real ones."""
+    features: Annotated[
+        str,
+        Matching(
+            r"inception|classifier(:.*\S.*)?",
+            "inception, classifier, classifier:SOURCE or module.path:Name",
+            plugins=True,
+        ),
+        RESULT,
+    ] = "classifier"
+    """inception: the network of FID, downloaded once; classifier: a classifier trained once on the
+    labels of the data; classifier:SOURCE: on those of other data."""
+    metrics: Annotated[tuple[str, ...], RESULT] = ()
+    """Some of fd cs (fid is with inception), kid, precision, recall, density, coverage, and with a
+    classifier modes, kl_uniform, kl_data; empty: all."""
+    monitor: Annotated[str, RESULT] = ""
+    """Metric whose best value decides which checkpoint becomes checkpoints/best.pt; empty: fid or
+    fd, or else the first."""
+    patience: Annotated[int, Range(0, 10**6), SCHEDULE] = 0
+    """Stop after this many evaluations in a row that did not improve the monitored metric by more
+    than its standard error; 0: never."""
+    weights: Annotated[str, MACHINE] = ""
+    """Local file of the Inception weights; empty: downloaded once."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Saved states to resume from."""
+
+    every_epochs: Annotated[Epochs, SCHEDULE] = 1.0
+    keep: Annotated[Count, SCHEDULE] = 3
+    """Number of checkpoints to keep, the newest ones."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that determines a run."""
+
+    name: Annotated[
+        str,
+        Matching(r"(?!\.+$)[\w. -]{0,200}", "at most 200 letters, digits, spaces, . _ -"),
+        MACHINE,
+    ] = ""
+    """Name of the run and of its folder; by default that of the preset."""
+    seed: Annotated[int, Range(0, 2**63 - 1), RESULT] = 0
+    """Seed of everything random: weights, noise and data order."""
+    out_dir: Annotated[str, Matching(r".*\S.*", "a folder"), MACHINE] = "runs"
+    """The folder that holds the runs' folders."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    gan: GanConfig = field(default_factory=GanConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    samples: SamplesConfig = field(default_factory=SamplesConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images that a step shows to the discriminators, over all processes."""
+        return self.train.batch_size * self.gan.discriminator_steps
+
+    @property
+    def run_dir(self) -> Path:
+        """The run's folder."""
+        return Path(self.out_dir) / self.name
