@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
+from d3gan.fields import Role
 from d3gan.gan.aggregation import AGGREGATIONS
 
 PRESETS = config_files.presets()
+KEYS = configs.keys()
 
 
 def test_the_promised_presets_are_there() -> None:
@@ -73,8 +76,8 @@ def test_config_to_toml_and_back_is_the_identity(
         ("[gna]\ndiscriminators = 2", "unknown key gna"),
         ("sed = 2", "unknown key sed = 2 (did you mean 'seed'?)"),
         ("gan = 2", "gan = 2: must be a table of keys"),
-        ("[gan]\ndiscriminators = 'two'", "gan.discriminators = 'two': must be a whole number"),
-        ("[gan]\ndiscriminators = true", "gan.discriminators = True: must be a whole number"),
+        ("[gan]\ndiscriminators = 'two'", "gan.discriminators = 'two': must be an integer"),
+        ("[gan]\ndiscriminators = true", "gan.discriminators = True: must be an integer"),
         ("[gan]\ndiscriminators = 0", "gan.discriminators = 0: must be at least 1 and at most 64"),
         ("[model]\ngenerator_width = -4", "model.generator_width = -4: must be at least 1"),
         ("[optim]\nlr_g = 0", "optim.lr_g = 0.0: must be above 0"),
@@ -84,7 +87,7 @@ def test_config_to_toml_and_back_is_the_identity(
         ("[data]\nresolution = 48", "data.resolution = 48: allowed: 16, 32, 64, 128"),
         ("[data]\nchannels = 2", "data.channels = 2: allowed: 1, 3"),
         ("[model]\ngenerator_norm = 'bach'", "allowed: batch, sync, group, none (did you mean"),
-        ("[gan]\naggregation = 'maximum'", "'maximum' is no aggregation rule"),
+        ("[gan]\naggregation = 'maximum'", "'maximum' is not an aggregation rule"),
         ("[gan]\naggregation = 'softmax(temp=1)'", "softmax has no parameter 'temp'"),
         ("[gan]\naggregation = 'softmax(temperature=-1)'", "temperature must be above 0, not -1"),
         (
@@ -183,3 +186,80 @@ def test_values_that_do_not_go_together_are_named() -> None:
 def test_every_key_has_a_default_that_is_allowed() -> None:
     assert configs.validate(Config()) == Config()
     assert configs.keys()[:4] == ["name", "seed", "out_dir", "data.source"]
+
+
+def test_every_key_has_one_role() -> None:
+    roles = {key: configs.role(key) for key in KEYS}
+    assert set(roles.values()) == set(Role)
+    assert roles["optim.lr_g"] is Role.RESULT
+    assert roles["checkpoint.keep"] is Role.SCHEDULE
+    assert roles["train.device"] is Role.MACHINE
+
+
+def test_what_may_change_when_a_run_is_resumed() -> None:
+    config = Config(name="a")
+    changed = configs.from_dict(
+        {"train": {"epochs": 3, "device": "cpu"}, "eval": {"patience": 2}}, config
+    )
+    configs.refuse_changes(config, changed)
+    for key, values in (
+        ("model.latent_dim", {"model": {"latent_dim": 9}}),
+        ("seed", {"seed": 9}),
+        ("out_dir", {"out_dir": "elsewhere"}),
+    ):
+        with pytest.raises(UserError, match=f"^{key} = .*: cannot change when a run is resumed"):
+            configs.refuse_changes(config, configs.from_dict(values, config))
+
+
+def test_more_epochs_need_a_constant_learning_rate() -> None:
+    config = configs.from_dict({"optim": {"schedule": "linear_decay"}})
+    longer = configs.from_dict({"train": {"epochs": 99}}, config)
+    with pytest.raises(UserError, match=r"because optim\.schedule = 'linear_decay' depends on it"):
+        configs.refuse_changes(config, longer)
+
+
+def test_results_separate_methods_unless_they_identify_the_run() -> None:
+    separate = {key for key in KEYS if configs.separates_methods(key)}
+    assert {"train.epochs", "gan.penalties", "eval.samples"} <= separate
+    assert not separate & {"seed", "name", "out_dir", "train.device", "samples.count"}
+
+
+@pytest.mark.parametrize(
+    ("values", "penalties"),
+    [
+        ({"r1_gamma": 0.5}, ("r1(gamma=0.5)",)),
+        ({"r1_gamma": 1}, ("r1(gamma=1.0)",)),
+        ({"r1_gamma": 0}, ()),
+        ({"r1_gamma": 0.5, "penalties": ["r1(gamma=3)"]}, ("r1(gamma=0.5)",)),
+    ],
+)
+def test_the_old_key_of_the_penalty(values: dict[str, object], penalties: tuple[str]) -> None:
+    assert configs.from_dict({"gan": values}).gan.penalties == penalties
+    over = config_files.load_preset("demo-dcgan")
+    assert configs.from_dict({"gan": values}, over).gan.penalties == penalties
+
+
+def test_mistakes_in_old_keys_are_named() -> None:
+    with pytest.raises(UserError, match=r"^x: gan\.r1_gamma = -1\.0: must be at least 0"):
+        configs.from_dict({"gan": {"r1_gamma": -1}}, origin="x")
+
+
+def test_the_number_of_discriminators_is_that_of_the_members() -> None:
+    config = configs.from_dict({"gan": {"members": ["dcgan", "dcgan", "dcgan"]}})
+    assert configs.validate(config).gan.discriminators == 3
+
+
+def test_plugins_of_a_config_and_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "my_schedule.py"
+    file.write_text("class Slow:\n    def factor(self, progress):\n        return 0.5\n")
+    config = configs.from_dict({"optim": {"schedule": "my_schedule:Slow"}})
+    assert configs.validate(config) == config
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    expected = {"my_schedule:Slow": {"file": str(file.resolve()), "sha256": digest}}
+    assert configs.plugins(config) == expected
+    assert configs.plugins(configs.from_dict({"eval": {"features": "classifier:digits"}})) == {}
+    with pytest.raises(UserError, match=r"^optim\.schedule = 'my_schedule:Fast': module 'my_sch"):
+        configs.validate(configs.from_dict({"optim": {"schedule": "my_schedule:Fast"}}))

@@ -4,8 +4,10 @@ A wrong value is reported in one line that names the key, the value, and what is
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import tomli_w
@@ -84,10 +86,13 @@ def _choices(config: Config) -> Iterator[tuple[str, Registry[Any], Any]]:
             yield key, registry, values[key]
 
 
-def plugins(config: Config) -> dict[str, str | None]:
-    """Return the plugins that the config uses, and the source file of each (None: unknown)."""
+def plugins(config: Config) -> dict[str, dict[str, str]]:
+    """Return the plugins that the config uses, each with its module's ``file`` and ``sha256``.
+
+    A module without a source file has neither.
+    """
     values = flatten(to_dict(config))
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for key, metadata in _metadata().items():
         for item in metadata:
             for text in _items(values[key]):
@@ -95,8 +100,12 @@ def plugins(config: Config) -> dict[str, str | None]:
                     isinstance(item, Registry) and is_plugin(text)
                 ):
                     file = plugin_file(text)
-                    found[text] = str(file) if file else None
+                    found[text] = _source(file) if file else {}
     return found
+
+
+def _source(file: Path) -> dict[str, str]:
+    return {"file": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def _items(value: Any) -> tuple[Any, ...]:

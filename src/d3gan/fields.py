@@ -2,7 +2,6 @@
 
 import enum
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -41,27 +40,26 @@ class Range:
 class OneOf:
     """Allowed values, listed."""
 
-    values: Collection[Any]
+    values: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Matching:
-    """Allowed texts: those that match a pattern, and plugins if `plugins` is set."""
+    """Allowed texts: those that match a pattern, and plugins if `no_plugin` is given."""
 
     pattern: str
     meaning: str
     """Description of the allowed texts, for error messages."""
-    plugins: bool = False
+    no_plugin: str | None = None
+    """Pattern of texts that look like a plugin and are none."""
 
     def __contains__(self, value: str) -> bool:
         return bool(re.fullmatch(self.pattern, value)) or self.is_plugin(value)
 
     def is_plugin(self, value: str) -> bool:
-        """Return whether the value is not one of the pattern's texts but a plugin."""
-        return self.plugins and not re.fullmatch(self.pattern, value) and is_plugin(value)
-
-
-Limit = Range | OneOf | Matching | Registry[Any]
+        """Return whether the value names a plugin."""
+        reserved = self.no_plugin is None or re.fullmatch(self.no_plugin, value)
+        return not reserved and is_plugin(value)
 
 
 def checked(hint: Any, value: Any, name: str) -> Any:
@@ -76,12 +74,11 @@ def checked(hint: Any, value: Any, name: str) -> Any:
     if get_origin(hint) is Literal:
         metadata.append(OneOf(get_args(hint)))
         hint = type(get_args(hint)[0])
-    limits = [item for item in metadata if isinstance(item, Limit)]
     if get_origin(hint) is tuple:
         if not isinstance(value, list | tuple) or not all(type(item) is str for item in value):
             raise UserError(f"{name} = {value!r}: must be a list of strings")
         for item in value:
-            _check_limits(limits, item, f"{name} = {list(value)}")
+            _check_limits(metadata, item, f"{name} = {list(value)}")
         return tuple(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float and number:
@@ -89,11 +86,11 @@ def checked(hint: Any, value: Any, name: str) -> Any:
     if type(value) is not hint:
         words = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
         raise UserError(f"{name} = {value!r}: must be {words[hint]}")
-    _check_limits(limits, value, f"{name} = {value!r}")
+    _check_limits(metadata, value, f"{name} = {value!r}")
     return value
 
 
-def _check_limits(limits: list[Limit], value: Any, where: str) -> None:
+def _check_limits(limits: list[Any], value: Any, where: str) -> None:
     for limit in limits:
         if isinstance(limit, Range) and value not in limit:
             raise UserError(f"{where}: must be {limit}")

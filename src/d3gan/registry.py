@@ -126,7 +126,7 @@ def parse_call(text: str) -> tuple[str, dict[str, Any]]:
                 return prefix + node.func.id, keywords
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         pass
-    raise UserError(f"cannot read {text!r}; write name, name(parameter=value) or module.path:Name")
+    raise UserError(f"cannot read {text!r}; write name or name(parameter=value)")
 
 
 # Plugins

@@ -32,7 +32,7 @@ class DataConfig:
 
     source: Annotated[
         str,
-        Matching(r"(?!\w+(\.\w+)*:\w+).*\S.*", "a source (see d3gan data list)", plugins=True),
+        Matching(r".*\S.*", "a source (see d3gan data list)", no_plugin=""),
         RESULT,
     ] = "digits"
     """A name (see `d3gan data list`), a hub data set owner/name, or a path: a folder of images, a
@@ -60,7 +60,7 @@ class DataConfig:
 class ModelConfig:
     """The networks."""
 
-    architecture: Annotated[str, OneOf(ARCHITECTURES), RESULT] = "dcgan"
+    architecture: Annotated[str, OneOf(tuple(ARCHITECTURES)), RESULT] = "dcgan"
     conditional: Annotated[bool, RESULT] = False
     """Generate images of a requested class; needs labelled data."""
     latent_dim: Annotated[Count, RESULT] = 100
@@ -80,7 +80,7 @@ class GanConfig:
 
     discriminators: Annotated[int, Range(1, 64), RESULT] = 1
     """Number of discriminators. 1: DCGAN; 2: D3GAN."""
-    members: Annotated[tuple[str, ...], OneOf(ARCHITECTURES), RESULT] = ()
+    members: Annotated[tuple[str, ...], OneOf(tuple(ARCHITECTURES)), RESULT] = ()
     """Architecture of each discriminator, if they differ; empty: model.architecture for all."""
     objective: Annotated[
         str, OBJECTIVES, RESULT, Doc(f"Losses to minimise: {OBJECTIVES.describe()}.")
@@ -185,7 +185,7 @@ class EvalConfig:
         Matching(
             r"inception|classifier(:.*\S.*)?",
             "inception, classifier, classifier:SOURCE or module.path:Name",
-            plugins=True,
+            no_plugin=r"classifier:.*",
         ),
         RESULT,
     ] = "classifier"

@@ -64,10 +64,14 @@ def test_train_by_flags_over_a_file(tiny: Config, tmp_path: Path) -> None:
     assert main(["train", str(file), *flags.split(), "--data.flip", "--seed", "7"]) == 0
     config = config_files.load_file(RunFolder(tiny.run_dir).config_file)
     gan = dataclasses.replace(
-        tiny.gan, discriminators=3, r1_gamma=0.5, aggregation="softmax(temperature=0.5)"
+        tiny.gan,
+        discriminators=3,
+        penalties=("r1(gamma=0.5)",),
+        aggregation="softmax(temperature=0.5)",
     )
     data = dataclasses.replace(tiny.data, flip=True)
     assert config == dataclasses.replace(tiny, gan=gan, data=data, seed=7)
+    assert RunFolder(tiny.run_dir).sessions()[0]["plugins"] == {}
 
 
 def test_an_ini_of_the_succeeded_project_trains(tiny: Config, tmp_path: Path) -> None:
@@ -246,7 +250,8 @@ def test_real_images_leave_every_file(
     run = tmp_path / name
     found = {file.name.partition(".tfevents")[0] for file in run.iterdir()} - {".lock"}
     assert found == {
-        "config.toml", "environment.json", "metrics.jsonl", "samples", "checkpoints", "events.out",
+        "config.toml", "environment.json", "status.json", "metrics.jsonl", "samples",
+        "checkpoints", "events.out",
     }  # fmt: skip
     assert {file.name for file in (run / "checkpoints").iterdir()} == {
         "best.pt",

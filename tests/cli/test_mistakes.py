@@ -44,9 +44,9 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --model.generator-width -8", "model.generator_width = -8: must be at least"),
         ("train demo-dcgan --data.resolution 33", "data.resolution = 33: allowed: 16, 32, 64, 128"),
         ("train demo-dcgan --data.channels 2", "invalid choice '2' for argument '--data.channels'"),
-        ("train demo-dcgan --gan.aggregation softmx", "'softmx' is no aggregation rule (did you mean"),
+        ("train demo-dcgan --gan.aggregation softmx", "'softmx' is not an aggregation rule (did you mean"),
         ("train demo-dcgan --optim.lr-g 0", "optim.lr_g = 0.0: must be above 0"),
-        ("train demo-dcgan --optim.schedule cosine", "'cosine' is no schedule; allowed: constant,"),
+        ("train demo-dcgan --optim.schedule cosine", "'cosine' is not a schedule; allowed: constant,"),
         ("train demo-dcgan --name a/b", "name = 'a/b': must be at most 200 letters, digits, spaces, . _ -"),
         ("train demo-dcgan --processes 0", "processes = 0: must be at least 1"),
         ("train demo-dcgan stray", "Unrecognized options: stray"),
@@ -173,7 +173,10 @@ def test_a_run_is_neither_overwritten_nor_changed_midway(
     before = {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()}
     assert f"continue it with 'd3gan train {run.path}'" in complaint(capsys, "train", file)
     line = complaint(capsys, "train", run.path, "--model.latent-dim", 9)
-    assert "model.latent_dim = 9: a run cannot change it midway (it is 8)" in line
+    assert (
+        "model.latent_dim = 9: cannot change when a run is resumed, because it changes the result"
+        in line
+    )
     assert {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()} == before
 
 
@@ -259,7 +262,7 @@ def test_a_run_does_not_go_back_nor_elsewhere(
     assert "train.epochs = 1: " in line
     assert "is at step 10, which is past that already" in line
     line = complaint(capsys, "train", run.path, "--out-dir", tmp_path / "other")
-    assert "a run cannot change it midway" in line
+    assert "cannot change when a run is resumed" in line
     assert configs.to_toml(tiny) == run.config_file.read_text(encoding="utf-8")
 
 
@@ -268,7 +271,7 @@ def test_the_demo_does_not_go_on_with_another_run_of_its_name(
 ) -> None:
     train(dataclasses.replace(tiny, name="demo-dcgan", out_dir=str(tmp_path)))
     line = complaint(capsys, "demo", "--out-dir", tmp_path)
-    assert "a run cannot change it midway" in line
+    assert "cannot change when a run is resumed" in line
 
 
 def test_weights_that_do_not_fit_the_config_are_named(

@@ -221,7 +221,7 @@ def test_another_run_than_planned_is_refused_before_anything_starts(
     last = study.runs[-1]
     other = configs.from_dict({"gan": {"r1_gamma": 0.25}}, last.config)
     last.folder.begin(configs.to_toml(other), {})
-    with pytest.raises(UserError, match=r"gan\.r1_gamma is 0\.25 there, 0\.0 in the study"):
+    with pytest.raises(UserError, match=r"gan\.penalties is \('r1\(gamma=0\.25\)',\) there"):
         survey(study)
     assert stub.events() == []
 

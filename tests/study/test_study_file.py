@@ -130,7 +130,7 @@ def test_the_baseline_may_name_a_method_before_what_is_varied() -> None:
         ("methods = ['demo-dcgan']\nseeds = [1, 1]", "seeds = [1, 1]: names one twice"),
         ("methods = ['demo-dcgan']\nseeds = 3", "seeds = 3: must be a list such as [0, 1, 2]"),
         ("methods = ['demo-dcgan']\nseeds = [-1]", "seeds: seed = -1: must be at least 0"),
-        ("methods = ['demo-dcgan']\nseeds = ['a']", "seeds: seed = 'a': must be a whole number"),
+        ("methods = ['demo-dcgan']\nseeds = ['a']", "seeds: seed = 'a': must be an integer"),
         ("[methods.x]\ngan.discriminators = 2", "methods.x: needs base = PRESET; presets: cifar10"),
         ("[methods]\nx = 2", "methods.x = 2: must be a table of keys"),
         ("[methods.x]\nbase = 'demo-dcgan'\nseed = 2", "methods.x: seed = 2: the study decides it"),

@@ -11,6 +11,8 @@ from typing import Any
 
 import tyro
 
+from d3gan.config import typed
+from d3gan.config_aliases import ALIASES
 from d3gan.errors import UserError
 
 
@@ -41,6 +43,31 @@ def parse(
             raise UserError(f"{_one_line(said.getvalue())}; see d3gan {command} --help") from None
         raise
     return call if default else call()
+
+
+def old_flags(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Split off flags of old keys, such as `--gan.r1-gamma 0.1`.
+
+    Returns the other arguments, and the values of the old keys, nested as in TOML. Raises UserError
+    for a flag without a value.
+    """
+    rest: list[str] = []
+    values: dict[str, Any] = {}
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        dotted = flag.removeprefix("--").replace("-", "_")
+        section, _, key = dotted.partition(".")
+        negated = f"{section}.{key.removeprefix('no_')}"
+        if not flag.startswith("--") or not {dotted, negated} & set(ALIASES):
+            rest.append(word)
+        elif ALIASES.get(negated) is bool:
+            values.setdefault(section, {})[key.removeprefix("no_")] = dotted == negated
+        else:
+            if not equals and (value := next(words, "")) == "":
+                raise UserError(f"{word}: needs a value")
+            values.setdefault(section, {})[key] = typed(dotted, value)
+    return rest, values
 
 
 def check_draw(count: int, seed: int) -> None:

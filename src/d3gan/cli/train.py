@@ -8,7 +8,7 @@ from rich.table import Table
 
 from d3gan import config as configs
 from d3gan import config_files
-from d3gan.cli.parsing import parse
+from d3gan.cli.parsing import old_flags, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import Config
 from d3gan.config_files import starting_point
@@ -42,8 +42,9 @@ def train(arguments: list[str]) -> int:
             f"presets: {', '.join(config_files.presets())}"
         )
     start, resume = starting_point(arguments[0])
-    options: Train = parse(Train, arguments[1:], f"train {arguments[0]}", Train(start))
-    config = configs.validate(options.config)
+    flags, old = old_flags(arguments[1:])
+    options: Train = parse(Train, flags, f"train {arguments[0]}", Train(start))
+    config = configs.validate(configs.from_dict(old, options.config))
     check_evaluation(config.eval)
     if not config.name:
         raise UserError("name = '': must not be empty")

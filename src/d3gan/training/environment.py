@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 
+from d3gan.config import Config, plugins
 from d3gan.training import distributed
 
 
-def environment() -> dict[str, Any]:
-    """Versions, hardware, commit, command: plain values for environment.json."""
+def environment(config: Config | None = None) -> dict[str, Any]:
+    """Return versions, hardware, commit, command and plugins: plain values for environment.json."""
     packages = ("d3gan", "torch", "numpy", "pillow", "pyarrow", "mlxtend")
     cuda = torch.cuda.is_available()
     return {
@@ -34,6 +35,7 @@ def environment() -> dict[str, Any]:
         if cuda
         else [],
         "cuda": torch.version.cuda if cuda else None,
+        "plugins": plugins(config) if config else {},
     }
 
 

@@ -76,7 +76,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if distributed.is_main():
                 flops = flops or flops_per_step(config)
                 run.forget_after(state.step)
-                run.begin(to_toml(config), environment())
+                run.begin(to_toml(config), environment(config))
         clock = Clock(state.train_seconds)
 
         def write_status(now: RunState, message: str = "") -> None:
