@@ -1,4 +1,4 @@
-"""Curves of losses from rows that come at any distance."""
+"""Loss curves from rows at irregular distances."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from d3gan.runs import RunFolder
 
 
 def run(folder: Path, rows: list[tuple[int, float]]) -> RunFolder:
-    """Rows (images, loss of the generator); the discriminators' losses are 1 and 2 below it."""
+    """Write rows (images, loss_g); the losses of the discriminators are 1 and 2 lower."""
     folder.mkdir()
     lines = [
         {"kind": "train", "step": x, "images": x, "loss_g": g, "loss_d": [g - 1, g - 2]}
@@ -21,7 +21,7 @@ def run(folder: Path, rows: list[tuple[int, float]]) -> RunFolder:
     return RunFolder(folder)
 
 
-def test_no_gap_where_rows_are_closer_at_times(tmp_path: Path) -> None:
+def test_irregular_rows_leave_no_gap(tmp_path: Path) -> None:
     found = method_losses([run(tmp_path / "a", [(x, 3.0) for x in (100, 110, 200, 201, 300, 400)])])
     assert found
     assert np.allclose(found.generator, 3)
@@ -29,7 +29,7 @@ def test_no_gap_where_rows_are_closer_at_times(tmp_path: Path) -> None:
     assert found.images[-1] == 400
 
 
-def test_a_row_counts_by_the_images_it_is_the_mean_over(tmp_path: Path) -> None:
+def test_a_row_is_weighted_by_its_images(tmp_path: Path) -> None:
     found = method_losses([run(tmp_path / "a", [(30, 1.0), (40, 5.0)])])
     assert found
     # 0 to 20: the first row alone; 20 to 40: half of each

@@ -4,7 +4,7 @@ from d3gan.report import wording
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "text"),
     [
         (20.123, "20.1"),
         (1.3149, "1.31"),
@@ -17,8 +17,8 @@ from d3gan.report import wording
         (float("inf"), wording.UNKNOWN),
     ],
 )
-def test_numbers_have_three_digits(value: float | None, told: str) -> None:
-    assert wording.number(value) == told
+def test_numbers_have_three_digits(value: float | None, text: str) -> None:
+    assert wording.number(value) == text
 
 
 def test_an_interval_has_the_digits_of_its_mean() -> None:
@@ -38,7 +38,7 @@ def test_a_censored_ratio_is_a_bound() -> None:
     assert wording.at_most({"mean": None}) == wording.UNKNOWN
 
 
-def test_quantities_have_units_that_suit_them() -> None:
+def test_quantities_have_suitable_units() -> None:
     assert wording.duration(95.31) == "95.3 s"
     assert wording.duration(750) == "12.5 min"
     assert wording.duration(12600) == "3.50 h"
@@ -49,7 +49,7 @@ def test_quantities_have_units_that_suit_them() -> None:
     assert wording.count(1234567.2) == "1,234,567"
 
 
-def test_words() -> None:
+def test_texts() -> None:
     assert wording.listed(["a"]) == "a"
     assert wording.listed(["a", "b", "c"]) == "a, b and c"
     assert wording.plural(1, "seed") == "1 seed"

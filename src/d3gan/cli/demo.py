@@ -15,7 +15,8 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_j
 from d3gan.cli.report import concluded
 from d3gan.config_files import starting_point
 from d3gan.images import enlarged, grid, save_picture
-from d3gan.report.pictures import animation, side_by_side
+from d3gan.report.pictures import side_by_side
+from d3gan.report.sample_grids import animation
 from d3gan.report.summary import summary, summary_table
 from d3gan.runs import RunFolder, writing
 from d3gan.training import trainer as loop

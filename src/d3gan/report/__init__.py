@@ -1,1 +1,1 @@
-"""What people look at, made from run folders. Needs no torch."""
+"""Show runs and studies: the page, its charts, and tables. Imports no torch."""

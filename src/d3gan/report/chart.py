@@ -1,52 +1,62 @@
-"""What all charts of a study share: colours, sizes, axes, and how a chart becomes a figure."""
+"""The look that all charts share, and their conversion to figures and inline SVG."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
+from xml.etree import ElementTree
 
-import numpy as np
-import numpy.typing as npt
+import matplotlib
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from d3gan.report import wording
-from d3gan.report.plots import LINES, MARKERS
-from d3gan.runs import RunFolder
-
-Comparison = Mapping[str, Any]
-Runs = Mapping[str, Sequence[RunFolder]]
-Floats = npt.NDArray[np.float64]
+from d3gan.report.comparison import Comparison
 
 INK, FAINT, GRID, PAPER = "#1f2430", "#5c6470", "#d9dde3", "#ffffff"
-# Okabe and Ito 2008, told apart with any colour vision; yellow is darkened, as paper is white.
-METHOD_COLOURS = (
+# Okabe and Ito 2008: distinguishable with any colour vision; yellow is darkened for white paper.
+METHOD_COLOURS: Final = (
     "#0072b2", "#d55e00", "#009e73", "#b1588f", "#b58900", "#3f97d1", "#7a4a21", "#6b7280",
 )  # fmt: skip
-CSS_COLOURS = {INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)"} | {
-    PAPER: "var(--card)",
+CSS_COLOURS: Final = {
+    INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)", PAPER: "var(--card)",
     **{colour: f"var(--method-{k})" for k, colour in enumerate(METHOD_COLOURS)},
-}
+}  # fmt: skip
+MARKERS: Final = "osD^vP*X"
+Line = Literal["-", "--", ":", "-."]
+LINES: Final[tuple[Line, ...]] = ("-", "--", ":", "-.")
 
 WIDTH, HEIGHT = 4.4, 3.0
-"""Inches; so small that a phone shows its text at a size that can be read."""
+"""Size of a chart in inches; small, so that its text stays readable on a phone."""
+
+_SETTINGS: Final[Any] = {
+    "svg.fonttype": "none",  # text stays text: searchable, read aloud, in the page's font
+    "svg.hashsalt": "d3gan",  # the same ids every time
+    "text.parse_math": False,  # a method may be called $x$
+    "axes.unicode_minus": False,
+    "font.size": 11,
+}
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One plot of one pair of axes."""
+    """One plot with one pair of axes."""
 
     name: str
-    """Of its file and its ids."""
+    """Name of its file and prefix of its ids."""
     title: str
     alt: str
     """The finding in words."""
     draw: Callable[[Axes], None]
     height: float = HEIGHT
+    """Height in inches."""
     methods: tuple[str, ...] = ()
-    """Those to be named by a legend."""
+    """Methods that the legend names."""
 
 
 @dataclass(frozen=True)
@@ -54,63 +64,75 @@ class Style:
     """How a method is drawn."""
 
     colour: str
-    line: Any
-    """matplotlib's word for its dashes."""
+    line: Line
+    """matplotlib's line style."""
     marker: str
     number: int
-    """Of the colour."""
+    """Index of the colour."""
 
 
 def styles(comparison: Comparison) -> dict[str, Style]:
-    """Of each method, the same in all charts."""
+    """Return the style of each method, the same in all charts and tables."""
     found = {}
     for i, name in enumerate(comparison["runs"]):
-        k = i % len(METHOD_COLOURS)
-        line = LINES[i // len(METHOD_COLOURS) % len(LINES)]
-        found[name] = Style(METHOD_COLOURS[k], line, MARKERS[i % len(MARKERS)], k)
+        repeat, k = divmod(i, len(METHOD_COLOURS))
+        line, marker = LINES[repeat % len(LINES)], MARKERS[i % len(MARKERS)]
+        found[name] = Style(METHOD_COLOURS[k], line, marker, k)
     return found
 
 
-def figure_of(chart: Chart, comparison: Comparison, *, whole: bool) -> Figure:
-    """The chart drawn; `whole`: with its title and legend, which a page has outside of it.
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Set matplotlib up for charts: reproducible, without mathematics in names."""
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield
 
-    To be called, and the figure saved, within `svg.drawing()`.
-    """
-    rows = _legend_rows(chart.methods) if whole else []
-    height = chart.height + (0.3 + 0.22 * len(rows) if whole else 0)
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+
+def empty_axes(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """Return a figure of this size in inches and its axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes: Axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=FAINT, labelcolor=INK, length=3)
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    chart.draw(axes)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_color(INK)
-    if whole:
+    return figure, axes
+
+
+def figure_of(chart: Chart, comparison: Comparison, *, titled: bool) -> Figure:
+    """Draw the chart; `titled` adds its title and legend, which a page shows outside of it.
+
+    Call it, and save the figure, within `drawing()`.
+    """
+    rows = _legend_rows(chart.methods) if titled else []
+    figure, axes = empty_axes(height=chart.height + (0.3 + 0.22 * len(rows) if titled else 0))
+    chart.draw(axes)
+    if titled:
         figure.suptitle(chart.title, color=INK, fontsize=11, x=0.02, ha="left")
     if rows:
         look = styles(comparison)
         handles = [_handle(look[name]) for name in chart.methods]
-        names = [legend_name(name) for name in chart.methods]
         figure.legend(
-            handles, names, loc="outside lower left", ncols=len(rows[0]), frameon=False,
-            labelcolor=INK, fontsize=10,
+            handles, [legend_name(name) for name in chart.methods], loc="outside lower left",
+            ncols=len(rows[0]), frameon=False, labelcolor=INK, fontsize=10,
         )  # fmt: skip
     layout = figure.get_layout_engine()
-    if layout:  # once, or saving the figure would draw it twice to find its layout again
+    if layout:  # computed once; savefig would otherwise draw the figure twice
         layout.execute(figure)
         figure.set_layout_engine("none")
     return figure
 
 
-def legend_name(name: str, most: int = 44) -> str:
-    """A name of at most so many letters that matplotlib shows as it is, and XML can hold."""
+def legend_name(name: str, longest: int = 44) -> str:
+    """Return the name as matplotlib and XML can show it, shortened to `longest` characters."""
     plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    if len(plain) > most:  # cut in the middle: methods differ at their ends
-        plain = f"{plain[: most // 2 - 2]}...{plain[-(most - most // 2 - 1) :]}"
-    return f" {plain}" if plain.startswith("_") else plain  # which would stay out of a legend
+    if len(plain) > longest:  # shortened in the middle, because methods differ at their ends
+        plain = f"{plain[: longest // 2 - 2]}...{plain[-(longest - longest // 2 - 1) :]}"
+    return f" {plain}" if plain.startswith("_") else plain  # matplotlib skips names with "_"
 
 
 def _legend_rows(names: Sequence[str]) -> list[Sequence[str]]:
@@ -126,59 +148,67 @@ def _handle(style: Style) -> Line2D:
     )
 
 
-AGAINST = {"images": "images seen", "seconds": "training time", "flops": "compute"}
-
-
-def unit_of(against: str, highest: float) -> tuple[float, str]:
-    """The factor and the label of an axis of images, seconds or flops up to `highest`."""
-    if against == "seconds":
-        factor, unit = wording.time_unit(highest)
-        return factor, f"training time, {unit}"
-    if against == "flops":
-        factor, unit = wording.si_unit(highest, "FLOP")
-        return factor, f"compute, {unit}"
-    if highest >= 2e6:
-        return 1e-6, "images seen, millions"
-    return (1e-3, "images seen, thousands") if highest >= 1e4 else (1.0, "images seen")
-
-
-def floats(values: Iterable[float | None]) -> Floats:
-    """Values as an array, with NaN for what is not known."""
-    return np.array([math.nan if value is None else value for value in values], float)
-
-
-def finite(values: Iterable[float | None]) -> list[float]:
-    """Those of the values that are known."""
-    return [value for value in values if value is not None and math.isfinite(value)]
-
-
-def amount(against: str, value: float | None) -> str:
-    """So many images, or so much time or compute, in words."""
-    if against == "seconds":
-        return wording.duration(value)
-    if against == "flops":
-        return wording.quantity(value, "FLOP")
-    return f"{wording.count(value)} images"
-
-
 def row_title(axes: Axes, y: float, name: str, note: str = "") -> None:
-    """A row's name above it, where even a long one has room, and a note at the right."""
-    ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}
+    """Write a row's name above it at the left, and a note at the right."""
+    background = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.5}
     for x, shift, side, words, colour in (
         (0, 2, "left", legend_name(name, 34), INK),
         (1, 0, "right", note, FAINT),
     ):
         axes.annotate(
             words, (x, y), (shift, 0), xycoords=("axes fraction", "data"), ha=side, va="center",
-            textcoords="offset points", color=colour, fontsize=10.5, bbox=ground,
+            textcoords="offset points", color=colour, fontsize=10.5, bbox=background,
         )  # fmt: skip
 
 
 def row_axes(axes: Axes, count: int) -> None:
-    """Make room for so many rows, at y = 0, -1, ..., each with its title above it."""
+    """Make room for `count` rows at y = 0, -1, ..., each with its title above it."""
     axes.set_ylim(-count + 0.6, 0.52)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+
+
+# Inline SVG
+
+
+def inline_svg(chart: Chart, comparison: Comparison) -> Markup:
+    """Return the chart as an SVG element: small, reproducible, in the page's colours."""
+    stream = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with drawing():
+        figure = figure_of(chart, comparison, titled=False)
+        figure.savefig(stream, format="svg", metadata=nothing, transparent=True)
+    root = ElementTree.fromstring(stream.getvalue())
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', stream.getvalue()))
+    for parent in root.iter():
+        for child in list(parent):
+            if child.tag.endswith(("}style", "}metadata")):  # a style would affect the page
+                parent.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        element.attrib = {
+            key.rpartition("}")[2]: _rewritten(key.rpartition("}")[2], value, chart.name)
+            for key, value in element.attrib.items()
+            if not (key == "id" and value not in used) and not value.startswith("rotate(-0 ")
+        }
+    root.attrib = {"viewBox": root.attrib["viewBox"], "class": "chart", "role": "img"}
+    root.attrib["aria-label"] = chart.alt
+    return Markup(re.sub(r">\s+<", "><", ElementTree.tostring(root, encoding="unicode")))
+
+
+def _rewritten(key: str, value: str, name: str) -> str:
+    """Return an attribute's value with unique ids, CSS colours and short coordinates."""
+    if key == "id":
+        return f"{name}-{value}"
+    if key in ("href", "clip-path"):
+        return value.replace("#", f"#{name}-")
+    if key == "style":
+        value = re.sub(r"font-family:[^;]*;?\s*", "", value)
+        return re.sub(r"#[0-9a-f]{6}", lambda found: CSS_COLOURS.get(found[0], found[0]), value)
+    if key == "d":
+        value = re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.1f}", value)
+        return " ".join(value.split())
+    return value

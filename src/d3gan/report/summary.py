@@ -1,4 +1,4 @@
-"""Runs as rows of a table."""
+"""Summarise runs as rows of a table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from d3gan.runs import RunFolder
 
 
 def summary(run: RunFolder) -> dict[str, Any]:
-    """What a run came to: sizes, time and speed of the whole run, losses of its last rows."""
+    """Return sizes, time and speed of a run, its last losses and its best evaluation."""
     rows = run.metrics()
     last = [row for row in rows if row["kind"] == "train"][-1]
     discriminators = len(last["loss_d"])
@@ -26,8 +26,8 @@ def summary(run: RunFolder) -> dict[str, Any]:
     }
 
 
-def _best(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The best value of the monitored metric, where the run was evaluated."""
+def _best(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the best value of the monitored metric, or None if the run was not evaluated."""
     improvements = [row for row in rows if row["kind"] == "eval" and row["best"]]
     if not improvements:
         return None
@@ -36,16 +36,13 @@ def _best(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
     return {"step": row["step"], "metric": name, name: row[name], error: row[error]}
 
 
-def _told(best: dict[str, Any] | None) -> str:
-    return f"{best['metric']} {best[best['metric']]:.3g}" if best else "-"
-
-
 def summary_table(runs: Sequence[RunFolder]) -> Table:
-    """One row per run; fits into 80 columns."""
+    """Return a table with one row per run that fits into 80 columns."""
     table = Table("run", box=None)
     for heading in ("N", "steps", "images", "train s", "images/s", "loss D", "loss G", "best"):
         table.add_column(heading, justify="right")
     for row in map(summary, runs):
+        best = row["best"]
         table.add_row(
             row["name"],
             str(row["discriminators"]),
@@ -55,6 +52,6 @@ def summary_table(runs: Sequence[RunFolder]) -> Table:
             f"{row['images_per_second']:.0f}",
             f"{row['loss_d']:.2f}",
             f"{row['loss_g']:.2f}",
-            _told(row["best"]),
+            f"{best['metric']} {best[best['metric']]:.3g}" if best else "-",
         )
     return table

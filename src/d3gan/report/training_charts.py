@@ -1,52 +1,44 @@
-"""Charts of what training was like: losses, choice of discriminator, speed and memory."""
+"""Charts of the training itself: losses, selection of discriminators, speed and memory."""
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 
 from d3gan.report import wording
-from d3gan.report.chart import (
-    INK,
-    PAPER,
-    Chart,
-    Comparison,
-    Floats,
-    Runs,
-    Style,
-    finite,
-    row_axes,
-    row_title,
-    styles,
-    unit_of,
-)
+from d3gan.report.chart import INK, PAPER, Chart, Style, row_axes, row_title, styles
+from d3gan.report.comparison import Comparison, Runs, run_values
 from d3gan.runs import RunFolder
 
+Floats = npt.NDArray[np.float64]
+
 BINS = 100
-"""Points of a curve of losses: means over so many equal parts of the training."""
+"""Number of points of a loss curve; each is the mean over an equal part of the training."""
 MOST_LINES = 4
-"""Discriminators that are drawn each by itself."""
+"""Largest number of discriminators whose losses are drawn separately."""
 
 # Losses
 
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses of a method's runs, in equal parts of the training."""
+    """Losses of R runs of a method with N discriminators, in equal parts of the training."""
 
     images: Floats
-    """[BINS]"""
+    """Images seen at the end of each part [BINS]."""
     generator: Floats
-    """[R, BINS], NaN where a run has no row."""
+    """[R, BINS], NaN where a run has no rows."""
     discriminators: Floats
     """[R, BINS, N]"""
 
 
 def method_losses(folders: Sequence[RunFolder]) -> Losses | None:
-    """The losses in the runs' rows; None if there are none."""
+    """Return the losses in the metrics rows of the runs, or None if there are none."""
     tables = []
     for run in folders:
         rows = [row for row in run.metrics() if row["kind"] == "train" and "loss_g" in row]
@@ -62,8 +54,10 @@ def method_losses(folders: Sequence[RunFolder]) -> Losses | None:
 
 
 def _means(table: Floats, edges: Floats) -> Floats:
-    """Means of a run's losses between `edges`, images. A row [images, losses...] is itself a mean
-    since the row before; rows come at any distance from one another."""
+    """Return the mean losses of a run between `edges`, which are numbers of images.
+
+    A row [images, losses...] is itself a mean since the row before, and rows are not equidistant.
+    """
     images = np.concatenate([[0.0], table[:, 0]])
     sums = np.cumsum(np.diff(images)[:, None] * table[:, 1:], axis=0)
     sums = np.concatenate([np.zeros_like(sums[:1]), sums])
@@ -74,14 +68,14 @@ def _means(table: Floats, edges: Floats) -> Floats:
 
 
 def _mean_over_runs(values: Floats) -> Floats:
-    with warnings.catch_warnings():  # where no run has a row there is no mean, and no line
+    with warnings.catch_warnings():  # NaN, and no line, where no run has a row
         warnings.filterwarnings("ignore", message="Mean of empty slice")
         mean: Floats = np.nanmean(values, axis=0)
     return mean
 
 
 def losses(comparison: Comparison, runs: Runs) -> list[Chart]:
-    """One chart per method: the generator's loss and each discriminator's. All with one scale."""
+    """Plot the losses of generator and discriminators, one chart per method, all on one scale."""
     found = {name: method_losses(folders) for name, folders in runs.items()}
     known = {name: values for name, values in found.items() if values}
     if not known:
@@ -94,16 +88,16 @@ def losses(comparison: Comparison, runs: Runs) -> list[Chart]:
     highest = max(float(np.nanmax(curve)) for curve in curves)
     lowest = min(0.0, *(float(np.nanmin(curve)) for curve in curves))
     limits = (lowest, highest + 0.06 * (highest - lowest) if highest > lowest else lowest + 1)
-    most = max(values.images[-1] for values in known.values())
-    factor, label = unit_of("images", most)
+    unit = wording.axis_unit("images", max(values.images[-1] for values in known.values()))
+    look = styles(comparison)
     return [
-        _loss_chart(number, name, values, styles(comparison)[name], limits, factor, label)
+        _loss_chart(number, name, values, look[name], limits, unit)
         for number, (name, values) in enumerate(known.items(), start=1)
     ]
 
 
 def _discriminator_lines(values: Losses) -> dict[str, Floats]:
-    """The mean loss over runs of each discriminator, or of all together where they are many."""
+    """Return the loss of each discriminator, or their mean if there are many; means over runs."""
     table = _mean_over_runs(values.discriminators)
     count = table.shape[1]
     if count > MOST_LINES:
@@ -117,11 +111,10 @@ def _loss_chart(
     values: Losses,
     style: Style,
     limits: tuple[float, float],
-    factor: float,
-    label: str,
+    unit: tuple[float, str],
 ) -> Chart:
-    generator = _mean_over_runs(values.generator)
-    lines = _discriminator_lines(values)
+    generator, lines = _mean_over_runs(values.generator), _discriminator_lines(values)
+    factor, label = unit
 
     def draw(axes: Axes) -> None:
         x = factor * values.images
@@ -129,7 +122,7 @@ def _loss_chart(
             axes.plot(x, run, color=style.colour, linewidth=0.6, alpha=0.4)
         drawn = [axes.plot(x, generator, color=style.colour, linewidth=2)[0]]
         patterns = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
-        for (_, line), pattern in zip(lines.items(), patterns, strict=False):
+        for line, pattern in zip(lines.values(), patterns, strict=False):
             drawn += axes.plot(x, line, color=INK, linewidth=1.4, linestyle=pattern)
         axes.legend(
             drawn, ["G", *lines], loc="upper center", bbox_to_anchor=(0.5, 1.19),
@@ -138,12 +131,14 @@ def _loss_chart(
         axes.set(xlabel=label, ylabel="loss", ylim=limits)
         axes.set_xlim(left=0)
 
-    last = [f"{which} {wording.number(_last(line))}" for which, line in lines.items()]
+    every = {"G": generator, **lines}
+    last = [f"{key} {wording.number(_last(line))}" for key, line in every.items()]
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)
     return Chart(
-        f"losses-{number}-{_file_word(name)}",
+        f"losses-{number}-{plain[:80]}",
         f"Losses of {name}",
-        f"Losses of {name} at the end of training: G {wording.number(_last(generator))}, "
-        f"{', '.join(last)}; mean over {wording.plural(len(values.generator), 'run')}.",
+        f"Losses of {name} at the end of training: {', '.join(last)}; "
+        f"mean over {wording.plural(len(values.generator), 'run')}.",
         draw,
         height=2.5,
     )
@@ -154,49 +149,45 @@ def _last(values: Floats) -> float | None:
     return float(known[-1]) if len(known) else None
 
 
-def _file_word(name: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in name)[:80]
+# Selection of discriminators
 
 
-# Choice of discriminator
+def mean_shares(of_runs: Sequence[Sequence[float]]) -> str:
+    """Format the share of steps of each discriminator, mean over runs: ``D1 40 %, D2 60 %``."""
+    shares = [wording.percent(wording.mean(part)) for part in zip(*of_runs, strict=False)]
+    return ", ".join(f"D{k} {share}" for k, share in enumerate(shares, start=1))
 
 
-def choice(comparison: Comparison) -> Chart | None:
-    """How often each discriminator was chosen, a bar for each run."""
+def selection(comparison: Comparison) -> Chart | None:
+    """Plot how often the generator faced each discriminator, one bar per run."""
     shares = {
-        name: [run["chosen"] for run in entries if run.get("chosen") and len(run["chosen"]) > 1]
-        for name, entries in comparison["runs"].items()
+        name: [chosen for chosen in of_runs if chosen and len(chosen) > 1]
+        for name, of_runs in run_values(comparison, "chosen").items()
     }
     shares = {name: of_runs for name, of_runs in shares.items() if of_runs}
     if not shares:
         return None
     look = styles(comparison)
     bars = sum(map(len, shares.values()))
-    thickness = 0.2
+    thickness, gap = 0.2, 0.42
 
     def draw(axes: Axes) -> None:
-        top, tops = 0.0, {}
+        top = 0.0
         for name, of_runs in shares.items():
-            tops[name] = top
+            count = len(of_runs[0])
+            first = top - 0.22
             for i, share in enumerate(of_runs):
                 left = 0.0
-                y = top - 0.22 - i * thickness
                 for k, part in enumerate(share):
                     axes.barh(
-                        y, 100 * part, thickness * 0.8, left, color=look[name].colour,
-                        alpha=1.0 - 0.72 * k / (len(share) - 1),
+                        first - i * thickness, 100 * part, thickness * 0.8, left,
+                        color=look[name].colour, alpha=1.0 - 0.72 * k / (len(share) - 1),
                     )  # fmt: skip
                     left += 100 * part
-            top -= 0.42 + len(of_runs) * thickness
-        for name, y in tops.items():
-            note = "D1 left" if len(shares[name][0]) == 2 else "D1, D2, ... from the left"
-            row_title(axes, y + 0.03, name, note)
-            parts = len(shares[name][0])
-            bottom = y - 0.22 - (len(shares[name]) - 0.5) * thickness
-            axes.plot(
-                [100 / parts] * 2, [bottom, y - 0.22 + 0.5 * thickness], color=INK,
-                linewidth=1.2, linestyle=(0, (2, 1.5)),
-            )  # fmt: skip
+            row_title(axes, top + 0.03, name, "D1 left" if count == 2 else "D1, D2, ... from left")
+            span = [first - (len(of_runs) - 0.5) * thickness, first + 0.5 * thickness]
+            axes.plot([100 / count] * 2, span, color=INK, linewidth=1.2, linestyle=(0, (2, 1.5)))
+            top -= gap + len(of_runs) * thickness
         axes.set_xlim(0, 100)
         axes.set_ylim(top + 0.12, 0.2)
         axes.set_yticks([])
@@ -204,79 +195,60 @@ def choice(comparison: Comparison) -> Chart | None:
         axes.spines["left"].set_visible(False)
         axes.set(xlabel="share of steps, %")
 
-    told = []
-    for name, of_runs in shares.items():
-        parts = min(map(len, of_runs))
-        means = [wording.percent(wording.mean([run[k] for run in of_runs])) for k in range(parts)]
-        told.append(f"{name} {', '.join(f'D{k + 1} {share}' for k, share in enumerate(means))}")
+    words = "; ".join(f"{name} {mean_shares(of_runs)}" for name, of_runs in shares.items())
     return Chart(
         "choice",
         "How often the generator faced each discriminator",
-        f"Share of steps in which each discriminator was chosen, mean over runs: "
-        f"{'; '.join(told)}.",
+        f"Share of steps in which each discriminator was chosen, mean over runs: {words}.",
         draw,
-        height=0.75 + (0.42 * len(shares) + thickness * bars),
+        height=0.75 + gap * len(shares) + thickness * bars,
     )
 
 
-# Cost
+# Speed and memory
 
 
 @dataclass(frozen=True)
 class Cost:
-    """A quantity that each run has one value of."""
+    """A quantity with one value per run."""
 
     title: str
     better: str
     words: Callable[[float | None], str]
+    """Formats a value."""
     unit: Callable[[float], tuple[float, str]]
-    """From the highest value to the factor and the label of the axis."""
+    """Maps the highest value to the factor and the unit of the axis."""
 
 
-def _labelled(unit: tuple[float, str], label: str) -> tuple[float, str]:
-    return unit[0], f"{label}, {unit[1]}"
-
-
-COSTS = {
+COSTS: Final = {
     "images_per_second": Cost(
         "Throughput",
-        "more is better",
+        "higher is better",
         lambda value: f"{wording.number(value)} images/s",
-        lambda highest: (1.0, "images per second"),
+        lambda highest: (1.0, "images/s"),
     ),
-    "epoch_seconds": Cost(
-        "Time of an epoch",
-        "less is better",
-        wording.duration,
-        lambda highest: _labelled(wording.time_unit(highest), "time of an epoch"),
-    ),
+    "epoch_seconds": Cost("Epoch time", "lower is better", wording.duration, wording.time_unit),
     "peak_memory_bytes": Cost(
         "Peak memory",
-        "less is better",
+        "lower is better",
         lambda value: wording.quantity(value, "B"),
-        lambda highest: _labelled(wording.si_unit(highest, "B"), "peak memory"),
+        lambda highest: wording.si_unit(highest, "B"),
     ),
     "utilisation": Cost(
-        "Utilisation of the device",
-        "more is better",
-        wording.percent,
-        lambda highest: (100.0, "utilisation, %"),
+        "Utilisation", "higher is better", wording.percent, lambda highest: (100.0, "%")
     ),
 }
 
 
 def cost(comparison: Comparison, key: str) -> Chart | None:
-    """One quantity of all runs: a bar for the mean of each method, a dot for each run."""
-    values = {
-        name: finite(run.get(key) for run in entries)
-        for name, entries in comparison["runs"].items()
-    }
+    """Plot one quantity of all runs: a bar for the mean of each method, a dot for each run."""
+    values = {n: wording.finite(found) for n, found in run_values(comparison, key).items()}
     values = {name: known for name, known in values.items() if known}
     if not values:
         return None
     about = COSTS[key]
     highest = max(value for known in values.values() for value in known)
-    factor, label = about.unit(highest)
+    factor, unit = about.unit(highest)
     look = styles(comparison)
     means = {name: wording.mean(known) or 0.0 for name, known in values.items()}
 
@@ -290,13 +262,13 @@ def cost(comparison: Comparison, key: str) -> Chart | None:
             )  # fmt: skip
         row_axes(axes, len(values))
         axes.set_xlim(0, 100 if key == "utilisation" else 1.05 * factor * highest or 1)
-        axes.set(xlabel=label)
+        axes.set(xlabel=f"{about.title.lower()}, {unit}")
 
-    told = "; ".join(f"{name} {about.words(mean)}" for name, mean in means.items())
+    words = "; ".join(f"{name} {about.words(mean)}" for name, mean in means.items())
     return Chart(
         key.removesuffix("_bytes").replace("_", "-"),
         f"{about.title} ({about.better})",
-        f"{about.title}, mean over runs, {about.better}: {told}.",
+        f"{about.title}, mean over runs, {about.better}: {words}.",
         draw,
         height=0.75 + 0.5 * len(values),
     )

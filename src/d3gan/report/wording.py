@@ -1,37 +1,40 @@
-"""Numbers as people read them."""
+"""Format numbers, units and settings for people."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-UNKNOWN = "\N{EN DASH}"
+UNKNOWN: Final = "\N{EN DASH}"
+"""Shown for a value that is not available."""
 
-METRIC_TITLES = {
+METRIC_TITLES: Final = {
     "fd": "Fréchet distance",
     "fid": "Fréchet Inception distance",
     "cs": "classifier score",
     "is": "Inception Score",
     "kid": "kernel distance",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
     "modes": "modes covered",
-    "kl_uniform": "KL from even classes",
-    "kl_data": "KL from the data's classes",
+    "kl_uniform": "KL divergence from uniform classes",
+    "kl_data": "KL divergence from the data's classes",
 }
 
-PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+AXES: Final = {"images": "images seen", "seconds": "training time", "flops": "compute"}
+"""Quantities that a run spends, and their titles."""
+
+_PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 
 
 def metric_title(name: str) -> str:
-    """What the metric called `name` is, for example ``Fréchet distance (fd)``."""
+    """Return the metric's title, for example ``Fréchet distance (fd)``; without one, its name."""
     title = METRIC_TITLES.get(name)
-    return name if title in (None, name) else f"{title} ({name})"
+    return f"{title} ({name})" if title else name
 
 
 def number(value: float | None, like: float | None = None) -> str:
-    """Three significant digits or all that stand before the point; `like`: as many as that has."""
+    """Format with three significant digits, or with as many decimals as `like` would have.
+
+    Digits before the decimal point are never dropped.
+    """
     if value is None or not math.isfinite(value):
         return UNKNOWN
     measure = abs(value if like is None else like)
@@ -43,7 +46,7 @@ def number(value: float | None, like: float | None = None) -> str:
 
 
 def interval(estimate: Mapping[str, Any] | None) -> str:
-    """A mean with its 95 % interval, as ``20.1 (18.9 to 21.3)``; the mean alone where none is."""
+    """Format a mean with its 95 % interval, ``20.1 (18.9 to 21.3)``; without one, the mean."""
     if not estimate or estimate.get("mean") is None:
         return UNKNOWN
     mean, low, high = (estimate.get(key) for key in ("mean", "low", "high"))
@@ -53,22 +56,20 @@ def interval(estimate: Mapping[str, Any] | None) -> str:
 
 
 def at_most(speedup: Mapping[str, Any]) -> str:
-    """A ratio with its interval, or what is known of it where runs never arrived."""
+    """Format a speed-up with its interval; an upper bound if some runs never reached the value."""
     mean, low, high = (speedup.get(key) for key in ("mean", "low", "high"))
-    if mean is None:
-        return UNKNOWN
-    if low is None and speedup.get("censored"):
+    if mean is not None and low is None and speedup.get("censored"):
         return f"at most {number(mean)}" + (f" (up to {number(high, mean)})" if high else "")
     return interval(speedup)
 
 
 def count(value: float | None) -> str:
-    """A whole number with its thousands apart."""
+    """Format as an integer with thousands separators."""
     return UNKNOWN if value is None else f"{round(value):,}"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in the unit that suits them."""
+    """Format a time in seconds, minutes or hours."""
     if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     factor, unit = time_unit(seconds)
@@ -76,50 +77,73 @@ def duration(seconds: float | None) -> str:
 
 
 def time_unit(highest: float) -> tuple[float, str]:
-    """The factor from seconds to the unit that suits times up to `highest`."""
+    """Return the factor from seconds to the unit for times up to `highest`, and the unit."""
     if highest < 300:
         return 1.0, "s"
     return (1 / 60, "min") if highest < 3 * 3600 else (1 / 3600, "h")
 
 
 def si_unit(highest: float, unit: str) -> tuple[float, str]:
-    """The factor and the prefixed unit that suit values up to `highest`: 3e12 has 1e-12, TFLOP."""
-    power = 0 if highest < 1 else min(len(PREFIXES) - 1, int(math.log10(highest) / 3 + 1e-9))
-    return 1000.0**-power, PREFIXES[power] + unit
-
-
-def unit_for(key: str, highest: float) -> tuple[float, str]:
-    """The factor and the unit that suit seconds, flops or images up to `highest`."""
-    if key == "seconds":
-        return time_unit(highest)
-    return si_unit(highest, "FLOP") if key == "flops" else (1.0, "images")
+    """Return factor and prefixed unit for values up to `highest`: (1e-12, "TFLOP") for 3e12."""
+    power = 0 if highest < 1 else min(len(_PREFIXES) - 1, int(math.log10(highest) / 3 + 1e-9))
+    return 1000.0**-power, _PREFIXES[power] + unit
 
 
 def quantity(value: float | None, unit: str) -> str:
-    """A value with its unit, prefixed: ``1.24 PFLOP``."""
+    """Format a value with its unit and SI prefix: ``1.24 PFLOP``."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
     factor, prefixed = si_unit(abs(value), unit)
     return f"{number(value * factor)} {prefixed}"
 
 
+def amount(axis: str, value: float | None) -> str:
+    """Format a number of images, seconds or flops with its unit."""
+    if axis == "seconds":
+        return duration(value)
+    return quantity(value, "FLOP") if axis == "flops" else f"{count(value)} images"
+
+
+def axis_unit(axis: str, highest: float) -> tuple[float, str]:
+    """Return factor and label of a chart's axis of images, seconds or flops up to `highest`."""
+    if axis == "images":
+        factor, unit = (1e-6, "millions") if highest >= 2e6 else (1e-3, "thousands")
+        return (factor, f"{AXES[axis]}, {unit}") if highest >= 1e4 else (1.0, AXES[axis])
+    factor, unit = time_unit(highest) if axis == "seconds" else si_unit(highest, "FLOP")
+    return factor, f"{AXES[axis]}, {unit}"
+
+
+def median(estimate: Mapping[str, Any], axis: str) -> str:
+    """Format a median with its interval, as far as both are known: ``5.5 min (5.2 to 5.9)``."""
+    middle, low, high = (estimate.get(key) for key in (axis, f"{axis}_low", f"{axis}_high"))
+    if middle is None:
+        return f"above {amount(axis, low)}" if low is not None else "not reached by half the runs"
+    text = amount(axis, middle)
+    if low is None:
+        return text
+    units = {"seconds": time_unit(middle), "flops": si_unit(middle, "FLOP")}
+    factor, _ = units.get(axis, (1.0, ""))
+    ends = [number(factor * end, factor * middle) for end in (low, high) if end is not None]
+    return f"{text} ({' to '.join(ends)}{'' if high is not None else ' or more'})"
+
+
 def percent(share: float | None) -> str:
-    """0.123 as ``12 %``."""
+    """Format 0.123 as ``12 %``."""
     return UNKNOWN if share is None else f"{100 * share:.0f} %"
 
 
 def listed(words: Sequence[str]) -> str:
-    """``a, b and c``."""
+    """Join words: ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def plural(amount: int, word: str) -> str:
-    """``1 seed``, ``2 seeds``."""
+    """Format a number of things: ``1 seed``, ``2 seeds``."""
     return f"{amount:,} {word}{'' if amount == 1 else 's'}"
 
 
 def setting(value: object) -> str:
-    """A value of a config as its file has it."""
+    """Format a value of a configuration as its file shows it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -129,7 +153,12 @@ def setting(value: object) -> str:
     return UNKNOWN if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def mean(values: Sequence[float | None]) -> float | None:
-    """Of what is known."""
+def finite(values: Iterable[float | None]) -> list[float]:
+    """Return the values that are known."""
+    return [value for value in values if value is not None and math.isfinite(value)]
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are known, or None if none is."""
     known = [value for value in values if value is not None]
     return math.fsum(known) / len(known) if known else None

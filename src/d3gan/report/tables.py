@@ -1,0 +1,252 @@
+"""Prepare the tables of a page as plain data, which the template renders."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from d3gan.report import wording
+from d3gan.report.chart import Style, styles
+from d3gan.report.comparison import BUDGETS, Comparison, run_values
+from d3gan.report.training_charts import COSTS, mean_shares
+from d3gan.report.wording import UNKNOWN
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text of a table's cell and how it looks."""
+
+    text: str
+    look: Literal["plain", "best", "differs", "same", "code"] = "plain"
+    style: Style | None = None
+    """Style of the method that the text names; drawn before it."""
+    note: str = ""
+    """Small print after the text."""
+
+
+Content = str | Cell | Sequence[Cell]
+"""Content of a table's cell; several cells are shown one below the other."""
+Rows = list[list[Content]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. The first cell of each row is the row's heading."""
+
+    caption: str
+    heads: Sequence[Content]
+    rows: Sequence[Sequence[Content]]
+    kind: Literal["numbers", "words"] = "numbers"
+
+
+def speedups(comparison: Comparison) -> Table:
+    """Return the speed-up of each method over the baseline, for each budget."""
+    rows: Rows = []
+    for name, speedup in comparison["speedup"].items():
+        by_budget = [speedup.get(key) or {} for key in BUDGETS]
+        counts = [(speedup.get("seconds") or {}).get(key) for key in ("pairs", "censored")]
+        rows.append([name, *map(wording.at_most, by_budget), *map(wording.count, counts)])
+    return Table(
+        "Speed-up: what the baseline spends until its best value, divided by what the method "
+        "spends until the same value",
+        ["methods", "images", "training time", "compute", "pairs of seeds", "never reached it"],
+        rows,
+    )
+
+
+def quality(comparison: Comparison) -> Table:
+    """Return the compared metric of every method at each budget."""
+    metric, better, at = comparison["metric"], comparison["better"], comparison["at"]
+    look = styles(comparison)
+    columns = []
+    for key, _ in BUDGETS.values():
+        numbers = comparison[key]
+        columns.append({name: (numbers.get(name) or {}).get(metric) for name in look})
+    rows: Rows = [
+        [
+            Cell(name, style=style),
+            *(_estimate(name, column, better) for column in columns),
+            wording.count((columns[0][name] or {}).get("seeds")),
+        ]
+        for name, style in look.items()
+    ]
+    heads = [
+        Cell(title, note=wording.amount(axis, at[axis]) if at.get(axis) else "")
+        for axis, (_, title) in BUDGETS.items()
+    ]
+    title = f"{wording.metric_title(metric)}, {better} is better"
+    return Table(title, ["method", *heads, "seeds"], rows)
+
+
+def _estimate(name: str, estimates: Mapping[str, Any], better: str) -> Cell:
+    """Return the estimate of a method, marked if its mean is the best of several."""
+    means = {n: e["mean"] for n, e in estimates.items() if e and e.get("mean") is not None}
+    best = (max if better == "higher" else min)(means.values(), default=None)
+    is_best = len(set(means.values())) > 1 and means.get(name) == best
+    return Cell(wording.interval(estimates.get(name)), "best" if is_best else "plain")
+
+
+def all_metrics(comparison: Comparison) -> Table:
+    """Return all metrics of every method at equal images."""
+    methods = {name: numbers or {} for name, numbers in comparison["methods"].items()}
+    look = styles(comparison)
+    rows: Rows = []
+    for metric in dict.fromkeys(metric for numbers in methods.values() for metric in numbers):
+        estimates = {name: methods.get(name, {}).get(metric) for name in look}
+        better = next((e["better"] for e in estimates.values() if e and e.get("better")), "lower")
+        heading = Cell(wording.metric_title(metric), note=f"{better} is better")
+        rows.append([heading, *(_estimate(name, estimates, better) for name in look)])
+    images = comparison["at"].get("images")
+    return Table(
+        f"After {wording.amount('images', images)}" if images else "At equal images",
+        ["metric", *(Cell(name, style=style) for name, style in look.items())],
+        rows,
+    )
+
+
+def time_to_target(comparison: Comparison) -> Table:
+    """Return how many runs of each method reached the target, and the median cost."""
+    look = styles(comparison)
+    rows: Rows = [
+        [
+            Cell(name, style=look[name]),
+            f"{estimate['reached']} of {estimate['seeds']}",
+            *(wording.median(estimate, axis) for axis in ("seconds", "images", "flops")),
+        ]
+        for name, estimate in comparison["time_to_target"].items()
+    ]
+    return Table(
+        "Median over runs, with its 95 % confidence interval if there are enough runs",
+        ["method", "reached by", "training time", "images", "compute"],
+        rows,
+    )
+
+
+def selection(comparison: Comparison) -> Table:
+    """Return which discriminators the generator faced."""
+    rows: Rows = []
+    entropies = run_values(comparison, "selection_entropy")
+    for name, of_runs in run_values(comparison, "chosen").items():
+        known = [chosen for chosen in of_runs if chosen]
+        count = min(map(len, known), default=0)
+        config = comparison["configs"].get(name) or {}
+        entropy = UNKNOWN
+        if count == 1 or config.get("gan.discriminators") == 1:
+            shares = "only one discriminator"
+        elif not known:
+            shares = "no selection: all discriminators are weighted"
+        else:
+            shares = mean_shares(known)
+            mean = wording.number(wording.mean(entropies[name]))
+            entropy = f"{mean} of at most {math.log2(count):.3g} bits"
+        rows.append([Cell(name, style=styles(comparison)[name]), shares, entropy])
+    return Table(
+        "Share of steps in which the generator faced each discriminator, mean over runs",
+        ["method", "share of steps", "selection entropy"],
+        rows,
+        "words",
+    )
+
+
+def costs(comparison: Comparison) -> Table:
+    """Return speed, memory and utilisation of every method."""
+    values = [(about.words, run_values(comparison, key)) for key, about in COSTS.items()]
+    rows: Rows = [
+        [Cell(name, style=style), *(words(wording.mean(found[name])) for words, found in values)]
+        for name, style in styles(comparison).items()
+    ]
+    return Table("Means over runs", ["method", *(a.title.lower() for a in COSTS.values())], rows)
+
+
+def costs_not_recorded(comparison: Comparison) -> list[str]:
+    """Return the titles of quantities that no run recorded."""
+    return [
+        about.title.lower()
+        for key, about in COSTS.items()
+        if not any(wording.finite(found) for found in run_values(comparison, key).values())
+    ]
+
+
+def status(run: Mapping[str, Any]) -> str:
+    """Return how the run ended, in words."""
+    return str(run.get("status") or UNKNOWN).replace("_", " ")
+
+
+def outcomes(runs: Iterable[Mapping[str, Any]]) -> Counter[str]:
+    """Return how many runs ended in each way."""
+    return Counter(map(status, runs))
+
+
+def problems(comparison: Comparison) -> list[str]:
+    """Return for each method how many of its runs did not end as they should."""
+    return [
+        f"{count} of {wording.plural(len(entries), 'run')} of {name} {ending}"
+        for name, entries in comparison["runs"].items()
+        for ending, count in outcomes(entries).items()
+        if ending not in ("finished", "stopped early", UNKNOWN)
+    ]
+
+
+def all_runs(comparison: Comparison) -> Table:
+    """Return every run: how it ended, what it spent, its best value, and its folder."""
+    look = styles(comparison)
+    rows: Rows = []
+    for name, entries in comparison["runs"].items():
+        for run in entries:
+            best = run.get("best") or {}
+            rows.append([
+                Cell(run.get("name") or name, style=look[name]),
+                UNKNOWN if run.get("seed") is None else str(run["seed"]),
+                status(run),
+                wording.count(run.get("images")),
+                wording.count(run.get("steps")),
+                wording.duration(run.get("train_seconds")),
+                wording.quantity(run.get("flops"), "FLOP"),
+                wording.number(best.get("value")),
+                wording.count(best.get("images")),
+                Cell(run.get("path") or UNKNOWN, "code"),
+            ])  # fmt: skip
+    heads = [
+        "run", "seed", "status", "images", "steps", "training time", "compute",
+        f"best {comparison['metric']}", "at images", "folder",
+    ]  # fmt: skip
+    return Table("All runs of the study", heads, rows)
+
+
+def differences(comparison: Comparison) -> Table:
+    """Return the keys in which the configurations of methods differ from the baseline's."""
+    look, baseline = styles(comparison), comparison["baseline"]
+    others = {n: found or {} for n, found in comparison["differences"].items() if n != baseline}
+    bases = {key: pair[0] for found in others.values() for key, pair in found.items()}
+    rows: Rows = []
+    for key, base in bases.items():
+        row: list[Content] = [Cell(key, "code"), wording.setting(base)]
+        for found in others.values():
+            differs = key in found
+            row.append(
+                Cell(wording.setting(found[key][1]), "differs") if differs else Cell("same", "same")
+            )
+        rows.append(row)
+    heads = [Cell(baseline, style=look.get(baseline), note="baseline")]
+    heads += [Cell(name, style=look.get(name)) for name in others]
+    caption = "Keys that change the result and differ from the baseline"
+    return Table(caption, ["key", *heads], rows, "words")
+
+
+def configurations(comparison: Comparison) -> dict[str, Table]:
+    """Return the full configuration of each method."""
+    found = {}
+    for name, config in comparison["configs"].items():
+        rows: Rows = [[Cell(key, "code"), wording.setting(value)] for key, value in config.items()]
+        found[name] = Table(f"Configuration of {name}", ["key", "value"], rows, "words")
+    return found
+
+
+def protocol(comparison: Comparison) -> Table:
+    """Return the evaluation protocol."""
+    rows: Rows = [
+        [key.replace("_", " "), wording.setting(value)]
+        for key, value in comparison["protocol"].items()
+    ]
+    return Table("Protocol of all evaluations", ["property", "value"], rows, "words")

@@ -1,0 +1,119 @@
+"""Large pages, and pages in a browser."""
+
+import html
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.program import finish, start_process
+from tests.report import made_up
+from tests.report.reader import Reader
+
+from d3gan.report.page import write_page
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the page of 20 runs in colour, whose samples are noise, which is hard to compress."""
+    folder = tmp_path_factory.mktemp("large")
+    methods = {**made_up.METHODS, "other": made_up.METHODS["mnist-dcgan"]}
+    study = made_up.study(
+        folder, methods, range(5), channels=3, samples=64, sample_grids=8, rows=400
+    )
+    write_page(*study, folder / "report.html", title="20 runs")
+    return folder / "report.html"
+
+
+def test_a_page_of_20_runs_stays_small(large: Path) -> None:
+    assert large.stat().st_size < 10e6
+    reader = Reader(large.read_text(encoding="utf-8"))
+    assert len(reader.all("img")) == 5
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+LISTEN = """<!doctype html><meta charset="utf-8"><body><script>
+addEventListener("message", (event) => {
+  const found = document.createElement("pre");
+  found.textContent = event.data;
+  document.body.append(found);
+});
+</script><iframe src="copy.html" width="375" height="700"></iframe>
+<iframe src="copy.html" width="1280" height="700"></iframe>"""
+
+LOOK = """<script>addEventListener("load", () => {
+  const images = [...document.images];
+  const boxes = [...document.querySelectorAll(".scroll")];
+  const box = boxes.find((one) => one.scrollWidth > one.clientWidth);
+  if (box) box.focus();
+  parent.postMessage("FOUND" + JSON.stringify({
+    width: innerWidth,
+    needed: document.documentElement.scrollWidth,
+    wide: [...document.querySelectorAll("main *")]
+      .filter((one) => !one.closest(".scroll, svg"))
+      .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+      .map((one) => one.outerHTML.slice(0, 80)),
+    images: images.map((image) => image.naturalWidth),
+    charts: [...document.querySelectorAll("svg.chart")].map((one) => one.clientHeight),
+    focused: !box || document.activeElement === box,
+    ground: getComputedStyle(document.body).backgroundColor,
+    curve: getComputedStyle(document.querySelector("[style*='stroke: var(--method-1)']")).stroke,
+  }) + "END", "*");
+});</script>"""
+
+
+def browse(file: Path, profile: Path, *options: str) -> tuple[str, list[str]]:
+    """Return the page's final HTML in a browser, and its messages on the console."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"no browser is installed (none of {', '.join(BROWSERS)})")
+    command = [
+        browser, "--headless", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
+        f"--user-data-dir={profile}", "--virtual-time-budget=4000", "--window-size=1400,900",
+        *options, "--dump-dom", file.as_uri(),
+    ]  # fmt: skip
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.insert(1, "--no-sandbox")
+    done = finish(start_process(command, encoding="utf-8"), timeout=120)
+    done.check_returncode()
+    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+
+
+def test_a_page_fits_phone_and_desktop(large: Path, tmp_path: Path) -> None:
+    text, console = browse(large, tmp_path / "profile")
+    assert "20 runs</h1>" in text
+    assert console == []
+
+    # The page reports about itself from frames as wide as a phone and a desktop, in dark colours.
+    page_text = large.read_text(encoding="utf-8")
+    policy = re.compile('<meta http-equiv="Content-Security-Policy".*?>')
+    asked = policy.sub("", page_text).replace("</body>", f"{LOOK}</body>")
+    (tmp_path / "copy.html").write_text(asked, encoding="utf-8")
+    (tmp_path / "frames.html").write_text(LISTEN, encoding="utf-8")
+    dark = "--blink-settings=preferredColorScheme=0"
+    text, console = browse(tmp_path / "frames.html", tmp_path / "profile", dark)
+    assert console == []
+    found = [json.loads(html.unescape(one)) for one in re.findall("<pre>FOUND(.*?)END", text)]
+    assert sorted(one["width"] for one in found) == [375, 1280]
+    for one in found:
+        assert one["needed"] <= one["width"], "the page does not scroll sideways"
+        assert one["wide"] == []
+        assert len(one["images"]) == 5
+        assert min(one["images"]) > 0
+        assert min(one["charts"]) > 80
+        assert one["focused"], "a table that scrolls is reachable by keyboard"
+        assert one["ground"] == "rgb(18, 21, 26)"
+        assert one["curve"] == "rgb(255, 143, 77)"
+
+
+def test_the_policy_blocks_scripts(large: Path, tmp_path: Path) -> None:
+    text = large.read_text(encoding="utf-8")
+    broken = text.replace("</main>", "<script>document.title = 'ran'</script></main>")
+    (tmp_path / "page.html").write_text(broken, encoding="utf-8")
+    text, console = browse(tmp_path / "page.html", tmp_path / "profile")
+    assert "<title>20 runs</title>" in text
+    assert len(console) == 1
+    assert "Content Security Policy" in console[0]
