@@ -120,60 +120,6 @@ def test_a_file_builds_on_a_preset_and_is_named_after_itself(tmp_path: Path) -> 
     assert config == dataclasses.replace(expected, name="mine", gan=gan)
 
 
-def test_ini_of_the_succeeded_project() -> None:
-    text = """
-        [model]
-        type = d3gan
-        nz = 90   ; latent
-        ngf = 32
-        ndf = 48
-        nc = 1
-        [training]
-        batch_size = 256
-        lr = 0.0003
-        beta1 = 0.4
-        beta2 = 0.99
-        workers = 2
-        epochs = 7
-    """
-    config = config_files.from_ini(
-        "\n".join(line.strip() for line in text.splitlines()), "old", "old.ini"
-    )
-    expected = configs.from_dict(
-        {
-            "name": "old",
-            "gan": {"discriminators": 2, "aggregation": "original"},
-            "model": {"latent_dim": 90, "generator_width": 32, "discriminator_width": 48},
-            "data": {"channels": 1, "workers": 2},
-            "train": {"batch_size": 256, "epochs": 7.0},
-            "optim": {"lr_g": 3e-4, "lr_d": 3e-4, "beta1": 0.4, "beta2": 0.99},
-        }
-    )
-    assert config == expected
-
-
-def test_ini_without_sections_and_by_data_set() -> None:
-    config = config_files.from_ini("type = SVHN\nepochs=2\n", "old", "old.ini")
-    assert (config.data.source, config.train.epochs) == ("svhn", 2.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("image_size = 64", "old.ini: unknown key image_size = '64'"),
-        ("nz = many", "old.ini: nz = 'many': must be a whole number"),
-        ("lr = fast", "old.ini: lr = 'fast': must be a number"),
-        ("type = wgan", "old.ini: type = 'wgan': allowed: dcgan, d3gan, mnist"),
-        ("ngf = -1", "old.ini: model.generator_width = -1: must be at least 1"),
-        ("no equals sign", "old.ini: not a valid ini file"),
-    ],
-)
-def test_mistakes_in_an_ini_are_named(text: str, message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        config_files.from_ini(text, "old", "old.ini")
-    assert message in str(caught.value)
-
-
 def test_values_that_do_not_go_together_are_named() -> None:
     hinge = configs.from_dict({"gan": {"objective": "hinge", "aggregation": "hypervolume"}})
     with pytest.raises(UserError, match="needs losses above zero"):

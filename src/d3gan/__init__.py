@@ -1,7 +1,7 @@
-"""GANs whose generator must fool two discriminators (D3GAN), or N: training, measuring, comparing.
+"""Train, measure and compare GANs with one, two (D3GAN) or N discriminators.
 
-From Python, `d3gan.load("runs/NAME").sample(64, seed=0)` gives images; everything else is on the
-command line (`d3gan --help`).
+`d3gan.load("runs/NAME").sample(64, seed=0)` returns images. The command line (`d3gan --help`) does
+everything else.
 """
 
 import os

@@ -1,28 +1,25 @@
-"""Where configurations come from: presets, TOML files, runs, and the succeeded project's
-config.ini."""
+"""Read configurations from presets, TOML and ini files, and run folders."""
 
-import configparser
 import dataclasses
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from d3gan.config import Config, from_dict
+from d3gan.config_ini import from_ini
 from d3gan.errors import UserError
 from d3gan.registry import nearest
 from d3gan.runs import RunFolder
 
 
 def presets() -> list[str]:
-    """Names of the presets that the package carries."""
-    folder = resources.files("d3gan") / "presets"
-    files = [file.name for file in folder.iterdir()]
+    """Return the names of the presets in the package."""
+    files = [file.name for file in (resources.files("d3gan") / "presets").iterdir()]
     return sorted(name.removesuffix(".toml") for name in files if name.endswith(".toml"))
 
 
 def load_preset(name: str) -> Config:
-    """The preset `name`. Raises UserError naming the nearest one."""
+    """Return the preset `name`. Raises UserError that names the nearest one."""
     if name not in presets():
         hint, known = nearest(name, presets()), ", ".join(presets())
         raise UserError(f"there is no preset '{name}'{hint}; presets: {known}")
@@ -31,7 +28,7 @@ def load_preset(name: str) -> Config:
 
 
 def load_file(path: Path) -> Config:
-    """A .toml file, or a config.ini of the succeeded project. Raises UserError."""
+    """Return the config of a .toml file, or of a config.ini. Raises UserError."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -45,9 +42,10 @@ def load_file(path: Path) -> Config:
 
 
 def from_toml(text: str, name: str, origin: str) -> Config:
-    """A config from TOML text; `base = "PRESET"` in it starts from a preset.
+    """Return the config of a TOML text, in which `base = "PRESET"` starts from a preset.
 
-    `name` is the run's name if the text gives none; `origin` stands before error messages.
+    `name` is the run's name if the text has none; `origin` precedes error messages. Raises
+    UserError.
     """
     try:
         values = tomllib.loads(text)
@@ -61,12 +59,15 @@ def from_toml(text: str, name: str, origin: str) -> Config:
 
 
 def starting_point(word: str) -> tuple[Config, bool]:
-    """The config that `word` names, and whether it is a run to go on with. Raises UserError."""
+    """Return the config that `word` names, and whether it is that of a run to resume.
+
+    `word` is a run folder, a file or a preset. Raises UserError.
+    """
     path = Path(word)
     run = RunFolder(path)
     if run.exists():
         config = load_file(run.config_file)
-        # The folder may have been moved or renamed since, or be named by a link or as ".".
+        # The folder may have been moved or renamed, or be given as a link or as ".".
         real = path.resolve()
         plain = path.name == real.name and path.parent.resolve() == real.parent
         out_dir = path.parent if plain else real.parent
@@ -77,76 +78,5 @@ def starting_point(word: str) -> tuple[Config, bool]:
         if path.is_dir():
             run.require()
         if len(path.parts) > 1:
-            raise UserError(f"there is no run at {word}, nor such a file")
+            raise UserError(f"there is no run and no file at {word}")
     return load_preset(word), False
-
-
-# config.ini
-
-_INI_KEYS = {
-    "batch_size": ("train.batch_size", int),
-    "nz": ("model.latent_dim", int),
-    "ngf": ("model.generator_width", int),
-    "ndf": ("model.discriminator_width", int),
-    "nc": ("data.channels", int),
-    "beta1": ("optim.beta1", float),
-    "beta2": ("optim.beta2", float),
-    "workers": ("data.workers", int),
-    "epochs": ("train.epochs", float),
-}
-_INI_TYPES: dict[str, dict[str, dict[str, Any]]] = {
-    "dcgan": {"gan": {"discriminators": 1}},
-    "d3gan": {"gan": {"discriminators": 2, "aggregation": "original"}},
-    "mnist": {"data": {"source": "mnist"}},
-    "cifar10": {"data": {"source": "cifar10"}},
-    "cifar100": {"data": {"source": "cifar100"}},
-    "svhn": {"data": {"source": "svhn"}},
-}
-
-
-def from_ini(text: str, name: str, origin: str) -> Config:
-    """A config.ini of the succeeded project; sections do not matter, unknown keys are errors.
-
-    `lr` sets both learning rates; `type` names the method (dcgan, d3gan) or the data set.
-    """
-    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#", ";"))
-    try:
-        parser.read_string(text if text.lstrip().startswith("[") else f"[config]\n{text}")
-    except configparser.Error as error:
-        raise UserError(f"{origin}: not a valid ini file: {error}") from error
-    entries = dict(parser.defaults())
-    for section in parser.sections():
-        entries |= dict(parser[section])
-    values: dict[str, Any] = {}
-
-    def put(dotted: str, value: Any) -> None:
-        section, key = dotted.split(".")
-        values.setdefault(section, {})[key] = value
-
-    for key, entry in entries.items():
-        if key == "type":
-            if entry.lower() not in _INI_TYPES:
-                raise UserError(f"{origin}: type = {entry!r}: allowed: {', '.join(_INI_TYPES)}")
-            for section, settings in _INI_TYPES[entry.lower()].items():
-                values.setdefault(section, {}).update(settings)
-            continue
-        targets = (
-            [("optim.lr_g", float), ("optim.lr_d", float)]
-            if key == "lr"
-            else [_INI_KEYS[key]]
-            if key in _INI_KEYS
-            else []
-        )
-        if not targets:
-            known = ["type", "lr", *_INI_KEYS]
-            raise UserError(
-                f"{origin}: unknown key {key} = {entry!r}{nearest(key, known)}"
-                f"; allowed: {', '.join(known)}"
-            )
-        for dotted, convert in targets:
-            try:
-                put(dotted, convert(entry))
-            except ValueError:
-                word = "a whole number" if convert is int else "a number"
-                raise UserError(f"{origin}: {key} = {entry!r}: must be {word}") from None
-    return dataclasses.replace(from_dict(values, origin=origin), name=name)

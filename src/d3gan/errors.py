@@ -1,8 +1,8 @@
-"""The ways a command may end early that are not faults of the program."""
+"""Exceptions that end a command and are not errors of the program."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: shown as one line, exit status 2.
+    """A mistake that the user can correct; printed in one line, exit status 2.
 
     The message names what is wrong and what would be right.
     """
@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 class Interrupted(Exception):
-    """A signal asked to stop; the checkpoint is already written. Exit status 128 + signal."""
+    """A signal stopped the run after its checkpoint was written. Exit status 128 + signal."""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
@@ -22,5 +22,5 @@ class Interrupted(Exception):
 class ProcessesLost(Exception):
     """Another process of the group ended, or did not answer in time. Exit status 1.
 
-    This process cannot go on alone; what was saved last is kept.
+    The remaining processes cannot continue; the last checkpoint is kept.
     """

@@ -1,4 +1,4 @@
-"""Arrays of images as picture files."""
+"""Convert arrays of images to picture files."""
 
 import math
 import os
@@ -16,7 +16,7 @@ GAP = 2
 
 
 def grid(images: Images, columns: int | None = None) -> Image.Image:
-    """Images [M, C, H, W] on one sheet, row by row; as square as it can be unless told."""
+    """Arrange images [M, C, H, W] row by row on one sheet, by default as square as possible."""
     count, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -30,12 +30,12 @@ def grid(images: Images, columns: int | None = None) -> Image.Image:
 
 
 def to_picture(image: Images) -> Image.Image:
-    """One image [C, H, W]."""
+    """Convert one image [C, H, W]."""
     return Image.fromarray(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0))
 
 
 def enlarged(picture: Image.Image, least: int = 480) -> Image.Image:
-    """The picture with each pixel blown up to a whole number of pixels, at least `least` high."""
+    """Enlarge a picture by an integer factor, to a height of at least `least` pixels."""
     factor = max(1, math.ceil(least / picture.height))
     return picture.resize(
         (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
@@ -43,7 +43,7 @@ def enlarged(picture: Image.Image, least: int = 480) -> Image.Image:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG so that no reader ever sees half of it."""
+    """Write a PNG file atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         picture.save(temporary, format="PNG")

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, one line per minute elsewhere."""
+"""Show the progress of long work: a bar on a terminal, one line per minute elsewhere."""
 
 import sys
 import time
@@ -19,10 +19,10 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 class Bar(Protocol):
-    """What the work tells of itself."""
+    """Receives the progress of the work."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more units are done; `note` stands beside the bar until the next."""
+        """Add `count` finished units; `note` is shown beside the bar until the next one."""
 
 
 class _Silent:
@@ -57,7 +57,7 @@ class _Rich:
 
 @contextmanager
 def progress_bar(title: str, total: int, done: int = 0, *, silent: bool = False) -> Iterator[Bar]:
-    """Show how far `total` units of work are, of which `done` are done already, on stderr."""
+    """Show the progress of `total` units of work on stderr; `done` units are already finished."""
     console = Console(stderr=True)
     if silent:
         yield _Silent()

@@ -1,13 +1,13 @@
 """Random numbers as a pure function of (seed, stream, step, index).
 
-No generator state exists, so none is saved: a run resumes bit for bit, and image i of step s gets
-the same noise on any number of processes, in any batch size, and, up to the rounding of the
-logarithm and the cosine, on any device. `step` may be a tensor on the device, so that a step can
-be captured once and replayed.
+There is no generator state to save. A run resumes bit for bit, and image i of step s gets the same
+noise on any number of processes, in any batch size, and, up to the rounding of the logarithm and
+the cosine, on any device. `step` may be a tensor on the device, so that a step can be captured once
+and replayed.
 
 The bits are those of SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
-generators"), started at a key hashed from seed, stream and step; the normal distribution follows
-by the Box-Muller transform.
+generators"), started at a key hashed from seed, stream and step. The normal distribution is
+obtained by the Box-Muller transform.
 """
 
 import enum
@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 class Stream(enum.IntEnum):
-    """What the numbers are for. The values are part of what a saved run means: never renumber."""
+    """Purpose of the random numbers. Saved runs depend on the values: never renumber them."""
 
     NOISE = 1
     ORDER = 2
@@ -35,14 +35,14 @@ class Stream(enum.IntEnum):
     CLASSIFIER = 13
 
 
-# The constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps as uint64 would.
+# Constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps around as uint64 does.
 _GOLDEN = 0x9E3779B97F4A7C15 - 2**64
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
 
 
 def _shift_right(x: Tensor, bits: int) -> Tensor:
-    """Logical shift; torch's own keeps the sign."""
+    """Shift without keeping the sign, unlike torch's shift."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -53,7 +53,7 @@ def _mix(x: Tensor) -> Tensor:
 
 
 def random_bits(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
-    """64 random bits per number, int64 [B, count], for `index` int64 [B]."""
+    """Return `count` random 64-bit numbers per index: int64 [B, count] for `index` int64 [B]."""
     key = _mix(index.new_full((), seed) + _GOLDEN)
     key = _mix(key + index.new_full((), int(stream)) * _GOLDEN)
     key = _mix(key + torch.as_tensor(step, device=index.device) * _GOLDEN)
@@ -62,13 +62,13 @@ def random_bits(seed: int, stream: Stream, step: int | Tensor, index: Tensor, co
 
 
 def uniform(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
-    """Uniform on (0, 1), float64 [B, count]: multiples of 2^-53, and half of one to avoid 0."""
+    """Return uniform numbers in (0, 1), float64 [B, count]: odd multiples of 2^-54."""
     numbers = _shift_right(random_bits(seed, stream, step, index, count), 11)
     return (numbers.double() + 0.5) * 2.0**-53
 
 
 def normal(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
-    """Standard normal, float64 [B, count], by Box and Muller (1958)."""
+    """Return standard normal numbers, float64 [B, count], by Box and Muller (1958)."""
     pairs = (count + 1) // 2
     u, v = uniform(seed, stream, step, index, 2 * pairs).split(pairs, dim=1)
     radius, angle = (-2.0 * u.log()).sqrt(), 2.0 * math.pi * v
@@ -76,6 +76,6 @@ def normal(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: 
 
 
 def permutation(seed: int, stream: Stream, step: int, length: int) -> Tensor:
-    """A uniformly random order of 0..length-1, int64 [length], on the CPU."""
+    """Return a uniformly random permutation of 0..length-1, int64 [length], on the CPU."""
     keys = random_bits(seed, stream, step, torch.arange(length), 1)[:, 0]
     return torch.argsort(keys, stable=True)

@@ -1,10 +1,9 @@
-"""d3gan demo: the main job on real digits, in minutes and without a network."""
+"""d3gan demo: train and compare DCGAN and D3GAN on real digits, in minutes, without a network."""
 
-import dataclasses
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -12,24 +11,21 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
-from d3gan.cli.report import concluded
+from d3gan.config import Config
 from d3gan.config_files import starting_point
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import side_by_side
 from d3gan.report.sample_grids import animation
 from d3gan.report.summary import summary, summary_table
 from d3gan.runs import RunFolder, writing
-from d3gan.training import trainer as loop
-from d3gan.training.inference import load
-from d3gan.training.sampling import to_uint8
 
 PRESETS = {"demo-dcgan": "DCGAN (1 discriminator)", "demo-d3gan": "D3GAN (2 discriminators)"}
 SHOWN = 100
-"""Digits of each run in the final grid."""
+"""Number of digits of each run in the final grid."""
 
 
 def demo(arguments: list[str]) -> int:
-    """Train both demo presets and show what came out."""
+    """Train both demo presets and show the results."""
     parse(_demo, arguments, "demo")
     return 0
 
@@ -41,16 +37,23 @@ def _demo(
 ) -> None:
     """Train DCGAN and D3GAN on 5,000 real digits of MNIST, show both and compare them.
 
-    What is finished already is not trained again, and what was interrupted goes on.
+    Finished runs are not trained again, and interrupted ones are resumed.
 
     Args:
-        out_dir: The folder for the runs demo-dcgan and demo-d3gan, demo-grid.png, demo.gif and the
+        out_dir: Folder for the runs demo-dcgan and demo-d3gan, demo-grid.png, demo.gif and the
             report demo.html.
-        epochs: Train for so many epochs; 0: as the presets have it.
+        epochs: Number of epochs; 0: that of the presets.
         json: Write the table to this file; -: to standard output, and nothing else.
     """
     check_json(json)
-    runs = [_trained(name, out_dir, epochs) for name in PRESETS]
+    configurations = [_config(name, out_dir, epochs) for name in PRESETS]
+
+    # torch takes seconds to import: only now that the arguments are right.
+    from d3gan.cli.report import concluded
+    from d3gan.training.inference import load
+    from d3gan.training.sampling import to_uint8
+
+    runs = [_trained(config) for config in configurations]
     sheets = []
     for run in runs:
         images = load(run.path).sample(SHOWN, seed=1)
@@ -73,14 +76,20 @@ def _demo(
     )
 
 
-def _trained(name: str, out_dir: str, epochs: float) -> RunFolder:
-    """The run of a preset, trained to its end."""
-    config = dataclasses.replace(config_files.load_preset(name), out_dir=out_dir)
+def _config(name: str, out_dir: str, epochs: float) -> Config:
+    """Return the config of a preset's run. Raises UserError."""
+    values: dict[str, Any] = {"out_dir": out_dir}
     if epochs:
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=epochs))
-    config = configs.validate(config)
+        values["train"] = {"epochs": epochs}
+    return configs.validate(configs.from_dict(values, config_files.load_preset(name)))
+
+
+def _trained(config: Config) -> RunFolder:
+    """Train the run to its end, or resume it."""
+    from d3gan.training import trainer
+
     run = RunFolder(config.run_dir)
     if run.exists():
         configs.refuse_changes(starting_point(str(run.path))[0], config)
-        print(f"{run.path} is there already: going on from where it stopped", file=sys.stderr)
-    return loop.train(config, resume=run.exists())
+        print(f"{run.path} exists; resuming it", file=sys.stderr)
+    return trainer.train(config, resume=run.exists())

@@ -1,4 +1,4 @@
-"""The program's entry: which command, and how it ends."""
+"""Entry point of the program: choose the command, and turn errors into an exit status."""
 
 import errno
 import os
@@ -10,54 +10,55 @@ from importlib import import_module
 from d3gan.errors import Interrupted, ProcessesLost, UserError
 
 COMMANDS = {
-    "demo": ("demo", "train DCGAN and D3GAN on 5,000 digits, show and compare them"),
-    "presets": ("train", "list the ready-made configurations"),
-    "train": ("train", "train PRESET, FILE.toml, or go on with RUN"),
+    "demo": ("demo", "train DCGAN and D3GAN on 5,000 digits, and compare them"),
+    "presets": ("presets", "list the presets"),
+    "train": ("train", "train a PRESET or FILE.toml, or resume a RUN"),
     "evaluate": ("evaluate", "measure a RUN's generator, or any images: FID, KID and more"),
-    "compare": ("compare", "train methods with several seeds and tell which pays off"),
-    "report": ("report", "one page about RUNs: verdict, tables, curves, samples"),
+    "compare": ("compare", "train several methods with several seeds, and compare them"),
+    "report": ("report", "write one page about RUNs: verdict, tables, curves, samples"),
     "bench": ("bench", "time a step, its data, and scaling over processes"),
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),
     "data": ("data", "list, prepare or show the real images"),
 }
+"""Name: (module in this folder, description)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status (0, 1, 2, 130, 143)."""
+    """Run one command and return the exit status (0, 1, 2, 130, 143)."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
         status = _run(arguments)
         sys.stdout.flush()
         return status
     except UserError as error:
-        _say(f"d3gan: error: {error}")
+        _print_error(f"d3gan: error: {error}")
         return 2
     except Interrupted as stop:
-        _say(f"d3gan: {stop}")
+        _print_error(f"d3gan: {stop}")
         return 128 + stop.signal_number
     except ProcessesLost as error:
-        print(f"d3gan: error: {error}", file=sys.stderr, flush=True)  # the main one may be lost
+        # From every process: the main one may be among the lost.
+        print(f"d3gan: error: {error}", file=sys.stderr, flush=True)
         return 1
     except (MemoryError, RuntimeError) as error:
-        text = str(error)
-        if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
-            reason = text.splitlines()[0] if text else "no details"
-            _say(f"d3gan: error: not enough memory ({reason}); choose smaller sizes")
-            return 2
-        raise
+        if not _is_out_of_memory(error):
+            raise
+        reason = next(iter(str(error).splitlines()), "no details")
+        _print_error(f"d3gan: error: not enough memory ({reason}); choose smaller sizes")
+        return 2
     except KeyboardInterrupt:
-        _say("d3gan: interrupted")
+        _print_error("d3gan: interrupted")
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader of our output went away (`d3gan presets | head`): nobody's fault. What is
-        # still buffered must go somewhere when Python ends.
+        # The reader of the output closed it (`d3gan presets | head`), which is not an error.
+        # Python flushes what is still buffered at exit, so it needs a place to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        _say(f"d3gan: error: cannot write the output: {error.strerror}")
+        _print_error(f"d3gan: error: cannot write the output: {error.strerror}")
         return 2
 
 
@@ -75,11 +76,11 @@ def _run(arguments: list[str]) -> int:
         from d3gan.registry import nearest
 
         raise UserError(
-            f"there is no command '{name}'{nearest(name, list(COMMANDS))}; "
+            f"there is no command '{name}'{nearest(name, COMMANDS)}; "
             f"commands: {', '.join(COMMANDS)}"
         )
     module, _ = COMMANDS[name]
-    # Imported when asked for: torch takes seconds, and the list of commands should not.
+    # Imported on demand, so that a command without torch starts quickly.
     command: Callable[[list[str]], int] = getattr(import_module(f"d3gan.cli.{module}"), name)
     return command(rest)
 
@@ -90,17 +91,24 @@ def _usage() -> str:
         [
             "usage: d3gan COMMAND ...",
             "",
-            "Train GANs whose generator must fool two discriminators (D3GAN), or N.",
+            "Train GANs with one, two (D3GAN) or N discriminators, and measure them.",
             "",
             *lines,
             "",
-            "d3gan COMMAND --help tells more.",
+            "See d3gan COMMAND --help.",
         ]
     )
 
 
-def _say(line: str) -> None:
-    """To stderr, from one process of a group alone."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out. On the CPU, torch has only a message for it, and no type."""
+    torch = sys.modules.get("torch")
+    kinds = (MemoryError, torch.OutOfMemoryError) if torch else (MemoryError,)
+    return isinstance(error, kinds) or "DefaultCPUAllocator" in str(error)
+
+
+def _print_error(line: str) -> None:
+    """Print a line to stderr, from the main process of a group only."""
     distributed = sys.modules.get("d3gan.training.distributed")
     if distributed is None or distributed.is_main():
         print(line, file=sys.stderr, flush=True)

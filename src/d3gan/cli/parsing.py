@@ -1,4 +1,4 @@
-"""Flags to Python values by tyro, and its errors as one line."""
+"""Convert flags to Python values with tyro, and report its errors in one line."""
 
 import contextlib
 import functools
@@ -19,9 +19,10 @@ from d3gan.errors import UserError
 def parse(
     target: Callable[..., Any], arguments: Sequence[str], command: str, default: Any = None
 ) -> Any:
-    """Call `target` (a function or a dataclass) with what `arguments` say.
+    """Call `target` (a function or a dataclass) with the values of the arguments.
 
-    `--help` prints the help and ends the program. Raises UserError for wrong arguments.
+    `default` is an instance of the dataclass that the arguments override. `--help` prints the help
+    and exits. Raises UserError for wrong arguments.
     """
     settings = {} if default is None else {"default": default}
 
@@ -29,9 +30,9 @@ def parse(
     def bound(*values: Any, **named: Any) -> Callable[[], Any]:
         return functools.partial(target, *values, **named)
 
-    said = io.StringIO()
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # round the parsing alone, not the command
+        with contextlib.redirect_stderr(errors):  # around the parsing, not the command
             call = tyro.cli(
                 target if default else bound,
                 args=list(arguments),
@@ -40,7 +41,7 @@ def parse(
             )
     except SystemExit as end:
         if end.code:
-            raise UserError(f"{_one_line(said.getvalue())}; see d3gan {command} --help") from None
+            raise UserError(f"{_one_line(errors.getvalue())}; see d3gan {command} --help") from None
         raise
     return call if default else call()
 
@@ -71,34 +72,34 @@ def old_flags(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def check_draw(count: int, seed: int) -> None:
-    """Raise UserError unless so many images can be drawn by this seed."""
+    """Raise UserError if the number of images or the seed is out of range."""
     if not 1 <= count <= 10**7:
         raise UserError(f"count = {count}: must be at least 1 and at most 10,000,000")
     check_seed(seed)
 
 
 def check_seed(seed: int) -> None:
-    """Raise UserError for a seed out of range."""
+    """Raise UserError if the seed is out of range."""
     if not 0 <= seed < 2**63:
         raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
 
 
 def check_at_least_one(options: object, *names: str) -> None:
-    """Raise UserError unless these options are 1 or more."""
+    """Raise UserError unless the named options are at least 1."""
     for name in names:
         if getattr(options, name) < 1:
             raise UserError(f"{name} = {getattr(options, name)}: must be at least 1")
 
 
 def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
-    """Raise UserError unless `path` names a file of one of these kinds (any, if there are none)."""
+    """Raise UserError unless `path` ends in one of the suffixes (in anything, if none is given)."""
     if not path.name or (suffixes and (path.suffix not in suffixes or path.is_dir())):
         kinds = f" that ends in {' or '.join(suffixes)}" if suffixes else ""
         raise UserError(f"output = '{path}': must be a name{kinds}")
 
 
 def _one_line(panel: str) -> str:
-    """What tyro's message says, and the flag that it proposes, without its box or its rules."""
+    """Return tyro's message and the flag that it proposes, without the box around them."""
     boxed = [line.strip("│").rstrip() for line in panel.splitlines() if line.startswith("│")]
     lines = boxed or [line.rstrip() for line in panel.splitlines()]
     parts = [
@@ -108,7 +109,7 @@ def _one_line(panel: str) -> str:
         )
         if not rule
     ]
-    # The plain form, for terminals without box characters, has the title before the first rule.
+    # Without box characters, tyro prints the title before the first rule.
     message = parts[0] if boxed or len(parts) < 2 else parts[1]
     proposal = next((part for part in parts if part.startswith("Perhaps you meant")), "")
     if flag := re.search(r"--[\w.-]+", proposal):
@@ -117,7 +118,7 @@ def _one_line(panel: str) -> str:
 
 
 def _without_help(lines: list[str]) -> str:
-    """The lines as one, without the help texts that stand under each flag, indented by 8."""
+    """Join the lines, without the help texts, which are indented by 8 below their flags."""
     indents = [len(line) - len(line.lstrip()) for line in lines]
     return " ".join(
         line.strip() for line, indent in zip(lines, indents, strict=True) if indent < indents[0] + 8

@@ -1,4 +1,4 @@
-"""Tables and JSON for standard output."""
+"""Print tables and JSON."""
 
 import json
 import sys
@@ -15,9 +15,9 @@ STANDARD_OUTPUT = "-"
 
 
 def print_table(table: Table) -> None:
-    """Print by `print`, so that a reader that goes away ends the program as for any other line.
+    """Print a table with `print`, without trailing spaces.
 
-    (rich by itself would end it with status 1.)
+    If the reader closes the output, `print` raises BrokenPipeError, where rich exits with status 1.
     """
     console = Console()
     with console.capture() as captured:
@@ -27,10 +27,10 @@ def print_table(table: Table) -> None:
 
 
 def check_json(where: str) -> None:
-    """Raise UserError now if `write_json` could not write there after long work."""
+    """Raise UserError, before long work, if `write_json` cannot write to the file `where`."""
     folder = Path(where).parent
     if where not in ("", STANDARD_OUTPUT) and (not folder.is_dir() or Path(where).is_dir()):
-        raise UserError(f"cannot write JSON to {where}: name a file in a folder that exists")
+        raise UserError(f"cannot write JSON to {where}: must be a file in a folder that exists")
 
 
 def write_json(value: Any, where: str) -> None:
@@ -39,14 +39,14 @@ def write_json(value: Any, where: str) -> None:
     if where == STANDARD_OUTPUT:
         print(text)
     elif where:
-        file = Path(where).resolve()  # a link stays one
+        file = Path(where).resolve()  # keeps a symbolic link
         with writing(file):
-            if file.exists() and not file.is_file():  # a device or a pipe: nothing to replace
+            if file.exists() and not file.is_file():  # a device or a pipe cannot be replaced
                 file.write_text(text + "\n", encoding="utf-8")
             else:
                 write_text(file, text + "\n")
 
 
 def tell(line: str) -> None:
-    """How far a benchmark is, on stderr."""
+    """Print the progress of a benchmark to stderr."""
     print(f"d3gan: {line}", file=sys.stderr, flush=True)
