@@ -1,11 +1,10 @@
-"""What runs say about methods: run folders in, one dictionary of plain values out."""
+"""Compare methods: run folders in, one dictionary of plain values out (docs/comparison.md)."""
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better
 from d3gan.evaluation.protocol import check_comparable
@@ -16,27 +15,23 @@ from d3gan.study import time_to_quality as speed
 from d3gan.study.methods import Method
 from d3gan.study.records import AXES, Axis, Record, load
 from d3gan.study.statistics import mean_interval, value_at
-from d3gan.training.flops import flops_per_step as counted
 
 
 def compare(
-    runs: Sequence[RunFolder],
-    *,
-    metric: str = "",
-    baseline: str = "",
-    flops_per_step: Callable[[Config], float] = counted,
+    runs: Sequence[RunFolder], *, metric: str = "", baseline: str = ""
 ) -> dict[str, Any]:
-    """Compare methods; runs that differ in nothing but their seed are of one method.
+    """Return the comparison of the methods of `runs`; runs that differ only in their seed are of
+    one method.
 
-    `metric` is the one that decides, that which the runs monitored unless told; `baseline` is the
-    method that the others are compared with, the first unless told. What comes out is strict JSON,
-    described in docs/comparison.md. Raises UserError if there is nothing to compare, or if the
-    metrics of two runs were not taken alike.
+    `metric` is the metric compared, by default the one that the runs monitored; `baseline` is the
+    method that the others are compared with, by default the first. The result is strict JSON,
+    described in docs/comparison.md. Raises UserError if there is nothing to compare, or if two runs
+    were evaluated by different protocols.
     """
     if not runs:
         raise UserError("there are no runs to compare; name some run folders")
-    records = [load(run, flops_per_step) for run in runs]
-    contract = _one_contract(records)
+    records = [load(run) for run in runs]
+    protocol = _common_protocol(records)
     metric = metric or _monitored(records)
     held = _metrics(records, metric)
     better = held.get(metric, "lower")
@@ -55,7 +50,7 @@ def compare(
         "metric": metric,
         "better": better,
         "baseline": baseline,
-        "contract": contract,
+        "protocol": protocol,
         "at": at,
         "methods": _values(named, held, "images", at),
         "at_equal_time": _values(named, {metric: better}, "seconds", at),
@@ -75,48 +70,56 @@ def compare(
     return plain
 
 
-def _one_contract(records: Sequence[Record]) -> dict[str, Any] | None:
-    """The contract of all evaluations. Raises UserError, naming the difference, if two differ."""
+def _common_protocol(records: Sequence[Record]) -> dict[str, Any] | None:
+    """Return the protocol of all evaluations. Raises UserError, naming the difference, if two
+    differ."""
     distinct: list[tuple[dict[str, Any], Record]] = []
     for record in records:
         for row in record.evaluations:
-            contract = row["protocol"]
-            if any(contract == other for other, _ in distinct):
+            protocol = row["protocol"]
+            if any(protocol == other for other, _ in distinct):
                 continue
             for other, whose in distinct:
-                check_comparable(other, contract, (str(whose.run.path), str(record.run.path)))
-            distinct.append((contract, record))
+                check_comparable(other, protocol, (str(whose.run.path), str(record.run.path)))
+            distinct.append((protocol, record))
     return distinct[0][0] if distinct else None
 
 
 def _monitored(records: Sequence[Record]) -> str:
+    """Return the metric that all runs monitor. Raises UserError if two differ."""
     names = {record.monitored: record for record in records}
     if len(names) > 1:
         (first, a), (second, b) = list(names.items())[:2]
         raise UserError(
             f"{a.run.path} monitors {first} and {b.run.path} monitors {second}; "
-            "say which of them is to be compared (--metric)"
+            "choose the metric to compare with --metric"
         )
     return next(iter(names))
 
 
 def _metrics(records: Sequence[Record], metric: str) -> dict[str, Better]:
-    """All numbers that runs hold. Raises UserError unless every evaluated run holds `metric`."""
+    """Return all metrics of the runs. Raises UserError if an evaluated run lacks `metric`."""
     held: dict[str, Better] = {}
     for record in records:
         here = record.metrics()
         if record.evaluations and metric not in here:
             raise UserError(
-                f"{record.run.path} does not hold the metric '{metric}'"
-                f"{nearest(metric, list(here))}; it holds {', '.join(here)}"
+                f"{record.run.path} does not have the metric '{metric}'"
+                f"{nearest(metric, list(here))}; it has {', '.join(here)}"
             )
         held |= here
     return held
 
 
 def _common_budget(records: Sequence[Record], axis: Axis) -> float | None:
-    """The largest amount that all runs spent but those that diverged."""
-    budgets = [record.budget(axis) for record in records if record.status != "diverged"]
+    """Return the largest cost that all runs reached, except those that diverged; None if the cost
+    of a run is unknown."""
+    budgets = []
+    for record in records:
+        if not record.knows(axis):
+            return None
+        if record.outcome != "diverged":
+            budgets.append(record.budget(axis))
     return min((budget for budget in budgets if budget is not None), default=None)
 
 
@@ -126,7 +129,7 @@ def _values(
     axis: Axis,
     at: Mapping[Axis, float | None],
 ) -> dict[str, Any]:
-    """Each method's metrics where so much was spent, means over those runs that came so far."""
+    """Return each method's metrics at the common budget: means over the runs that reached it."""
     here = at[axis]
     found: dict[str, Any] = {}
     for name, method in named.items():
@@ -140,9 +143,9 @@ def _values(
 
 
 def _of_runs(named: Mapping[str, Method], metric: str, better: Better) -> dict[str, Any]:
-    """Every run by itself, and how many of each method ended how."""
+    """Return the summary of every run, and for each method the number of runs by outcome."""
     every = [row for method in named.values() for r in method.records for row in r.evaluations]
-    # What classes there are nobody wrote down: at least as many as were ever found.
+    # The number of classes is not recorded: it is at least as large as any run found.
     modes = [row["modes"] for row in every if isinstance(row.get("modes"), int | float)]
     classes = max(filter(math.isfinite, modes), default=None)
     runs = {
@@ -158,8 +161,8 @@ def _of_runs(named: Mapping[str, Method], metric: str, better: Better) -> dict[s
 
 
 def _curves(method: Method, metric: str) -> dict[str, Any]:
-    """The metric against what was spent: the mean at each number of images at which a run was
-    evaluated, over the runs that came so far; and every run by itself."""
+    """Return the metric against the costs: each run's curve, and the mean over the runs at every
+    number of images at which one of them was evaluated."""
     curves = [(record, record.curve(metric)) for record in method.records]
     images = sorted({x for _, curve in curves for x in curve.x["images"]})
     columns: dict[str, list[Any]] = {
@@ -168,19 +171,26 @@ def _curves(method: Method, metric: str) -> dict[str, Any]:
     for here in images:
         reaching = [(c, v) for _, c in curves if (v := c.at("images", here)) is not None]
         for axis in ("seconds", "flops"):
-            spent = [value_at(curve.x["images"], curve.x[axis], here) for curve, _ in reaching]
+            spent = [value_at(c.x["images"], c.x[axis], here) for c, _ in reaching if axis in c.x]
             columns[axis].append(mean_interval([x for x in spent if x is not None]).mean)
         interval = mean_interval([value for _, value in reaching])
         for key, value in dataclasses.asdict(interval).items():
             columns[key].append(value)
-    runs = [{"seed": r.seed, **curve.x, "values": curve.values} for r, curve in curves]
+    runs = [
+        {
+            "seed": record.seed,
+            **{axis: curve.x.get(axis, [None] * len(curve.values)) for axis in AXES},
+            "values": curve.values,
+        }
+        for record, curve in curves
+    ]
     return {"images": images, **columns, "runs": runs}
 
 
 def _speedups(
     others: Mapping[str, Method], baseline: Method, metric: str, better: Better
 ) -> dict[str, Any]:
-    """The speed-up of each other method over the baseline, and what it says in words."""
+    """Return the speed-up of each other method over the baseline, and the verdicts on them."""
     records = [r for method in (baseline, *others.values()) for r in method.records]
     seeds = {record.seed for record in baseline.records}
     found: dict[str, Any] = {}
@@ -194,15 +204,11 @@ def _speedups(
         sentences[name] = verdict.sentence(
             name, baseline.name, metric, by_axis["seconds"], seeds=len(common)
         )
-    return {
-        "speedup": found,
-        "verdict": verdict.combined(sentences, baseline.name),
-        "verdicts": sentences,
-    }
+    return {"speedup": found, "verdict": verdict.combined(sentences), "verdicts": sentences}
 
 
 def _plain(value: Any) -> Any:
-    """As strict JSON has it: no tuples, and None for what is not a finite number."""
+    """Return the value as strict JSON has it: without tuples, and None for non-finite numbers."""
     if isinstance(value, Mapping):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

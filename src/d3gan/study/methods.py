@@ -1,4 +1,4 @@
-"""Which runs are the same method but for their seed, and how methods differ."""
+"""Group runs into methods, and list how methods differ."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,22 +13,22 @@ from d3gan.study.records import Record
 
 @dataclass(frozen=True)
 class Method:
-    """Runs of one config with several seeds."""
+    """Runs with the same configuration and different seeds."""
 
     name: str
     records: list[Record]
 
     def config(self) -> dict[str, Any]:
-        """Flat; where runs differ in a key, all its values, told in words."""
+        """Return the flat configuration; where runs differ in a key, its values as one text."""
         configs = [_flat(record.config) for record in self.records]
-        return {key: _told([config[key] for config in configs]) for key in configs[0]}
+        return {key: _joined([config[key] for config in configs]) for key in configs[0]}
 
 
 def group(records: Sequence[Record]) -> dict[str, Method]:
-    """Methods by name, in the order of their first runs.
+    """Return the methods by name, in the order of their first runs.
 
-    A method's name is what its runs' names have in common. Raises UserError if two runs of one
-    method have one seed: they are no two samples.
+    The name of a method is what the names of its runs have in common. Raises UserError if two runs
+    of a method have the same seed, since they are not independent.
     """
     groups: dict[tuple[tuple[str, str], ...], list[Record]] = {}
     for record in records:
@@ -44,12 +44,15 @@ def group(records: Sequence[Record]) -> dict[str, Method]:
 
 
 def common_name(runs: Sequence[tuple[str, int]]) -> str:
-    """Of runs by name and seed: ``mnist-d3gan-seed-0, mnist-d3gan-seed-1`` give ``mnist-d3gan``."""
+    """Return what the names of runs, given as (name, seed), have in common.
+
+    ``mnist-d3gan-seed-0`` and ``mnist-d3gan-seed-1`` give ``mnist-d3gan``.
+    """
     names = [_without_seed(name, seed) for name, seed in runs]
     columns = takewhile(lambda column: len(set(column)) == 1, zip(*names, strict=False))
     common = "".join(column[0] for column in columns)
     if any(name[len(common) : len(common) + 1].isdigit() for name in names):
-        common = common.rstrip("0123456789")  # run-10, run-11 have no 1 in common
+        common = common.rstrip("0123456789")  # the 1 of run-10 and run-11 is part of a number
     return common.rstrip("-_. ") or names[0]
 
 
@@ -69,12 +72,12 @@ def _check_seeds(records: Sequence[Record]) -> None:
         if other is not record:
             raise UserError(
                 f"{other.run.path} and {record.run.path} are the same method with the same seed "
-                f"{record.seed}, which tells nothing about chance; leave one of them out"
+                f"{record.seed}, so they are not independent; leave one of them out"
             )
 
 
 def differences(baseline: Method, other: Method) -> dict[str, list[Any]]:
-    """Every key of the config that differs: its value in the baseline and in the other."""
+    """Return every key that differs between two methods, with its values in both."""
     first, second = baseline.config(), other.config()
     return {
         key: [first[key], second[key]]
@@ -84,11 +87,11 @@ def differences(baseline: Method, other: Method) -> dict[str, list[Any]]:
 
 
 def _flat(config: Config) -> dict[str, Any]:
-    """Plain values alone."""
+    """Return the flat configuration with plain values only."""
     flat = flatten(to_dict(config))
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-def _told(values: Sequence[Any]) -> Any:
+def _joined(values: Sequence[Any]) -> Any:
     distinct = [value for i, value in enumerate(values) if value not in values[:i]]
     return distinct[0] if len(distinct) == 1 else ", ".join(map(str, distinct))

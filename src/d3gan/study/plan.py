@@ -1,4 +1,4 @@
-"""A study: methods times variations times seeds, as runs, of which some may be there already."""
+"""A study: methods times variations times seeds, as planned runs, some of which may exist."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,18 +9,16 @@ from typing import Any
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config, DataConfig
-from d3gan.data.cache import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
-from d3gan.training.engines import total_steps
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a study: a method by one seed."""
+    """One run of a study: a method with one seed."""
 
     method: str
-    """Its name, with what is varied; what runs that differ only in the seed share."""
+    """Name of the method with its varied values; runs that differ only in the seed share it."""
     config: Config
 
     @property
@@ -33,12 +31,12 @@ class PlannedRun:
 
     @property
     def log(self) -> Path:
-        """What its processes say."""
+        """File with the output of its processes."""
         return Path(self.config.out_dir) / "logs" / f"{self.name}.log"
 
     @property
     def plan_file(self) -> Path:
-        """The config to begin it by."""
+        """Configuration file from which it is started."""
         return Path(self.config.out_dir) / "plans" / f"{self.name}.toml"
 
 
@@ -52,42 +50,59 @@ class Study:
     baseline: str
     """The method that the others are compared with."""
     metric: str
-    """What is compared; "": the metric that the runs monitor."""
+    """The metric to compare; "": the one that the runs monitor."""
     slurm: dict[str, Any]
-    """Parameters of the jobs of --launcher slurm."""
+    """Parameters of the jobs for --launcher slurm."""
 
     @property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(run.method for run in self.runs))
 
 
-def differences(run: PlannedRun) -> dict[str, Any]:
-    """The keys that the run, which is there, is to change before it goes on, and their values.
+def changes(run: PlannedRun) -> dict[str, Any]:
+    """Return the keys that an existing run must change to become the planned one, and their values.
 
-    Raises UserError, naming the key, if it is not the run that is planned.
+    Raises UserError, naming the key, if it cannot become the planned one.
     """
     old, _ = config_files.starting_point(str(run.folder.path))
-    # The folder is where the plan says, however that is written.
+    # Both folders are the same, even if their paths are written differently.
     old = dataclasses.replace(old, name=run.name, out_dir=run.config.out_dir)
     changed = configs.changes(old, run.config)
     for key, (before, after) in changed.items():
         shorter = key == "train.epochs" and after < before
-        measured = key == "eval.every_epochs"  # a finished run has no other evaluations
+        measured = key == "eval.every_epochs"  # evaluations cannot be added afterwards
         if shorter or measured or not configs.may_change_on_resume(key, old):
             raise UserError(
-                f"{run.folder.path} is another run than planned: {key} is {before!r} there, "
-                f"{after!r} in the study; give the study another out_dir, or move the run away"
+                f"{run.folder.path} is not the planned run: its {key} is {before!r}, the study's "
+                f"is {after!r}; give the study another out_dir, or move the run away"
             )
     return {key: after for key, (_, after) in changed.items()}
 
 
+def is_done(run: PlannedRun) -> bool:
+    """Return whether nothing is left to train: the run is finished, and the plan does not ask for
+    more epochs or other patience. Raises UserError if the run is not the planned one."""
+    status = run.folder.status()
+    if status is None:
+        return False
+    return status.finished and not {"train.epochs", "eval.patience"} & changes(run).keys()
+
+
 @cache
 def _count_images(data: DataConfig) -> int:
+    from d3gan.data.cache import load_images  # imports torch
+
     return len(load_images(data).images)
 
 
 def planned_steps(run: PlannedRun) -> int:
-    """Steps of the whole run. Decodes the images where that was never done. Raises UserError."""
+    """Return the number of steps of the run. Decodes its images if they are not in the cache.
+
+    Raises UserError if there are too few.
+    """
+    from d3gan.data.cache import check_enough
+    from d3gan.training.engines import total_steps
+
     images = _count_images(run.config.data)
     key = f"{run.name}: train.batch_size"
     check_enough(images, run.config.data.source, run.config.train.batch_size, key)

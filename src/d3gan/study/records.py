@@ -1,7 +1,6 @@
-"""A run as a comparison sees it: its curve by images, seconds and operations, and how it ended."""
+"""A run as a comparison reads it: its curves by images, seconds and operations, and its outcome."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -10,31 +9,33 @@ from d3gan.config import Config
 from d3gan.config_files import load_file
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better, check_names, metric_names
-from d3gan.runs import RunFolder
-from d3gan.study.run_status import is_exhausted, total_of
+from d3gan.runs import RunFolder, Status
 from d3gan.study.statistics import selection_entropy, value_at
 
 Axis = Literal["images", "seconds", "flops"]
 AXES: tuple[Axis, ...] = ("images", "seconds", "flops")
-"""What it costs to come to a quality: real images shown, `train_seconds`, operations of steps."""
+"""Costs of a quality: real images shown, seconds of training, floating-point operations."""
 
-Status = Literal["finished", "unfinished", "diverged"]
+Outcome = Literal["finished", "unfinished", "diverged"]
+
+_REQUIRED = {"eval": ("images", "train_seconds", "protocol")}
+"""Keys that rows of metrics.jsonl must have, by kind."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric over a run; points whose value is not a finite number are left out."""
+    """A metric over a run; evaluations whose value is not a finite number are left out."""
 
     x: dict[Axis, list[float]]
-    """Each as long as `values`, and never decreasing."""
+    """For each known axis the cost of every point; never decreasing."""
     values: list[float]
 
     def at(self, axis: Axis, here: float) -> float | None:
-        """The value there, linearly between evaluations; None outside of them."""
-        return value_at(self.x[axis], self.values, here)
+        """Return the value at a cost, interpolated linearly; None outside of the curve."""
+        return value_at(self.x.get(axis, []), self.values, here)
 
     def best(self, better: Better) -> int | None:
-        """Which point is the best, the first of equals; None if there are no points."""
+        """Return the index of the best point, the first of equals; None if there are no points."""
         if not self.values:
             return None
         return self.values.index(min(self.values) if better == "lower" else max(self.values))
@@ -46,8 +47,8 @@ class Record:
 
     run: RunFolder
     config: Config
+    status: Status
     rows: list[dict[str, Any]]
-    flops_per_step: float
 
     @property
     def name(self) -> str:
@@ -57,65 +58,72 @@ class Record:
     def seed(self) -> int:
         return self.config.seed
 
+    @property
+    def flops_per_step(self) -> float | None:
+        """Operations of a step; None if they are unknown."""
+        return self.status.flops_per_step
+
     @cached_property
     def evaluations(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["kind"] == "eval"]
 
     @property
     def monitored(self) -> str:
-        """The metric that the run's best checkpoint is kept by."""
+        """Name of the metric by which the run's best checkpoint is selected."""
         if self.evaluations and self.evaluations[0].get("monitor"):
             return str(self.evaluations[0]["monitor"])
         evaluation = self.config.eval
         return evaluation.monitor or check_names(evaluation.metrics, evaluation.features)[0]
 
     def metrics(self) -> dict[str, Better]:
-        """The numbers that its evaluations hold, and which way is better."""
+        """Return the metrics of the run's evaluations, and for each which direction is better."""
         if not self.evaluations:
             return {}
         features = self.evaluations[0]["protocol"]["features"]
         held = {name for row in self.evaluations for name in row}
         return {name: better for name, better in metric_names(features).items() if name in held}
 
-    def spent(self, axis: Axis, row: dict[str, Any]) -> float:
-        """What had been spent by the time of a row."""
+    def knows(self, axis: Axis) -> bool:
+        """Return whether the run's cost on this axis is known."""
+        return axis != "flops" or self.flops_per_step is not None
+
+    def spent(self, axis: Axis, row: dict[str, Any]) -> float | None:
+        """Return the cost up to a row of metrics; None if it is unknown."""
         if axis == "flops":
-            return float(row["step"] * self.flops_per_step)
+            return None if self.flops_per_step is None else row["step"] * self.flops_per_step
         spent: float = row["images" if axis == "images" else "train_seconds"]
         return spent
 
     def curve(self, metric: str) -> Curve:
+        """Return the values of a metric over the run."""
         rows = [row for row in self.evaluations if _finite(row.get(metric)) is not None]
-        x = {axis: [self.spent(axis, row) for row in rows] for axis in AXES}
+        x = {
+            axis: [spent for row in rows if (spent := self.spent(axis, row)) is not None]
+            for axis in AXES
+            if self.knows(axis)
+        }
         return Curve(x, [float(row[metric]) for row in rows])
 
     def budget(self, axis: Axis) -> float | None:
-        """What had been spent at the last evaluation; what came after was not looked at."""
+        """Return the cost up to the last evaluation; None without evaluations or if unknown."""
         return self.spent(axis, self.evaluations[-1]) if self.evaluations else None
 
-    @cached_property
-    def status(self) -> Status:
-        """Finished: it made all its steps, or patience ended it."""
-        if any(row["kind"] == "diverged" for row in self.rows):
+    @property
+    def outcome(self) -> Outcome:
+        """How the run ended: diverged, finished (also by early stopping), or unfinished."""
+        if self.status.state == "diverged":
             return "diverged"
-        exhausted = is_exhausted(self.config, self.evaluations, self.monitored)
-        return "finished" if self._made_all_steps() or exhausted else "unfinished"
-
-    def _made_all_steps(self) -> bool:
-        last = self.rows[-1] if self.rows else {}
-        if not last.get("epoch"):
-            return False
-        return bool(last["step"] >= total_of(self.config, last))
+        return "finished" if self.status.finished else "unfinished"
 
     def collapsed(self, classes: float | None) -> bool:
-        """Whether the last evaluation found fewer classes than there are."""
+        """Return whether the last evaluation found fewer than `classes` classes."""
         modes = _finite(self.evaluations[-1].get("modes")) if self.evaluations else None
         return classes is not None and modes is not None and modes < classes
 
-    def chosen(self) -> list[float] | None:
-        """How often each discriminator was the chosen one, as shares of the steps.
+    def selected(self) -> list[float] | None:
+        """Return the share of steps for which each discriminator was selected.
 
-        None where there is no choice: one discriminator, or a rule that mixes.
+        None where no discriminator is selected: there is one only, or the rule mixes them.
         """
         counts = [0] * self.config.gan.discriminators
         for row in self._training():
@@ -130,33 +138,35 @@ class Record:
         return [row for row in self.rows if row["kind"] == "train"]
 
     def summary(self, metric: str, better: Better, classes: float | None) -> dict[str, Any]:
-        """Plain values of the run as a whole."""
-        last, status, chosen = self.rows[-1], self.status, self.chosen()
+        """Return plain values that describe the run."""
+        last, outcome, shares = self.rows[-1], self.outcome, self.selected()
         seconds, curve = last["train_seconds"], self.curve(metric)
         best = curve.best(better)
         memory = [row.get("peak_memory_bytes") for row in self._training()]
+        at_best = {
+            axis: curve.x[axis][best] if best is not None and axis in curve.x else None
+            for axis in AXES
+        }
         return {
             "path": str(self.run.path),
             "name": self.name,
             "seed": self.seed,
-            "status": "collapsed" if status == "finished" and self.collapsed(classes) else status,
+            "status": "collapsed" if outcome == "finished" and self.collapsed(classes) else outcome,
             "images": last["images"],
             "steps": last["step"],
             "train_seconds": seconds,
             "flops": self.spent("flops", last),
-            "best": None
-            if best is None
-            else {"value": curve.values[best], **{axis: curve.x[axis][best] for axis in AXES}},
+            "best": None if best is None else {"value": curve.values[best], **at_best},
             "images_per_second": last["images"] / seconds if seconds else None,
             "epoch_seconds": seconds / last["epoch"] if last.get("epoch") else None,
             "peak_memory_bytes": max((m for m in memory if m is not None), default=None),
             "utilisation": self._utilisation(),
-            "chosen": chosen,
-            "selection_entropy": selection_entropy(chosen) if chosen else None,
+            "chosen": shares,
+            "selection_entropy": selection_entropy(shares) if shares else None,
         }
 
     def hardware(self) -> str | None:
-        """What it ran on, by environment.json; None if that is missing."""
+        """Return what the run was trained on, by environment.json; None if that is missing."""
         places = []
         for session in self.run.sessions():
             device = ", ".join(session.get("gpus") or []) or session.get("cpu") or "an unknown CPU"
@@ -165,38 +175,35 @@ class Record:
         return ", then ".join(dict.fromkeys(places)) or None
 
     def _utilisation(self) -> float | None:
-        """Mean over time of those rows that tell it."""
+        """Return the mean over time of the rows that state it; None if none does."""
         busy, seconds, before = 0.0, 0.0, 0.0
         for row in self._training():
-            lasted, before = row["train_seconds"] - before, row["train_seconds"]
+            duration, before = row["train_seconds"] - before, row["train_seconds"]
             if row.get("utilisation") is not None:
-                busy, seconds = busy + row["utilisation"] * lasted, seconds + lasted
+                busy, seconds = busy + row["utilisation"] * duration, seconds + duration
         return busy / seconds if seconds > 0 else None
 
 
-_REQUIRED = ("images", "train_seconds")
-
-
-def load(run: RunFolder, flops_per_step: Callable[[Config], float]) -> Record:
-    """The record of a run. Raises UserError if it holds no evaluation, unless it diverged."""
+def load(run: RunFolder) -> Record:
+    """Return the record of a run. Raises UserError if it neither has an evaluation nor diverged."""
     run.require()
-    config = load_file(run.config_file)
-    record = Record(run, config, run.metrics(), flops_per_step(config))
+    config, status = load_file(run.config_file), run.status()
+    assert status is not None  # the run exists
+    record = Record(run, config, status, run.metrics())
     for row in record.rows:
-        required = (*_REQUIRED, "protocol") if row["kind"] == "eval" else _REQUIRED
-        for key in required:
+        for key in _REQUIRED.get(row["kind"], ("images", "train_seconds")):
             if key not in row:
                 raise UserError(
                     f"{run.metrics_file}: the row of kind {row['kind']} at step {row['step']} "
-                    f"lacks '{key}'; mend or remove its line"
+                    f"lacks '{key}'; repair or delete its line"
                 )
-    if not record.evaluations and record.status != "diverged":
+    if not record.evaluations and record.outcome != "diverged":
         right = (
-            f"let it go on with 'd3gan train {run.path}'"
+            f"continue it with 'd3gan train {run.path}'"
             if config.eval.every_epochs
-            else "train it anew with 'd3gan train ... --eval.every-epochs 1'"
+            else "retrain it with 'd3gan train ... --eval.every-epochs 1'"
         )
-        raise UserError(f"{run.path} has no evaluation that could be compared; {right}")
+        raise UserError(f"{run.path} has no evaluation to compare; {right}")
     return record
 
 

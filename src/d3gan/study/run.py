@@ -1,79 +1,99 @@
-"""The grid of a study's runs: what is finished is skipped, what was interrupted goes on."""
+"""Train the runs of a study: finished runs are skipped, interrupted runs continue."""
 
 import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import Literal
 
 from d3gan.config import to_toml
 from d3gan.errors import UserError
-from d3gan.runs import BUSY, write_text, writing
+from d3gan.runs import Status, write_text, writing
 from d3gan.study.launchers import Job, Launcher
-from d3gan.study.plan import PlannedRun, Study, differences
-from d3gan.study.run_status import Standing, last_lines, standing
+from d3gan.study.plan import PlannedRun, Study, is_done, planned_steps
 from d3gan.training.signals import handling
 
-SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_BETWEEN_POLLS = 0.5
 SECONDS_TO_END = 60.0
-"""That the runs have when a fault of ours ends the grid."""
-TAKEN = (BUSY, "there is a run at")
-"""What a run says that finds its folder taken by a process left over from a compare before."""
+"""Time that the runs have to save when an error of this program ends the study."""
+USER_ERROR = 2
+"""Exit status of a run that refuses its arguments."""
 
 State = Literal["waiting", "running", "elsewhere", "finished", "diverged", "failed", "stopped"]
 
 
 @dataclass
 class Entry:
-    """A run of the grid and how far it is."""
+    """A run of a study and its progress."""
 
     run: PlannedRun
-    metric: str
-    standing: Standing = field(default_factory=Standing)
+    total_steps: int
+    metric: str = ""
+    """The metric to show; "": the one that the run monitors."""
     state: State = "waiting"
-    """elsewhere: written by a process that somebody else started; stopped: by a signal to us."""
-    why: str = ""
-    """What a run that failed or diverged said last."""
-    _seen: tuple[int, int] = (0, 0)
+    """elsewhere: a process that another program started trains it; stopped: by a signal."""
+    message: str = ""
+    """Why the run failed or diverged."""
+    status: Status | None = None
+    value: tuple[str, float] | None = None
+    """Name and value of the metric at the last evaluation."""
+    seconds: float = 0.0
+    """Time spent in training and evaluation."""
 
-    def look(self) -> None:
-        """Read again what the run's folder says, if that may have changed."""
-        with suppress(OSError, UserError):  # it is being written; the next look may do better
-            now = self.run.folder.metrics_file.stat()
-            if (now.st_mtime_ns, now.st_size) != self._seen:
-                self._seen = (now.st_mtime_ns, now.st_size)
-                self.judge()
+    @property
+    def step(self) -> int:
+        return self.status.step if self.status else 0
 
-    def judge(self) -> None:
-        """Read what the run's folder says."""
-        run = self.run
-        self.standing = standing(run.folder, run.config, self.metric, run.log)
+    @property
+    def share(self) -> float:
+        """Share of the planned steps that need not be trained any more, in [0, 1]."""
+        return 1.0 if self.state == "finished" else min(1.0, self.step / self.total_steps)
+
+    def refresh(self) -> None:
+        """Read the run's status and, if it has changed, its last evaluation.
+
+        Raises UserError if the run's files are damaged.
+        """
+        status = self.run.folder.status()
+        if status == self.status:
+            return
+        self.status, self.value, self.seconds = status, None, 0.0
+        if status is None:
+            return
+        rows = [row for row in self.run.folder.metrics() if row["kind"] == "eval"]
+        self.seconds = status.train_seconds + sum(row["eval_seconds"] for row in rows)
+        name = self.metric or (rows[-1]["monitor"] if rows else "")
+        if rows and isinstance(rows[-1].get(name), int | float):
+            self.value = name, rows[-1][name]
 
     def settle(self) -> None:
-        """Judge a run that no process of ours works on. Raises UserError if it is damaged."""
-        self.judge()
-        found = self.standing.state
-        self.state = found if found in ("finished", "diverged") else "waiting"
-        if self.state == "diverged":
-            self.why = "".join(last_lines(self.run.log, 1))
+        """Set the state of a run that no process of this study trains, from its status.
+
+        Raises UserError if the run's files are damaged, or if it is not the planned run.
+        """
+        self.refresh()
+        self.state = "waiting"
+        if is_done(self.run):
+            self.state = "finished"
+        elif self.status and self.status.state == "diverged":
+            self.state, self.message = "diverged", self.status.message
 
     def try_to_settle(self) -> None:
-        """The same, but a damaged run has failed."""
+        """Do the same, but a damaged run has failed."""
         try:
             self.settle()
         except UserError as error:
-            self.state, self.why = "failed", str(error)
+            self.state, self.message = "failed", str(error)
 
 
 def survey(study: Study) -> list[Entry]:
-    """Every run and how far it is. Raises UserError if one that is there is not the planned one."""
+    """Return every run with its progress. Raises UserError if a run cannot be trained as planned."""
     entries = []
     for run in study.runs:
-        entry = Entry(run, study.metric)
-        if run.folder.exists():
-            differences(run)
+        entry = Entry(run, planned_steps(run), study.metric)
         entry.settle()
         entries.append(entry)
     return entries
@@ -84,10 +104,11 @@ def run_grid(
     launcher: Launcher,
     show: Callable[[Sequence[Entry]], None] = lambda entries: None,
 ) -> int:
-    """Train all runs of `survey` that are not finished; entries tell how they ended.
+    """Train all runs of `survey` that are not finished; afterwards the entries say how they ended.
 
-    `show` is called twice a second. One run's failure does not end the others. SIGINT and SIGTERM
-    are passed on to the runs, which save; the signal is returned once they have ended, else 0.
+    `show` is called twice a second. The failure of a run does not end the others. SIGINT and
+    SIGTERM are passed on to the runs, which save; the signal is returned once they have ended,
+    otherwise 0.
     """
     for entry in entries:
         if entry.state == "waiting":
@@ -99,6 +120,17 @@ def run_grid(
     return _Grid(entries, launcher, show).run()
 
 
+@dataclass
+class _Slot:
+    """A run that occupies a slot of the launcher."""
+
+    entry: Entry
+    job: Job | None
+    """None while the run is trained elsewhere."""
+    before: Status | None
+    """The status of the run when the job was started."""
+
+
 class _Grid:
     def __init__(
         self,
@@ -107,113 +139,145 @@ class _Grid:
         show: Callable[[Sequence[Entry]], None],
     ) -> None:
         self.entries, self.launcher, self.show = entries, launcher, show
-        self.slots: list[tuple[Entry, Job | None] | None] = [None] * launcher.slots
-        """What occupies each; without a job: a run that is waited for."""
+        self.slots: list[_Slot | None] = [None] * launcher.slots
         self.received = 0
 
     def run(self) -> int:
         with handling([signal.SIGINT, signal.SIGTERM], self._receive):
             try:
                 while True:
-                    self._look_at_slots()
+                    self._poll_slots()
                     if not self.received:
                         self._fill_slots()
                     self.show(self.entries)
                     waiting = any(entry.state == "waiting" for entry in self.entries)
                     if not any(self.slots) and (self.received or not waiting):
                         return self.received
-                    time.sleep(SECONDS_BETWEEN_LOOKS)
+                    time.sleep(SECONDS_BETWEEN_POLLS)
             except BaseException:
                 self._receive(signal.SIGTERM, None)
                 self._wait()
                 raise
 
+    def _jobs(self) -> list[Job]:
+        return [slot.job for slot in self.slots if slot and slot.job]
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        for slot in self.slots:
-            if slot and slot[1]:
-                slot[1].stop(number)
+        for job in self._jobs():
+            job.stop(number)
 
     def _wait(self) -> None:
-        """Until all runs have ended, or have had time enough for it."""
-        jobs = [slot[1] for slot in self.slots if slot and slot[1]]
+        """Wait until all jobs have ended, at most SECONDS_TO_END."""
         deadline = time.monotonic() + SECONDS_TO_END
-        while any(job.poll() is None for job in jobs) and time.monotonic() < deadline:
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        while any(job.poll() is None for job in self._jobs()) and time.monotonic() < deadline:
+            time.sleep(SECONDS_BETWEEN_POLLS)
 
-    def _look_at_slots(self) -> None:
+    def _poll_slots(self) -> None:
         for number, slot in enumerate(self.slots):
             if slot is None:
                 continue
-            entry, job = slot
-            if job is not None and (status := job.poll()) is not None:
+            entry, job = slot.entry, slot.job
+            if job is not None and (exit_status := job.poll()) is not None:
                 self.slots[number] = None
-                self._ended(entry, status)
+                self._ended(slot, exit_status)
             elif job is None and (self.received or not entry.run.folder.is_locked()):
                 self.slots[number] = None
                 entry.try_to_settle()
             else:
-                entry.look()
+                with suppress(OSError, UserError):  # files that are being written
+                    entry.refresh()
 
-    def _ended(self, entry: Entry, status: int) -> None:
-        """Settle a run whose process, which was ours, ended."""
+    def _ended(self, slot: _Slot, exit_status: int) -> None:
+        """Set the state of a run whose job has ended."""
+        entry = slot.entry
         entry.try_to_settle()
         if entry.state != "waiting":
             return
-        said = " ".join(last_lines(entry.run.log, 1))
         if self.received:
             entry.state = "stopped"
-        elif status == 0:
-            entry.state = "finished"
-        elif not any(words in said for words in TAKEN):  # those wait, or go on
+        elif not _taken_by_another_process(slot, exit_status):
             entry.state = "failed"
-            entry.why = f"ended by signal {-status}" if status < 0 else said
+            entry.message = _why_failed(slot, exit_status)
 
     def _fill_slots(self) -> None:
         for number, slot in enumerate(self.slots):
             waiting = [entry for entry in self.entries if entry.state == "waiting"]
             if slot is not None or not waiting:
                 continue
-            # Runs that others write come first: they take up a device already.
+            # Runs that other processes train come first, since they already use a device.
             taken = next((e for e in waiting if e.run.folder.is_locked()), None)
             entry = taken or waiting[0]
             if taken:
                 entry.state = "elsewhere"
-                self.slots[number] = (entry, None)
+                self.slots[number] = _Slot(entry, None, entry.status)
                 continue
-            entry.try_to_settle()  # somebody may have trained it meanwhile
+            entry.try_to_settle()  # another process may have trained it meanwhile
             if entry.state != "waiting":
                 continue
             entry.state = "running"
             try:
                 job = self.launcher.start(entry.run, number)
             except UserError as error:
-                entry.state, entry.why = "failed", str(error)
+                entry.state, entry.message = "failed", str(error)
                 continue
-            self.slots[number] = (entry, job)
-            if self.received:  # before the job was where the signal's handler finds it
+            self.slots[number] = _Slot(entry, job, entry.status)
+            if self.received:  # the signal came before the slot held the job
                 job.stop(self.received)
 
 
-def remaining_seconds(entries: Sequence[Entry], slots: int) -> float | None:
-    """How long the rest will take, by the seconds that runs took so far; None if none did.
+def _taken_by_another_process(slot: _Slot, exit_status: int) -> bool:
+    """Return whether the job ended because another process had begun the run at the same moment.
 
-    A method that nothing is known of is taken to be like the mean of the others.
+    Either that process still holds the folder, or it was interrupted, and the job refused to begin
+    a run that exists.
+    """
+    status = slot.entry.status
+    refused = exit_status == USER_ERROR and slot.before is None
+    interrupted = status is not None and status.state == "interrupted"
+    return slot.entry.run.folder.is_locked() or (refused and interrupted)
+
+
+def _why_failed(slot: _Slot, exit_status: int) -> str:
+    """Return one line about the failure of a job."""
+    status = slot.entry.status
+    if exit_status < 0:
+        return f"ended by signal {-exit_status}"
+    if status and status != slot.before and status.state == "failed" and status.message:
+        return status.message
+    return last_line(slot.entry.run.log) or f"ended with exit status {exit_status}"
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that is not blank; "" if there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 10_000))
+            text = file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def remaining_seconds(entries: Sequence[Entry], slots: int) -> float | None:
+    """Return an estimate of the remaining time, from the time that the runs took so far.
+
+    A method that has not begun is assumed to take the mean time of the others; None if none has.
     """
     rates: dict[str, list[tuple[float, float]]] = {}
     for entry in entries:
-        found = entry.standing
-        if found.share:
-            rates.setdefault(entry.run.method, []).append((found.seconds, found.share))
+        if entry.share:
+            rates.setdefault(entry.run.method, []).append((entry.seconds, entry.share))
     if not rates:
         return None
-    whole = {
+    complete = {
         method: sum(seconds for seconds, _ in pairs) / sum(share for _, share in pairs)
         for method, pairs in rates.items()
     }
-    unknown = sum(whole.values()) / len(whole)
+    unknown = sum(complete.values()) / len(complete)
     left = [
-        (1 - entry.standing.share) * whole.get(entry.run.method, unknown)
+        (1 - entry.share) * complete.get(entry.run.method, unknown)
         for entry in entries
         if entry.state in ("waiting", "running", "elsewhere")
     ]

@@ -1,7 +1,7 @@
-"""What a few runs say about a method, and how sure that is. Pure functions of plain numbers.
+"""Statistics over the few runs of a method. Pure functions of plain numbers.
 
-Nothing is claimed that the runs do not carry: one seed has no interval, and a run that never
-reached a target counts as slower than its budget instead of being left out.
+They claim no more than the runs support: one seed gives no interval, and a run that never reached a
+target counts as slower than its budget instead of being left out.
 """
 
 import math
@@ -15,12 +15,12 @@ from scipy.special import stdtrit
 from d3gan.evaluation.metrics.names import Better
 
 LEVEL = 0.95
-"""Confidence of every interval."""
+"""Confidence level of every interval."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds; low and high are None where no interval can be claimed."""
+    """Mean over seeds with its confidence interval; the bounds are None where there is none."""
 
     mean: float | None
     low: float | None
@@ -30,51 +30,53 @@ class Interval:
 
 @dataclass(frozen=True)
 class TimeToTarget:
-    """The median over seeds; a bound is None where the runs give none."""
+    """Median time over seeds with its confidence interval; unknown bounds are None."""
 
     median: float | None
     low: float | None
     high: float | None
     reached: int
+    """Number of runs that reached the target."""
     seeds: int
 
 
 @dataclass(frozen=True)
 class Pair:
-    """How long two runs of one seed took to the same quality."""
+    """Cost at which two runs with the same seed reached the same quality."""
 
     baseline: float
     other: float
     censored: bool = False
-    """The other never came there: it takes longer than `other`."""
+    """Whether the other run never reached that quality, so that its cost is more than `other`."""
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times faster; with censored pairs mean and high are upper bounds, low is None."""
+    """Ratio of costs. With censored pairs, mean and high are upper bounds and low is None."""
 
     mean: float | None
     low: float | None
     high: float | None
     pairs: int
     censored: int
+    """Number of pairs that are censored."""
 
 
 def t_quantile(probability: float, degrees: int) -> float:
-    """Quantile of Student's t distribution with so many degrees of freedom."""
+    """Return a quantile of Student's t distribution with `degrees` degrees of freedom."""
     return float(stdtrit(degrees, probability))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Mean and Student's interval, mean ± t s / sqrt(n) with n - 1 degrees of freedom.
+    """Return the mean and Student's interval, mean ± t s / sqrt(n), n - 1 degrees of freedom.
 
-    Student 1908, "The probable error of a mean". Its confidence is LEVEL for normal values, and
-    about that for others. One value has no interval; no values have no mean either.
+    Student 1908, "The probable error of a mean". The interval has confidence LEVEL for normal
+    values, and approximately that for others. One value has no interval; no values have no mean.
     """
     n = len(values)
     if n == 0:
         return Interval(None, None, None, 0)
-    # Sorted, so that the order of the seeds changes not even the last digit.
+    # Sorted, so that the result does not depend on the order of the seeds by a rounding error.
     x = np.sort(np.asarray(values, np.float64))
     mean = float(x.mean())
     if n == 1:
@@ -86,10 +88,9 @@ def mean_interval(values: Sequence[float]) -> Interval:
 def first_reached(
     x: Sequence[float], values: Sequence[float], target: float, better: Better
 ) -> float | None:
-    """The x of the first value as good as the target; None if there is none.
+    """Return the x of the first value that is at least as good as the target; None if none is.
 
-    A value equal to the target has reached it. Nothing is interpolated: what was not seen at an
-    evaluation is not known to have been reached.
+    Nothing is interpolated: a quality counts as reached at the evaluation that measured it.
     """
     for here, value in zip(x, values, strict=True):
         if value <= target if better == "lower" else value >= target:
@@ -98,17 +99,18 @@ def first_reached(
 
 
 def median_time(times: Sequence[float | None], budgets: Sequence[float]) -> TimeToTarget:
-    """The earliest time by which half of the runs had reached a target.
+    """Return the earliest time by which half of the runs had reached a target.
 
-    `times` are None for runs that never did; those take longer than their `budgets`, which may be
-    infinite. The median is the ceil(n / 2)-th time in order, those of the others being put last:
-    what Kaplan and Meier's curve (1958, "Nonparametric estimation from incomplete observations")
-    gives if no run ended before it, and too late rather than too early otherwise. None if fewer
-    than half reached it.
+    `times` are None for runs that never reached it; their times are known to exceed their
+    `budgets`, which may be infinite. The median is the ceil(n / 2)-th smallest time, where the
+    runs that never reached the target come last: the estimate of Kaplan and Meier (1958,
+    "Nonparametric estimation from incomplete observations") if no run ended before it, and an upper
+    bound of it otherwise. It is None if fewer than half of the runs reached the target.
 
-    The interval is free of distributions, from order statistics j and n + 1 - j (Conover 1999,
-    "Practical nonparametric statistics", section 3.2), the others counting at their budgets for its
-    lower end. It needs 6 seeds; its upper end is None if too few reached the target.
+    The interval is distribution-free, from order statistics j and n + 1 - j (Conover 1999,
+    "Practical nonparametric statistics", section 3.2). For its lower end, runs that never reached
+    the target count with their budgets. It needs 6 seeds; its upper end is None if too few runs
+    reached the target.
     """
     n = len(times)
     latest = sorted(math.inf if time is None else time for time in times)
@@ -125,8 +127,8 @@ def median_time(times: Sequence[float | None], budgets: Sequence[float]) -> Time
 
 
 def _order(n: int) -> int:
-    """The largest j such that the j-th and the (n + 1 - j)-th of n enclose the median with
-    confidence LEVEL, that is 1 - 2 P(Binomial(n, 1/2) < j); 0 if there is none."""
+    """Return the largest j such that the j-th and the (n + 1 - j)-th of n values enclose the median
+    with confidence LEVEL, that is 1 - 2 P(Binomial(n, 1/2) < j); 0 if there is none."""
     j, outside = 0, 0.0
     while j < n:
         outside += 2 * math.comb(n, j) / 2**n
@@ -141,12 +143,12 @@ def _finite(x: float) -> float | None:
 
 
 def paired_speedup(pairs: Sequence[Pair]) -> Speedup:
-    """The geometric mean of baseline / other over pairs, and Student's interval on its logarithm.
+    """Return the geometric mean of baseline / other over pairs, with Student's interval.
 
-    Ratios are averaged by their logarithms, so that the speed-up of B over A is 1 over that of A
-    over B (Fleming and Wallace 1986, "How not to lie with statistics"). A censored pair enters at
-    its bound, the largest ratio it can have; what is computed is then an upper limit of the
-    speed-up with at least the confidence of the interval's upper end, and there is no lower one.
+    The mean and the interval are those of the logarithms, so that the speed-up of B over A is the
+    reciprocal of that of A over B (Fleming and Wallace 1986, "How not to lie with statistics"). A
+    censored pair enters with the largest ratio that it can have; the mean and the upper end are
+    then upper bounds with at least their confidence, and there is no lower end.
     """
     censored = sum(pair.censored for pair in pairs)
     logs = mean_interval([math.log(pair.baseline) - math.log(pair.other) for pair in pairs])
@@ -155,15 +157,15 @@ def paired_speedup(pairs: Sequence[Pair]) -> Speedup:
 
 
 def _exp(x: float) -> float | None:
-    """None where it would be too large for a number."""
+    """Return e to the power of x; None if that exceeds the range of floating-point numbers."""
     return math.exp(x) if x < 700 else None
 
 
 def selection_entropy(shares: Sequence[float]) -> float:
-    """-sum_k p_k log2 p_k in bits, of how often each discriminator was chosen.
+    """Return -sum_k p_k log2 p_k in bits, p_k being how often discriminator k was selected.
 
-    Shannon 1948, "A mathematical theory of communication". 0: always the same one; log2 N: all of N
-    equally often.
+    Shannon 1948, "A mathematical theory of communication". It is 0 if always the same
+    discriminator was selected, and log2 N if all N were selected equally often.
     """
     p = np.sort(np.asarray(shares, np.float64))
     p = p[p > 0] / p.sum()
@@ -171,7 +173,7 @@ def selection_entropy(shares: Sequence[float]) -> float:
 
 
 def value_at(x: Sequence[float], values: Sequence[float], here: float) -> float | None:
-    """A curve's value between its evaluations, linearly; None before the first, after the last.
+    """Return a curve's value at `here`, interpolated linearly; None outside of its range.
 
     `x` must not decrease.
     """
@@ -181,7 +183,7 @@ def value_at(x: Sequence[float], values: Sequence[float], here: float) -> float 
 
 
 def spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Median and extremes of repeated timings, as the benchmarks' rows have them."""
+    """Return median and extremes of repeated timings, with the keys of the benchmarks' rows."""
     return {
         name: statistics.median(values),
         f"{name}_low": min(values),
