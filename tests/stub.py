@@ -1,4 +1,4 @@
-"""A small program in the place of `d3gan train`, and what it was told to do."""
+"""A small program that takes the place of `d3gan train`, and what it is asked to do."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ STUB = """
 import json, os, signal, sys, time, tomllib
 from pathlib import Path
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder
+from d3gan.runs import RunFolder, Status
 
 word = Path(sys.argv[2])
 text = (word if word.suffix == ".toml" else word / "config.toml").read_text()
@@ -26,12 +26,15 @@ received = []
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, frame: received.append(number))
 
-def tell(event):
+def log(event):
     with (here / "journal").open("a") as journal:
         journal.write(json.dumps([event, config["name"], sys.argv[1:], dict(os.environ)]) + "\\n")
 
 def events():
     return [json.loads(line)[0] for line in (here / "journal").read_text().splitlines()]
+
+def write_status(state, step, message=""):
+    run.write_status(Status(state, step, 10, float(step), os.getpid(), "here", message, 1000.0))
 
 def save(step):
     row = {"step": step, "images": 8 * step, "epoch": step / 5, "train_seconds": float(step)}
@@ -39,30 +42,37 @@ def save(step):
     run.append_metrics([{"kind": "train", **row}, {"kind": "eval", **row, **measured}])
     run.checkpoint_file(step).touch()
 
+if does == "refuse":
+    sys.exit("d3gan: error: unknown key")
 try:
     with run.locked():
         if word.suffix == ".toml" and run.exists():
             raise UserError(f"there is a run at {run.path} already")
         run.begin(text, {})
-        tell("begins")
+        write_status("running", 0)
+        log("begins")
         if does == "fail":
-            sys.exit("d3gan: error: it cannot be done")
+            write_status("failed", 3, "it cannot be done")
+            sys.exit("d3gan: error: this line is not read")
         if does == "diverge":
-            print("d3gan: error: loss not finite at step 3: training diverged; nothing was saved")
+            write_status("diverged", 3, "loss_g is not finite")
             sys.exit(2)
-        if does == "diverge by row":
-            run.append_metrics([{"kind": "diverged", "step": 3}])
-            sys.exit(2)
+        if does == "end":
+            sys.exit(0)
+        if does == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         while does == "meet" and events().count("begins") < 2:
             time.sleep(0.01)
         while does == "wait" and not received:
             time.sleep(0.01)
         if received:
             save(5)
-            tell(f"received {int(received[0])}")
+            write_status("interrupted", 5)
+            log(f"received {int(received[0])}")
             sys.exit(128 + received[0])
         save(10)
-        tell("ends")
+        write_status("finished", 10)
+        log("ends")
 except UserError as error:
     print(f"d3gan: error: {error}")
     sys.exit(2)
@@ -70,7 +80,7 @@ except UserError as error:
 
 
 class Stub:
-    """What the small program is told to do, by run, and what it did."""
+    """What the program is asked to do with each run, and what it did."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -89,7 +99,7 @@ class Stub:
 
 
 def make_stub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Stub:
-    """Runs that a study starts are the small program's, and it looks at them often."""
-    monkeypatch.setattr(running, "SECONDS_BETWEEN_LOOKS", 0.02)
+    """Replace `d3gan train` by the program, and poll it often."""
+    monkeypatch.setattr(running, "SECONDS_BETWEEN_POLLS", 0.02)
     monkeypatch.setattr(launchers, "PROGRAM", (sys.executable, str(folder / "stub.py")))
     return Stub(folder)

@@ -1,4 +1,4 @@
-"""Planned runs beside those that are there."""
+"""Planned runs, and the runs that exist."""
 
 import re
 from pathlib import Path
@@ -10,46 +10,76 @@ from tests.program import written
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.study.plan import PlannedRun, differences, planned_steps
+from d3gan.study.plan import PlannedRun, changes, is_done, planned_steps
 from d3gan.study.study_file import make_study
 from d3gan.training.trainer import train
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("other", "message"),
     [
         (
             {"gan": {"aggregation": "max"}},
-            "gan.aggregation is 'original' there, 'max' in the study",
+            "its gan.aggregation is 'original', the study's is 'max'",
         ),
-        ({"seed": 1}, "seed is 0 there, 1 in the study"),
-        ({"train": {"epochs": 1}}, "train.epochs is 2.0 there, 1.0 in the study"),
-        ({"eval": {"every_epochs": 1}}, "eval.every_epochs is 0.0 there, 1.0 in the study"),
+        ({"seed": 1}, "its seed is 0, the study's is 1"),
+        ({"train": {"epochs": 1}}, "its train.epochs is 2.0, the study's is 1.0"),
     ],
 )
-def test_a_run_that_is_there_but_not_the_planned_one(
-    tiny: Config, changes: dict[str, Any], message: str
+def test_an_existing_run_that_is_not_the_planned_one(
+    tiny: Config, other: dict[str, Any], message: str
 ) -> None:
     train(tiny)
-    planned = PlannedRun("tiny", configs.from_dict(changes, tiny))
-    with pytest.raises(UserError, match=re.escape(f"is another run than planned: {message}")):
-        differences(planned)
+    planned = PlannedRun("tiny", configs.from_dict(other, tiny))
+    for decide in (changes, is_done):
+        with pytest.raises(UserError, match=re.escape(f"is not the planned run: {message}")):
+            decide(planned)
 
 
-def test_a_run_that_is_there_may_go_on_for_longer(tiny: Config) -> None:
+def test_an_existing_run_may_be_trained_for_longer(tiny: Config) -> None:
+    assert not is_done(PlannedRun("tiny", tiny))
     train(tiny)
-    assert differences(PlannedRun("tiny", tiny)) == {}
-    changes = {"train": {"epochs": 3.0, "log_every_steps": 1}}
-    planned = PlannedRun("tiny", configs.from_dict(changes, tiny))
-    assert differences(planned) == {"train.epochs": 3.0, "train.log_every_steps": 1}
+    assert changes(PlannedRun("tiny", tiny)) == {}
+    assert is_done(PlannedRun("tiny", tiny))
+    longer = {"train": {"epochs": 3.0, "log_every_steps": 1}}
+    planned = PlannedRun("tiny", configs.from_dict(longer, tiny))
+    assert changes(planned) == {"train.epochs": 3.0, "train.log_every_steps": 1}
+    assert not is_done(planned)
 
 
-def test_a_run_whose_learning_rates_fall_to_its_end_has_no_other_end(tiny: Config) -> None:
+@pytest.mark.parametrize(
+    "schedule",
+    [{"train": {"log_every_steps": 1}}, {"checkpoint": {"keep": 1}}, {"eval": {"every_epochs": 1}}],
+)
+def test_a_finished_run_stays_finished_under_another_schedule(
+    tiny: Config, schedule: dict[str, Any]
+) -> None:
+    train(tiny)
+    planned = PlannedRun("tiny", configs.from_dict(schedule, tiny))
+    assert len(changes(planned)) == 1
+    assert is_done(planned)
+
+
+def test_a_run_that_stopped_early_continues_with_more_patience(
+    measured: Config, quick_classifier: None
+) -> None:
+    config = configs.from_dict(
+        {"optim": {"lr_g": 1e-12, "lr_d": 1e-12}, "eval": {"patience": 2}, "train": {"epochs": 9}},
+        measured,
+    )
+    run = train(config)
+    assert run.metrics()[-1]["step"] < 36
+    assert is_done(PlannedRun("measured", config))
+    patient = configs.from_dict({"eval": {"patience": 99}}, config)
+    assert not is_done(PlannedRun("measured", patient))
+
+
+def test_a_run_with_decaying_learning_rates_cannot_be_trained_for_longer(tiny: Config) -> None:
     falling = configs.from_dict({"optim": {"schedule": "linear_decay"}}, tiny)
     train(falling)
     longer = configs.from_dict({"train": {"epochs": 3.0}}, falling)
-    with pytest.raises(UserError, match=r"train\.epochs is 2\.0 there, 3\.0 in the study"):
-        differences(PlannedRun("tiny", longer))
+    with pytest.raises(UserError, match=r"its train\.epochs is 2\.0, the study's is 3\.0"):
+        changes(PlannedRun("tiny", longer))
 
 
 def test_more_images_a_step_than_there_are(tiny: Config, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from rich.table import Table
 from d3gan import config as configs
 from d3gan.cli.parsing import check_output, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
-from d3gan.cli.report import concluded, tell_conclusion
+from d3gan.cli.report import print_comparison, write_report
 from d3gan.cli.watching import watching
 from d3gan.errors import Interrupted, UserError
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
-from d3gan.study.plan import Study, planned_steps
+from d3gan.study.plan import Study
 from d3gan.study.run import Entry, run_grid, survey
 from d3gan.study.study_file import make_study, read_study
 
@@ -27,47 +27,48 @@ Repeated = tyro.conf.UseAppendAction[tuple[Words, ...]]
 
 @dataclass(frozen=True)
 class Compare:
-    """Train methods with several seeds, and tell which pays off and how sure."""
+    """Train methods with several seeds, and compare them with confidence intervals."""
 
     study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml")] = ""
-    """The study's file (docs/studies.md); flags go over its keys, or stand alone. What is finished
-    is not trained again, and what was interrupted goes on."""
+    """Study file (docs/studies.md). Flags override its keys, or replace it. Finished runs are not
+    trained again, and interrupted runs continue."""
     name: str = ""
-    """The study's name, and that of its folder in runs/."""
+    """Name of the study and of its folder in runs/."""
     methods: Words = ()
     """Presets or .toml files."""
     seeds: tuple[int, ...] = ()
-    """One run of each method by each of them; not given: 0 1 2."""
+    """Seeds, each of which gives one run of every method; default: 0 1 2."""
     vary: Annotated[Repeated, tyro.conf.arg(metavar="KEY VALUE [VALUE ...]")] = ()
-    """A key of the config and its values, each of which is tried with every method; may be
+    """Configuration key and its values, each of which is combined with every method; may be
     repeated."""
     changes: Annotated[
         Repeated, tyro.conf.arg(name="set", metavar="KEY VALUE [KEY VALUE ...]")
     ] = ()
-    """Keys of the config and their values in all runs; may be repeated."""
+    """Configuration keys and their values in all runs; may be repeated."""
     baseline: str = ""
-    """The method that the others are compared with; not given: the first."""
+    """The method that the others are compared with; default: the first."""
     metric: str = ""
-    """What is compared; not given: the monitored metric."""
+    """The metric to compare; default: the monitored metric."""
     out_dir: str = ""
-    """The folder for the runs; not given: runs/NAME."""
+    """Folder of the runs; default: runs/NAME."""
     scale: float = 1.0
-    """Shrink epochs and widths to this part (above 0, at most 1), in a folder of its own."""
+    """Factor on epochs and widths (above 0, at most 1); scaled runs have a separate folder."""
     jobs: int = 0
-    """Runs at once; 0: one for each CUDA device, or one; by slurm: all."""
+    """Number of simultaneous runs; 0: one for each CUDA device, or one on the CPU; all with
+    slurm."""
     launcher: Literal["local", "slurm", "submitit-local"] = "local"
-    """slurm: a job for each run; --slurm.KEY VALUE (partition, gpus_per_node, timeout_min ...)
-    sets its parameters."""
+    """slurm: submit a job for each run; --slurm.KEY VALUE (partition, gpus_per_node, timeout_min
+    ...) sets its parameters."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
-    """The report; not given: NAME.html in the folder of the runs."""
+    """File of the report; default: NAME.html in the folder of the runs."""
     json: str = ""
-    """Write the comparison to this file; -: to standard output, and nothing else."""
+    """Write the comparison to this file; -: to standard output, and print nothing else."""
     dry_run: bool = False
-    """Tell what would be trained, and do nothing."""
+    """List the runs and their progress without training."""
 
 
 def compare(arguments: list[str]) -> int:
-    """Run a study to its end and compare its methods."""
+    """Train the runs of a study and compare its methods."""
     rest, slurm = _slurm_parameters(arguments)
     options: Compare = parse(Compare, rest, "compare")
     check_json(options.json)
@@ -77,16 +78,15 @@ def compare(arguments: list[str]) -> int:
         raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")
     study = planned(options)
     entries = survey(study)
-    steps = {run.name: planned_steps(run) for run in study.runs}
     if options.dry_run:
-        print_table(plan_table(entries, steps))
+        print_table(plan_table(entries))
         return 0
     launcher = _launcher(options, study, slurm)
     with watching(launcher.slots) as show:
         stopped = run_grid(entries, launcher, show)
-    _tell_end(entries, stopped, f"d3gan compare {shlex.join(arguments)}")
+    _check_end(entries, stopped, f"d3gan compare {shlex.join(arguments)}")
     report = Path(options.output or study.out_dir / f"{study.name}.html")
-    comparison = concluded(
+    comparison = write_report(
         [run.folder for run in study.runs],
         report,
         title=study.name,
@@ -95,7 +95,7 @@ def compare(arguments: list[str]) -> int:
     )
     write_json(comparison, options.json)
     if options.json != STANDARD_OUTPUT:
-        tell_conclusion(comparison, report)
+        print_comparison(comparison, report)
     return 0
 
 
@@ -103,7 +103,7 @@ def compare(arguments: list[str]) -> int:
 
 
 def planned(options: Compare) -> Study:
-    """The study of the file, with the flags over it. Raises UserError."""
+    """Return the study of the file with the flags applied. Raises UserError."""
     values: dict[str, Any] = read_study(Path(options.study)) if options.study else {}
     for key in ("name", "methods", "seeds", "baseline", "metric", "out_dir"):
         if given := getattr(options, key):
@@ -119,7 +119,7 @@ def _flat(table: Any) -> dict[str, Any]:
 
 
 def _pairs(groups: Sequence[Words]) -> dict[str, Any]:
-    """--set KEY VALUE KEY VALUE: values by key."""
+    """Return the values of --set KEY VALUE KEY VALUE by key."""
     values = {}
     for words in groups:
         if not words or len(words) % 2:
@@ -131,7 +131,7 @@ def _pairs(groups: Sequence[Words]) -> dict[str, Any]:
 
 
 def _lists(groups: Sequence[Words]) -> dict[str, Any]:
-    """--vary KEY VALUE VALUE: lists of values by key."""
+    """Return the lists of values of --vary KEY VALUE VALUE by key."""
     values: dict[str, Any] = {}
     for words in groups:
         if len(words) < 2:
@@ -142,7 +142,7 @@ def _lists(groups: Sequence[Words]) -> dict[str, Any]:
 
 
 def _slurm_parameters(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """The other arguments, and what --slurm.KEY VALUE says, whatever the keys are."""
+    """Return the other arguments, and the parameters given as --slurm.KEY VALUE."""
     rest, parameters = [], {}
     words = iter(arguments)
     for word in words:
@@ -165,27 +165,35 @@ def _number(word: str) -> int | float | str:
     return word
 
 
-def plan_table(entries: Sequence[Entry], steps: Mapping[str, int]) -> Table:
-    """What would be trained; fits into 80 columns."""
+def plan_table(entries: Sequence[Entry]) -> Table:
+    """Return a table of the planned runs, at most 80 columns wide."""
     table = Table("run", box=None)
     for heading in ("steps", "images", "done", "state"):
         table.add_column(heading, justify="right")
-    words = {"new": "new", "unfinished": "goes on", "finished": "finished", "diverged": "diverged"}
     total = 0
     for entry in entries:
-        config, found = entry.run.config, entry.standing
-        images = steps[entry.run.name] * config.images_per_step
-        total += 0 if entry.state in ("finished", "diverged") else round(images * (1 - found.share))
+        images = entry.total_steps * entry.run.config.images_per_step
+        if entry.state == "waiting":
+            total += round(images * (1 - entry.share))
         table.add_row(
             entry.run.name,
-            f"{steps[entry.run.name]:,}",
+            f"{entry.total_steps:,}",
             f"{images:,}",
-            f"{found.share:.0%}",
-            "held" if entry.run.folder.is_locked() else words[found.state],
+            f"{entry.share:.0%}",
+            _planned_state(entry),
         )
-    table.caption = f"{len(entries)} runs; {total:,} images to go"
+    table.caption = f"{len(entries)} runs; {total:,} images to train"
     table.caption_justify = "left"
     return table
+
+
+def _planned_state(entry: Entry) -> str:
+    """Return the state of a run before the study is continued."""
+    if entry.run.folder.is_locked():
+        return "running"
+    if entry.state == "waiting":
+        return "new" if entry.status is None else "continues"
+    return entry.state
 
 
 # The runs
@@ -202,22 +210,23 @@ def _launcher(options: Compare, study: Study, slurm: Mapping[str, Any]) -> Launc
     )
 
 
-def _tell_end(entries: Sequence[Entry], stopped: int, command: str) -> None:
-    """Say what did not end well. Raises Interrupted or UserError if there is nothing to compare."""
+def _check_end(entries: Sequence[Entry], stopped: int, command: str) -> None:
+    """Print which runs diverged or failed. Raises Interrupted or UserError if runs are missing."""
     for entry in entries:
         if entry.state in ("diverged", "failed"):
-            line = f"d3gan: {entry.run.name} {entry.state}: {entry.why} (log: {entry.run.log})"
+            message = f": {entry.message}" if entry.message else ""
+            line = f"d3gan: {entry.run.name} {entry.state}{message} (log: {entry.run.log})"
             print(line, file=sys.stderr, flush=True)
     if stopped:
         done = sum(entry.state in ("finished", "diverged") for entry in entries)
         raise Interrupted(
             stopped,
-            f"stopped with {done} of {len(entries)} runs done; what the others reached is saved; "
-            f"go on with '{command}'",
+            f"stopped with {done} of {len(entries)} runs done; the others are saved; "
+            f"continue with '{command}'",
         )
     failed = [entry.run.name for entry in entries if entry.state == "failed"]
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(entries)} runs failed ({', '.join(failed)}); mend what their "
-            f"logs say and go on with '{command}': the others are kept"
+            f"{len(failed)} of {len(entries)} runs failed ({', '.join(failed)}); fix the causes in "
+            f"their logs and continue with '{command}'; the other runs are kept"
         )

@@ -49,7 +49,7 @@ def _demo(
     configurations = [_config(name, out_dir, epochs) for name in PRESETS]
 
     # torch takes seconds to import: only now that the arguments are right.
-    from d3gan.cli.report import concluded
+    from d3gan.cli.report import write_report
     from d3gan.training.inference import load
     from d3gan.training.sampling import to_uint8
 
@@ -65,7 +65,7 @@ def _demo(
         )
     animation(runs, [*PRESETS.values()], film)
     page = Path(out_dir) / "demo.html"
-    comparison = concluded(runs, page, title="demo")
+    comparison = write_report(runs, page, title="demo")
     write_json([summary(run) for run in runs], json)
     if json == STANDARD_OUTPUT:
         return

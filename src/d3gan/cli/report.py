@@ -1,4 +1,4 @@
-"""d3gan report, and how a comparison ends wherever it is made."""
+"""d3gan report, and the report at the end of d3gan compare and d3gan demo."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,23 +21,23 @@ class Report:
     """Compare runs on one page: verdict, tables, curves, samples, settings."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Folders of runs, or folders that hold some. Runs that differ only in their seed are one
+    """Run folders, or folders that contain some. Runs that differ only in their seed are one
     method."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
-    """The page; not given: report.html, in the folder that was named if it was one. With --format
-    png a folder for the plots; not given: plots."""
+    """File of the page; default: report.html, in the folder given if there is only one. With
+    --format png: folder of the plots; default: plots."""
     format: Literal["html", "png"] = "html"
-    """png: each plot as a file."""
+    """html: one page; png: one file for each plot."""
     baseline: str = ""
-    """The method that the others are compared with; not given: that of the first run."""
+    """The method that the others are compared with; default: that of the first run."""
     metric: str = ""
-    """What is compared; not given: what the runs monitored (eval.monitor)."""
+    """The metric to compare; default: the one that the runs monitored (eval.monitor)."""
     json: str = ""
-    """Write the comparison to this file; -: to standard output, and nothing else."""
+    """Write the comparison to this file; -: to standard output, and print nothing else."""
 
 
 def report(arguments: list[str]) -> int:
-    """Make a report of runs."""
+    """Write a report on runs."""
     options: Report = parse(Report, arguments, "report")
     check_json(options.json)
     html = options.format == "html"
@@ -46,7 +46,7 @@ def report(arguments: list[str]) -> int:
     runs = [run for path in options.runs for run in _runs_in(path)]
     here = options.runs[0] if len(options.runs) == 1 else Path()
     output = Path(options.output) if options.output else here / ("report.html" if html else "plots")
-    comparison = concluded(
+    comparison = write_report(
         runs,
         output,
         title=", ".join(path.resolve().name for path in options.runs),
@@ -56,23 +56,24 @@ def report(arguments: list[str]) -> int:
     )
     write_json(comparison, options.json)
     if options.json != STANDARD_OUTPUT:
-        tell_conclusion(comparison, output)
+        print_comparison(comparison, output)
     return 0
 
 
 def _runs_in(path: Path) -> list[RunFolder]:
-    """The run at `path`, or those in the folder, by name. Raises UserError if there is none."""
+    """Return the run at `path`, or the runs in that folder by name. Raises UserError if there is
+    none."""
     run = RunFolder(path)
     if run.exists():
         return [run]
     inside = [RunFolder(folder) for folder in sorted(path.iterdir())] if path.is_dir() else []
     found = [run for run in inside if run.exists()]
     if not found:
-        raise UserError(f"there is no run at {path} nor in it (no config.toml)")
+        raise UserError(f"there is no run at {path}, nor in that folder (no config.toml)")
     return found
 
 
-def concluded(
+def write_report(
     runs: Sequence[RunFolder],
     output: Path,
     *,
@@ -81,7 +82,10 @@ def concluded(
     baseline: str = "",
     plots: bool = False,
 ) -> dict[str, Any]:
-    """The comparison of runs, and its page, or its plots in a folder. Raises UserError."""
+    """Compare runs, write the page (or the plots, into a folder) and return the comparison.
+
+    Raises UserError.
+    """
     comparison = compare(runs, metric=metric, baseline=baseline)
     by_method = {
         method: [RunFolder(Path(run["path"])) for run in of_method]
@@ -94,15 +98,18 @@ def concluded(
     return comparison
 
 
-def tell_conclusion(comparison: Mapping[str, Any], output: Path) -> None:
-    """Print the table, what it says, and where the rest is."""
+def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
+    """Print the table, the verdicts, the warnings, and the place of the report."""
     print_table(result_table(comparison))
     verdicts = "\n".join(comparison["verdicts"].values()) or comparison["verdict"]
-    print(f"\n{verdicts}\nreport: {output}")
+    print(f"\n{verdicts}")
+    for warning in comparison["warnings"]:
+        print(f"Warning: {warning}.")
+    print(f"report: {output}")
 
 
 def result_table(comparison: Mapping[str, Any]) -> Table:
-    """The compared metric of each method, and its speed-up; fits into 80 columns."""
+    """Return a table of each method's metric and speed-up, at most 80 columns wide."""
     metric = comparison["metric"]
     table = Table("method", box=None)
     for heading in ("seeds", metric, "95 %", "speed-up", "95 %"):
@@ -122,7 +129,7 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
 
 
 def _speedup(found: Mapping[str, Any]) -> str:
-    bounded = found.get("seconds", {}).get("censored")  # a run never came to that quality
+    bounded = found.get("seconds", {}).get("censored")  # a run never reached that quality
     return ("at most " if bounded else "") + _number_or_dash(found.get("mean"))
 
 

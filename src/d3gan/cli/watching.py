@@ -1,4 +1,4 @@
-"""What a study's grid of runs looks like while it is trained, on stderr."""
+"""Progress of a study's runs on stderr."""
 
 import sys
 import time
@@ -14,21 +14,22 @@ from d3gan.study.run import Entry, remaining_seconds
 
 ENDED = ("finished", "diverged", "failed", "stopped")
 SHOWN_FIRST = ("running", "elsewhere", "failed", "diverged", "stopped", "waiting", "finished")
-"""Where a terminal has too few lines for all runs."""
+"""Order in which runs are shown if the terminal has too few lines for all."""
 LINES_AROUND = 5
-"""Of a terminal: headings and the line below the table."""
+"""Lines of the terminal for the headings and the line below the table."""
 
 NAME_WIDTH = 36
-"""What the other columns leave of 80."""
+"""Width that the other columns leave of 80."""
 
 Show = Callable[[Sequence[Entry]], None]
 
 
 @contextmanager
 def watching(slots: int) -> Iterator[Show]:
-    """What to call with the grid's entries: a live table on a terminal, else now and then a line.
+    """Yield a function that shows the entries it is given: as a live table on a terminal, otherwise
+    as a line a minute and one for every run that ends.
 
-    `slots` runs are trained at once.
+    `slots` is the number of runs trained at once.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -43,7 +44,7 @@ def watching(slots: int) -> Iterator[Show]:
 
 
 def grid_table(entries: Sequence[Entry], slots: int, lines: int = 10**6) -> Table:
-    """A line per run, no more than `lines`; fits into 80 columns."""
+    """Return a table with one line per run, at most `lines`, and at most 80 columns wide."""
     table = Table(box=None, caption=headline(entries, slots), caption_justify="left")
     table.add_column("run", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -53,11 +54,10 @@ def grid_table(entries: Sequence[Entry], slots: int, lines: int = 10**6) -> Tabl
     shown = by_interest[: max(1, lines)]
     for entry in entries:
         if entry in shown:
-            found = entry.standing
             table.add_row(
                 _short(entry.run.name),
                 entry.state,
-                f"{found.step}/{found.total}" if found.total else "",
+                f"{entry.step}/{entry.total_steps}" if entry.status else "",
                 _value(entry),
             )
     if len(shown) < len(entries):
@@ -66,7 +66,7 @@ def grid_table(entries: Sequence[Entry], slots: int, lines: int = 10**6) -> Tabl
 
 
 def headline(entries: Sequence[Entry], slots: int) -> str:
-    """How far the study is, and how long the rest will take."""
+    """Return the progress of the study and its estimated remaining time."""
     done = sum(entry.state in ("finished", "diverged") for entry in entries)
     line = f"{done} of {len(entries)} runs done"
     seconds = remaining_seconds(entries, slots)
@@ -76,7 +76,7 @@ def headline(entries: Sequence[Entry], slots: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``"40 s"``, ``"12 min"``, ``"1 h 05 min"``."""
+    """Return seconds as a text such as ``40 s``, ``12 min`` or ``1 h 05 min``."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -84,14 +84,13 @@ def duration(seconds: float) -> str:
 
 
 def _short(name: str) -> str:
-    """The name with its middle left out if it is long: method and seed stand at its ends."""
+    """Return the name without its middle if it is long; method and seed are at its ends."""
     half = NAME_WIDTH // 2
     return name if len(name) <= NAME_WIDTH else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _value(entry: Entry) -> str:
-    found = entry.standing
-    return "" if found.value is None else f"{found.metric} {found.value:.4g}"
+    return "" if entry.value is None else "{} {:.4g}".format(*entry.value)
 
 
 class _Lines:
@@ -103,18 +102,18 @@ class _Lines:
         for entry in entries:
             before = self.states.get(entry.run.name)
             if before is not None and before != entry.state and entry.state in ENDED:
-                parts = [f"{entry.state} at step {entry.standing.step}", _value(entry)]
+                parts = [f"{entry.state} at step {entry.step}", _value(entry)]
                 self._say(f"{entry.run.name}: {', '.join(part for part in parts if part)}")
             self.states[entry.run.name] = entry.state
         now = time.monotonic()
         if now - self.last >= progress.SECONDS_BETWEEN_LINES:
             self.last = now
-            at_work = [
-                f"{entry.run.name} {entry.standing.share:.0%}"
+            active = [
+                f"{entry.run.name} {entry.share:.0%}"
                 for entry in entries
                 if entry.state in ("running", "elsewhere")
             ]
-            self._say(f"{headline(entries, self.slots)}; {', '.join(at_work)}")
+            self._say(f"{headline(entries, self.slots)}; {', '.join(active)}")
 
     def _say(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)

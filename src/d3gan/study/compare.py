@@ -17,9 +17,7 @@ from d3gan.study.records import AXES, Axis, Record, load
 from d3gan.study.statistics import mean_interval, value_at
 
 
-def compare(
-    runs: Sequence[RunFolder], *, metric: str = "", baseline: str = ""
-) -> dict[str, Any]:
+def compare(runs: Sequence[RunFolder], *, metric: str = "", baseline: str = "") -> dict[str, Any]:
     """Return the comparison of the methods of `runs`; runs that differ only in their seed are of
     one method.
 
@@ -50,7 +48,7 @@ def compare(
         "metric": metric,
         "better": better,
         "baseline": baseline,
-        "protocol": protocol,
+        "contract": protocol,
         "at": at,
         "methods": _values(named, held, "images", at),
         "at_equal_time": _values(named, {metric: better}, "seconds", at),
@@ -76,7 +74,7 @@ def _common_protocol(records: Sequence[Record]) -> dict[str, Any] | None:
     distinct: list[tuple[dict[str, Any], Record]] = []
     for record in records:
         for row in record.evaluations:
-            protocol = row["protocol"]
+            protocol = row["contract"]
             if any(protocol == other for other, _ in distinct):
                 continue
             for other, whose in distinct:

@@ -1,4 +1,4 @@
-"""Where the processes of a study's runs are started: this machine, or a cluster by submitit."""
+"""Start the processes of a study's runs: on this machine, or on a cluster through submitit."""
 
 import os
 import signal
@@ -10,31 +10,29 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
 
-import torch
-
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder, writing
-from d3gan.study.plan import PlannedRun, differences
+from d3gan.study.plan import PlannedRun, changes
 from d3gan.training.signals import handling
 
 PROGRAM = (sys.executable, "-m", "d3gan")
-"""What trains a run."""
+"""Program that trains a run."""
 
 SHARED_PARAMETERS = ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node")
-"""What submitit knows for every kind of cluster; what else there is begins with slurm_ for it."""
+"""Parameters that submitit accepts for every cluster; the others need the prefix slurm_."""
 TIMEOUT_MIN = 24 * 60
-"""Submitit's own default would be five minutes."""
+"""Default time limit of a job; submitit's own is five minutes."""
 
 
 class Job(Protocol):
-    """A run that was started."""
+    """The process of a run that was started."""
 
     def poll(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
+        """Return the exit status, negative for a signal; None while it runs."""
 
     def stop(self, number: int) -> None:
-        """Ask it, by this signal, to save and end."""
+        """Send a signal that asks it to save and end."""
 
 
 class Launcher(Protocol):
@@ -42,16 +40,22 @@ class Launcher(Protocol):
 
     slots: int
 
-    def start(self, run: PlannedRun, slot: int) -> Job: ...
+    def start(self, run: PlannedRun, slot: int) -> Job:
+        """Start a run in a free slot. Raises UserError if it cannot be started."""
 
 
 def _arguments(run: PlannedRun) -> list[str]:
-    """What begins the run, or goes on with it."""
+    """Return the arguments that start the run or continue it. Raises UserError."""
     if not run.folder.exists():
         return ["train", str(run.plan_file)]
-    changes = differences(run)
-    flags = [f"--{key.replace('_', '-')}={value}" for key, value in changes.items()]
-    return ["train", str(run.folder.path), *flags]
+    return ["train", str(run.folder.path), *(_flag(*change) for change in changes(run).items())]
+
+
+def _flag(key: str, value: Any) -> str:
+    *section, name = key.replace("_", "-").split(".")
+    if isinstance(value, bool):
+        return f"--{'.'.join([*section, name if value else f'no-{name}'])}"
+    return f"--{'.'.join([*section, name])}={value}"
 
 
 def _popen(
@@ -61,7 +65,7 @@ def _popen(
     *,
     new_session: bool = False,
 ) -> "subprocess.Popen[bytes]":
-    begun = run.folder.exists()  # else what the log says is of a run that was taken away
+    begun = run.folder.exists()  # otherwise the log is that of a run that was removed
     with writing(run.log), run.log.open("ab" if begun else "wb") as log:
         return subprocess.Popen(
             [*program, *_arguments(run)],
@@ -77,7 +81,7 @@ def _popen(
 
 
 class LocalLauncher:
-    """Processes of this machine, each in a slot with environment variables of its own."""
+    """Starts processes on this machine. Each slot adds its environment variables."""
 
     def __init__(self, environments: Sequence[dict[str, str]]) -> None:
         self.environments, self.slots = environments, len(environments)
@@ -94,14 +98,15 @@ class _LocalJob:
         return self._process.poll()
 
     def stop(self, number: int) -> None:
-        with suppress(ValueError):  # Windows passes Ctrl-C on by itself
+        with suppress(ValueError):  # on Windows, where Ctrl-C reaches all processes
             self._process.send_signal(number)
 
 
 def local_slots(jobs: int, configs: Sequence[Config]) -> list[dict[str, str]]:
-    """The environment of each of `jobs` runs at once (0: one for each CUDA device, or one).
+    """Return the environment variables of `jobs` simultaneous runs.
 
-    Each has a CUDA device where there are some, or else its part of the CPU's threads.
+    With 0 jobs there is one for each CUDA device, or one on the CPU. Each run gets one CUDA device,
+    or its share of the CPU's threads.
     """
     on_cpu = all(config.train.device == "cpu" for config in configs)
     devices = [] if on_cpu else _cuda_devices()
@@ -115,7 +120,9 @@ def local_slots(jobs: int, configs: Sequence[Config]) -> list[dict[str, str]]:
 
 
 def _cuda_devices() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES would call each of them."""
+    """Return the devices as they are named in CUDA_VISIBLE_DEVICES."""
+    import torch  # takes seconds, and only this function needs it
+
     count = torch.cuda.device_count()
     asked = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
     return asked[:count] if asked[0] else [str(number) for number in range(count)]
@@ -125,10 +132,11 @@ def _cuda_devices() -> list[str]:
 
 
 class SubmititLauncher:
-    """One job of a cluster for each run; `cluster` local is for tests.
+    """Submits one job for each run; the cluster "local" is for tests.
 
-    `parameters` go to submitit's `update_parameters`: its own (timeout_min, mem_gb, nodes,
-    cpus_per_task, gpus_per_node) and Slurm's (partition, qos ...). Raises UserError.
+    `parameters` are those of submitit (timeout_min, mem_gb, nodes, cpus_per_task, gpus_per_node)
+    and of Slurm (partition, qos ...). Raises UserError if submitit or Slurm is missing, or if a
+    parameter is unknown.
     """
 
     def __init__(
@@ -147,7 +155,9 @@ class SubmititLauncher:
         try:
             self._executor = submitit.AutoExecutor(folder, cluster=cluster)
         except RuntimeError as error:
-            raise UserError(f"--launcher slurm: {error}; is this a machine of Slurm's?") from error
+            raise UserError(
+                f"--launcher slurm: {error}; is Slurm installed on this machine?"
+            ) from error
         self._parameters = {"timeout_min": TIMEOUT_MIN}
         for key, value in parameters.items():
             self._parameters[key if key in SHARED_PARAMETERS else f"slurm_{key}"] = value
@@ -169,7 +179,7 @@ class SubmititLauncher:
         return _SubmittedJob(job, run.folder)
 
     def _submitted_before(self, ticket: Path) -> Any:
-        """The run's job in Slurm's queue, which a compare left there that was killed."""
+        """Return the job that an earlier process left in Slurm's queue for the run, if any."""
         if self._cluster != "slurm" or not ticket.exists():
             return None
         job: Any = self._submitit.SlurmJob(self._folder, ticket.read_text(encoding="ascii"))
@@ -178,7 +188,7 @@ class SubmititLauncher:
 
 
 class InJob:
-    """What a job of the cluster does: the run's process, to which signals are passed on."""
+    """The function of a job: runs the process of a run and passes signals on to it."""
 
     def __init__(self, run: PlannedRun) -> None:
         self.run, self.program = run, PROGRAM
@@ -187,14 +197,14 @@ class InJob:
         def pass_on(number: int, frame: FrameType | None) -> None:
             self._process.send_signal(number)
 
-        # A session of its own: signals come to the run by this process alone.
+        # In a new session the run receives signals only from this process.
         self._process = _popen(self.program, self.run, {}, new_session=True)
         with handling([signal.SIGINT, signal.SIGTERM], pass_on):
             return self._process.wait()
 
     def checkpoint(self) -> Any:
-        """Called by submitit when the job's time is up or another one needs its place: save, and
-        let the job be queued again."""
+        """Save the run and queue the job again; submitit calls this before it ends the job, because
+        of its time limit or of another job."""
         from submitit.helpers import DelayedSubmission
 
         self._process.terminate()
@@ -207,12 +217,12 @@ class _SubmittedJob:
         self._job, self._folder = job, folder
 
     def poll(self) -> int | None:
-        # A cancelled job may end before its run has saved.
+        # The run may still be saving after its job was cancelled.
         if not self._job.done() or self._folder.is_locked():
             return None
         try:
             status: int = self._job.result()
-        except Exception:  # whatever ended the job on the cluster's side
+        except Exception:  # submitit raises various errors for jobs that the cluster ended
             return 1
         return status
 

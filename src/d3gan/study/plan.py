@@ -85,7 +85,8 @@ def is_done(run: PlannedRun) -> bool:
     status = run.folder.status()
     if status is None:
         return False
-    return status.finished and not {"train.epochs", "eval.patience"} & changes(run).keys()
+    longer = {"train.epochs", "eval.patience"} & changes(run).keys()
+    return status.finished and not longer
 
 
 @cache

@@ -90,7 +90,7 @@ class Entry:
 
 
 def survey(study: Study) -> list[Entry]:
-    """Return every run with its progress. Raises UserError if a run cannot be trained as planned."""
+    """Return every run with its progress. Raises UserError if one cannot be trained as planned."""
     entries = []
     for run in study.runs:
         entry = Entry(run, planned_steps(run), study.metric)

@@ -1,4 +1,4 @@
-"""Studies as people write them: from a TOML file or from flags to the runs that they mean."""
+"""Turn a study, written as a TOML file or as flags, into its planned runs."""
 
 import itertools
 import re
@@ -17,13 +17,13 @@ from d3gan.study.plan import PlannedRun, Study
 
 KEYS = ("name", "seeds", "methods", "set", "vary", "baseline", "metric", "out_dir", "slurm")
 SEEDS = (0, 1, 2)
-"""Where a study names none."""
-WIDTHS_OF = 8
-"""Widths of a scaled study are multiples of this, as group norm and fast kernels want them."""
+"""Default seeds of a study."""
+WIDTH_MULTIPLE = 8
+"""Widths of a scaled study are multiples of this, which group norm and fast kernels need."""
 
 
 def read_study(file: Path) -> dict[str, Any]:
-    """The keys of a study's file; methods that are files are named from its folder on.
+    """Return the keys of a study file; paths of methods in its folder are made complete.
 
     Raises UserError.
     """
@@ -46,15 +46,15 @@ def read_study(file: Path) -> dict[str, Any]:
 
 
 def _beside(study: Path, word: Any) -> Any:
-    """`word` as it is, or the path of the file in the study's folder that it names."""
+    """Return the path of the file in the study's folder that `word` names, otherwise `word`."""
     is_path = isinstance(word, str) and Path(word).suffix in (".toml", ".ini")
     return str(study.parent / word) if is_path and (study.parent / word).is_file() else word
 
 
 def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.0) -> Study:
-    """The study that `values`, nested as in TOML, describe, shrunk by `scale` in (0, 1].
+    """Return the study described by `values`, nested as in TOML, scaled by `scale` in (0, 1].
 
-    `origin` stands before messages, for example the file's name. Raises UserError, which names
+    `origin` begins the error messages, for example the file's name. Raises UserError, which names
     the key.
     """
     where = f"{origin}: " if origin else ""
@@ -78,7 +78,7 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
         config = configs.from_dict(_nested(changes), config, f"{where}set")
         for label, varied in _varied(config, values.get("vary", {}), where):
             methods.append((method + label, scaled(varied, scale)))
-    # All methods by one seed before the next seed: what is there early are pairs.
+    # All methods with one seed come before the next seed, so that pairs are complete early.
     runs = [_run(*method, seed, top.out_dir, where) for seed in seeds for method in methods]
     _check_unique([run.name for run in runs], where)
     metric = _text(values, "metric", where)
@@ -94,7 +94,7 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
 def _text(values: Mapping[str, Any], key: str, where: str) -> str:
     value = values.get(key, "")
     if not isinstance(value, str):
-        raise UserError(f"{where}{key} = {value!r}: must be a text")
+        raise UserError(f"{where}{key} = {value!r}: must be a string")
     return value
 
 
@@ -104,12 +104,12 @@ def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
     for seed in seeds:
         configs.from_dict({"seed": seed}, origin=f"{where}seeds")
     if len(set(seeds)) < len(seeds):
-        raise UserError(f"{where}seeds = {list(seeds)}: names one twice")
+        raise UserError(f"{where}seeds = {list(seeds)}: contains a seed twice")
     return tuple(seeds)
 
 
 def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
-    """Each method's name and config."""
+    """Yield the name and the configuration of each method."""
     example = f'methods = ["mnist-dcgan", "mnist-d3gan"]; presets: {_presets()}'
     if not methods:
         raise UserError(f"{where}name the methods to compare, as {example}")
@@ -137,21 +137,22 @@ def _presets() -> str:
 
 
 def _section(values: Any, where: str) -> dict[str, Any]:
-    """Dotted keys of a config and their values; none that the study decides."""
+    """Return dotted keys of the configuration with their values. Raises UserError for a key that
+    the study sets for each run."""
     if not isinstance(values, Mapping):
         raise UserError(f"{where} = {values!r}: must be a table of keys")
     flat = configs.flatten(values)
     for key in flat:
         if configs.identifies_run(key):
             raise UserError(
-                f"{where}: {key} = {flat[key]!r}: the study decides it for each run; its own keys "
-                "are name, seeds and out_dir"
+                f"{where}: {key} = {flat[key]!r}: the study sets it for each run, by its own keys "
+                "name, seeds and out_dir"
             )
     return flat
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `d3gan.config.flatten`."""
+    """Return the inverse of `d3gan.config.flatten`."""
     nested: dict[str, Any] = {}
     for dotted, value in flat.items():
         *sections, key = dotted.split(".")
@@ -163,7 +164,7 @@ def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _varied(config: Config, vary: Any, where: str) -> Iterator[tuple[str, Config]]:
-    """Every combination of the varied keys, with what it adds to the method's name."""
+    """Yield every combination of the varied keys, with its suffix of the method's name."""
     choices = _section(vary, f"{where}vary")
     for key, options in choices.items():
         if not isinstance(options, list | tuple) or not options:
@@ -178,7 +179,7 @@ def _varied(config: Config, vary: Any, where: str) -> Iterator[tuple[str, Config
 
 
 def _word(value: Any) -> str:
-    """A value as part of a file's name."""
+    """Return a value as part of a file name."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return re.sub(r"[^\w.]+", "-", text).strip("-")
 
@@ -195,21 +196,20 @@ def _run(method: str, config: Config, seed: int, out_dir: str, where: str) -> Pl
 
 def _check_unique(names: Sequence[str], where: str) -> None:
     for name in names:
-        # Some file systems do not tell Run from run.
+        # Some file systems do not distinguish upper and lower case.
         if [other.lower() for other in names].count(name.lower()) > 1:
             raise UserError(
-                f"{where}two runs would be called {name}; give the methods other names, as tables "
-                "[methods.NAME], or vary other values"
+                f"{where}two runs would be called {name}; give the methods different names, as "
+                "tables [methods.NAME], or vary other values"
             )
 
 
 def _check_metric(metric: str, run: PlannedRun, where: str) -> None:
-    """Raise UserError if the run would not measure what is compared."""
+    """Raise UserError if the run would not measure the metric to compare."""
     evaluation = run.config.eval
     if not evaluation.every_epochs:
         raise UserError(
-            f"{where}{run.name}: eval.every_epochs = 0: there would be nothing to compare; set it "
-            "above 0"
+            f"{where}{run.name}: eval.every_epochs = 0: nothing could be compared; set it above 0"
         )
     measured = evaluation.metrics or tuple(metric_names(evaluation.features))
     if metric not in ("", *measured):
@@ -220,23 +220,23 @@ def _check_metric(metric: str, run: PlannedRun, where: str) -> None:
 
 
 def _baseline(asked: str, methods: Sequence[str], where: str) -> str:
-    """The method called so, or the first of its variations."""
+    """Return the method with this name, or the first of its variations."""
     for method in methods:
         if method == asked or method.startswith(f"{asked}-" if asked else ""):
             return method
     known = list(dict.fromkeys(methods))
     raise UserError(
-        f"{where}baseline = {asked!r}: is no method of the study{nearest(asked, known)}; "
+        f"{where}baseline = {asked!r}: is not a method of the study{nearest(asked, known)}; "
         f"methods: {', '.join(known)}"
     )
 
 
 def scaled(config: Config, scale: float) -> Config:
-    """The run shrunk to its part `scale`: epochs, widths, and with the epochs all cadences, so
-    that there are as many evaluations. However few the epochs, one step is always made.
+    """Return the configuration with epochs, widths and all cadences multiplied by `scale`.
 
-    Widths are rounded to multiples of 8 and do not fall below; those which are none (of the
-    controls with twice the parameters) to whole numbers.
+    The number of evaluations stays the same, and at least one step is made. Widths are rounded to
+    multiples of 8, and do not fall below 8; those that are not multiples of 8 (in the controls with
+    twice the parameters) are rounded to integers.
     """
     if scale == 1:
         return config
@@ -245,8 +245,8 @@ def scaled(config: Config, scale: float) -> Config:
         return value and max(1e-6, float(f"{value * scale:.9g}"))  # 0.3, not 0.30000000000000004
 
     def width(value: int) -> int:
-        unit = 1 if value % WIDTHS_OF else WIDTHS_OF
-        return min(value, max(WIDTHS_OF, unit * round(value * scale / unit)))
+        unit = 1 if value % WIDTH_MULTIPLE else WIDTH_MULTIPLE
+        return min(value, max(WIDTH_MULTIPLE, unit * round(value * scale / unit)))
 
     changes = {
         "model": {

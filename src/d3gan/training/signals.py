@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from d3gan.training import distributed
-
 STEPS_BETWEEN_AGREEMENTS = 8
 """Asking all ranks costs a collective, so they agree on stopping only so often."""
 
@@ -31,6 +29,8 @@ class StopRequest:
 
     def agreed(self, step: int) -> int:
         """The signal to stop for after `step`, on any rank; 0 if there is none."""
+        from d3gan.training import distributed  # imports torch
+
         if distributed.world_size() > 1 and step % STEPS_BETWEEN_AGREEMENTS:
             return 0
         return distributed.any_rank(self._received)
