@@ -28,16 +28,19 @@ def runs(folder: Path) -> list[Path]:
 def test_a_folder_of_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "study", "--json", "found.json"]) == 0
     output = capsys.readouterr().out
-    assert all(len(line) <= 80 for line in output.splitlines() if not line.startswith("mnist-"))
-    assert "report: study/report.html" in output
     found = json.loads(Path("found.json").read_text())
+    sentences = [*found["verdicts"].values(), *(f"Warning: {w}." for w in found["warnings"])]
+    lines = output.splitlines()
+    assert lines[-1] == "report: study/report.html"
+    assert set(sentences) <= set(lines)
+    assert all(len(line) <= 80 for line in lines if line not in sentences)
     assert set(found["methods"]) == {"mnist-dcgan", "mnist-d3gan", "mnist-d3gan-mean"}
     assert found["methods"]["mnist-d3gan"]["fd"]["seeds"] == 4
     page = (folder / "report.html").read_text(encoding="utf-8")
     for method in found["methods"]:
         assert method in page
-    for told in found["verdicts"].values():
-        assert told in html.unescape(page)
+    for sentence in found["verdicts"].values():
+        assert sentence in html.unescape(page)
 
 
 def test_single_runs_and_another_baseline(folder: Path) -> None:
@@ -63,7 +66,7 @@ def test_json_alone_on_standard_output(folder: Path, capsys: pytest.CaptureFixtu
     assert json.loads(capsys.readouterr().out)["metric"] == "fd"
 
 
-def test_runs_that_were_measured_otherwise_are_refused(
+def test_runs_with_different_protocols_are_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = RunFolder(runs(folder)[0])
@@ -78,19 +81,19 @@ def test_runs_that_were_measured_otherwise_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["nowhere"], "there is no run at nowhere"),
-        (["study", "--metric", "fid"], "does not hold the metric 'fid'"),
+        (["study", "--metric", "fid"], "does not have the metric 'fid'"),
         (["study", "--baseline", "mnist-dcgam"], "did you mean 'mnist-dcgan'"),
         (["study", "-o", "page.pdf"], "page.pdf"),
         ([], "there are no runs to compare"),
     ],
 )
 def test_mistakes(
-    folder: Path, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", *words]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1

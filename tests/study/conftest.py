@@ -1,4 +1,4 @@
-"""Fixtures for studies whose runs are those of a small program."""
+"""Fixtures for studies: runs of a small program, and runs that were never trained."""
 
 import dataclasses
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.program import written
 from tests.stub import Stub, make_stub
+from tests.study.made_up_runs import Studio
 
 from d3gan.config import Config
 from d3gan.study.plan import Study
@@ -24,3 +25,8 @@ def study(tiny: Config, tmp_path: Path) -> Study:
     changes = {"eval.every_epochs": 1, "train.device": "cpu"}
     values = {"methods": files, "seeds": [0, 1], "out_dir": tiny.out_dir, "set": changes}
     return make_study(values)
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    return Studio(tmp_path)

@@ -48,7 +48,7 @@ def compare(runs: Sequence[RunFolder], *, metric: str = "", baseline: str = "") 
         "metric": metric,
         "better": better,
         "baseline": baseline,
-        "contract": protocol,
+        "protocol": protocol,
         "at": at,
         "methods": _values(named, held, "images", at),
         "at_equal_time": _values(named, {metric: better}, "seconds", at),
@@ -74,7 +74,7 @@ def _common_protocol(records: Sequence[Record]) -> dict[str, Any] | None:
     distinct: list[tuple[dict[str, Any], Record]] = []
     for record in records:
         for row in record.evaluations:
-            protocol = row["contract"]
+            protocol = row["protocol"]
             if any(protocol == other for other, _ in distinct):
                 continue
             for other, whose in distinct:

@@ -18,7 +18,7 @@ AXES: tuple[Axis, ...] = ("images", "seconds", "flops")
 
 Outcome = Literal["finished", "unfinished", "diverged"]
 
-_REQUIRED = {"eval": ("images", "train_seconds", "contract")}
+_REQUIRED = {"eval": ("images", "train_seconds", "protocol")}
 """Keys that rows of metrics.jsonl must have, by kind."""
 
 
@@ -79,7 +79,7 @@ class Record:
         """Return the metrics of the run's evaluations, and for each which direction is better."""
         if not self.evaluations:
             return {}
-        features = self.evaluations[0]["contract"]["features"]
+        features = self.evaluations[0]["protocol"]["features"]
         held = {name for row in self.evaluations for name in row}
         return {name: better for name, better in metric_names(features).items() if name in held}
 

@@ -1,0 +1,106 @@
+"""Run folders that were never trained, for comparisons whose results are known."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from d3gan import config as configs
+from d3gan.evaluation.protocol import EvaluationProtocol
+from d3gan.runs import RunFolder, State, Status
+from d3gan.study import compare as comparison
+
+PROTOCOL = EvaluationProtocol(
+    features="classifier:digits",
+    weights_sha256="aa",
+    test_accuracy=0.99,
+    resize="none",
+    resolution=32,
+    channels=1,
+    real_source="digits",
+    real_split="train",
+    real_images=100,
+    real_sha256="bb",
+    generated_images=100,
+    seed=0,
+    ema=False,
+).to_dict()
+
+
+class Studio:
+    """Writes run folders: 10 steps and 100 images an epoch, an evaluation at the end of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(
+        self,
+        method: str,
+        seed: int,
+        values: Sequence[float],
+        *,
+        seconds: float = 10.0,
+        epochs: int | None = None,
+        protocol: dict[str, Any] = PROTOCOL,
+        config: dict[str, Any] | None = None,
+        state: State | None = None,
+        flops: float | None = 1000.0,
+        **more: Any,
+    ) -> RunFolder:
+        """Write a run with these `values` of fd, of which every epoch took `seconds`.
+
+        `flops` are those of a step with one discriminator; `more` are other columns of evaluations.
+        """
+        run = RunFolder(self.folder / f"{method}-seed-{seed}")
+        n = 2 if "d3gan" in method else 1
+        steps, total = 10 * len(values), 10 * int(epochs or len(values) or 4)
+        state = state or ("finished" if steps == total else "interrupted")
+        made = configs.from_dict(
+            {
+                "name": run.path.name,
+                "seed": seed,
+                "out_dir": str(self.folder),
+                "data": {"source": "digits", "channels": 1},
+                "gan": {"discriminators": n},
+                "train": {"batch_size": 10, "epochs": float(epochs or len(values) or 4)},
+                "eval": {"every_epochs": 1.0},
+            }
+        )
+        made = configs.from_dict(config or {}, made)
+        run.begin(configs.to_toml(made), {"cpu": "abacus", "processes": 1})
+        for i, value in enumerate(values, start=1):
+            where = {"step": 10 * i, "images": 100 * i, "epoch": float(i)}
+            where["train_seconds"] = seconds * i
+            train = {"kind": "train", "loss_g": 1.0, "chosen": [0] * 7 + [n - 1] * 3}
+            row = {"kind": "eval", "monitor": "fd", "fd": value, "fd_stderr": 0.1}
+            other = {key: column[i - 1] for key, column in more.items()}
+            self.append(run, {**where, **train})
+            self.append(run, {**where, **row, **other, "protocol": protocol})
+        if state == "diverged":
+            steps += 3
+            row = {"kind": "diverged", "step": steps, "images": 10 * steps, "epoch": steps / 10}
+            self.append(run, {**row, "train_seconds": seconds * steps / 10, "what": "loss_g"})
+        count = None if flops is None else n * flops
+        run.write_status(Status(state, steps, total, seconds * steps / 10, 1, "here", "", count))
+        return run
+
+    def append(self, run: RunFolder, row: dict[str, Any]) -> None:
+        with run.metrics_file.open("a") as file:
+            file.write(json.dumps(row) + "\n")  # may contain NaN
+
+
+def compare(runs: Sequence[RunFolder], **asked: Any) -> dict[str, Any]:
+    """Return the comparison, which must be strict JSON."""
+    found = comparison.compare(runs, **asked)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    return found
+
+
+FALLING = [9.0, 7.0, 5.0, 3.0]
+
+
+def twice_as_fast(studio: Studio) -> list[RunFolder]:
+    """The second method reaches the first one's best with half of the images and seconds."""
+    slow = [studio.run("dcgan", s, [v + s for v in FALLING]) for s in range(3)]
+    fast = [studio.run("d3gan", s, [7.0 + s, 3.0 + s, 2.0 + s, 2.0 + s]) for s in range(3)]
+    return [*slow, *fast]

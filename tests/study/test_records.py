@@ -1,0 +1,73 @@
+"""Single runs as a comparison reads them."""
+
+import math
+
+import pytest
+from tests.study.made_up_runs import FALLING, Studio, compare
+
+
+def test_the_outcome_of_a_run_follows_from_its_status(studio: Studio) -> None:
+    modes = {"modes": [3, 4, 10, 10]}
+    runs = [
+        studio.run("dcgan", 0, FALLING, **modes),
+        studio.run("dcgan", 1, FALLING, modes=[9, 10, 9, 9]),
+        studio.run("dcgan", 2, FALLING[:2], epochs=4, modes=[9, 9]),
+        studio.run("dcgan", 3, [3.0, 3.0, 3.0], epochs=4, modes=[1, 9, 10],
+                   config={"eval": {"patience": 2}}, state="stopped_early"),
+        studio.run("dcgan", 4, FALLING[:3], epochs=4, state="failed"),
+        studio.run("dcgan", 5, FALLING[:3], epochs=4, state="running"),  # nobody holds its lock
+    ]  # fmt: skip
+    found = compare(runs)
+    assert list(found["runs"]) == ["dcgan"]
+    assert [run["status"] for run in found["runs"]["dcgan"]] == [
+        *["finished", "collapsed", "unfinished", "finished", "unfinished", "unfinished"]
+    ]
+    assert found["at"]["images"] == 200
+    assert found["configs"]["dcgan"]["eval.patience"] == "0, 2"
+
+
+def test_a_run_by_itself(studio: Studio) -> None:
+    run = studio.run("d3gan", 5, FALLING)
+    for seconds, share, memory in ((42.0, 0.5, 7), (46.0, 1.0, 9), (47.0, None, None)):
+        row = {"kind": "train", "step": 40, "images": 400, "epoch": 4.0, "train_seconds": seconds}
+        more = {"chosen": [0, 0], "utilisation": share, "peak_memory_bytes": memory}
+        studio.append(run, {**row, **more})
+    found = compare([run])["runs"]["d3gan"][0]
+    assert found.pop("chosen") == pytest.approx([34 / 46, 12 / 46])
+    assert found.pop("selection_entropy") == pytest.approx(
+        -(34 / 46) * math.log2(34 / 46) - 12 / 46 * math.log2(12 / 46)
+    )
+    assert found == {
+        "path": str(run.path),
+        "name": "d3gan-seed-5",
+        "seed": 5,
+        "status": "finished",
+        "images": 400,
+        "steps": 40,
+        "train_seconds": 47.0,
+        "flops": 80_000.0,
+        "best": {"value": 3.0, "images": 400, "seconds": 40.0, "flops": 80_000.0},
+        "images_per_second": 400 / 47,
+        "epoch_seconds": 47 / 4,
+        "peak_memory_bytes": 9,
+        "utilisation": pytest.approx((0.5 * 2 + 1.0 * 4) / 6),
+    }
+
+
+def test_rules_that_mix_choose_none(studio: Studio) -> None:
+    run = studio.run("d3gan", 0, FALLING)
+    row = {"kind": "train", "step": 40, "images": 400, "epoch": 4.0, "train_seconds": 41.0}
+    studio.append(run, {**row, "chosen": None})
+    found = compare([run])["runs"]["d3gan"][0]
+    assert (found["chosen"], found["selection_entropy"]) == (None, None)
+
+
+def test_values_that_are_not_finite_are_not_points(studio: Studio) -> None:
+    runs = [studio.run("dcgan", s, FALLING) for s in (0, 1)]
+    runs.append(studio.run("d3gan", 0, [4.0, math.nan, 2.0, math.inf]))
+    runs.append(studio.run("d3gan", 1, [math.nan] * 4, modes=[math.nan] * 4))
+    found = compare(runs)
+    assert found["at"]["images"] == 400
+    assert found["methods"]["d3gan"]["fd"]["seeds"] == 0
+    assert found["curves"]["d3gan"]["runs"][0]["values"] == [4.0, 2.0]
+    assert found["time_to_target"]["d3gan"]["reached"] == 1
