@@ -24,6 +24,7 @@ from d3gan.training.trainer import train
         ),
         ({"seed": 1}, "its seed is 0, the study's is 1"),
         ({"train": {"epochs": 1}}, "its train.epochs is 2.0, the study's is 1.0"),
+        ({"eval": {"every_epochs": 1}}, "its eval.every_epochs is 0.0, the study's is 1.0"),
     ],
 )
 def test_an_existing_run_that_is_not_the_planned_one(
@@ -49,7 +50,7 @@ def test_an_existing_run_may_be_trained_for_longer(tiny: Config) -> None:
 
 @pytest.mark.parametrize(
     "schedule",
-    [{"train": {"log_every_steps": 1}}, {"checkpoint": {"keep": 1}}, {"eval": {"every_epochs": 1}}],
+    [{"train": {"log_every_steps": 1}}, {"checkpoint": {"keep": 1}}, {"train": {"device": "cpu"}}],
 )
 def test_a_finished_run_stays_finished_under_another_schedule(
     tiny: Config, schedule: dict[str, Any]
