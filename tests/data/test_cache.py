@@ -112,7 +112,7 @@ def test_broken_images_stop_or_are_skipped_and_counted(folder: Path, cache: Path
 def test_nothing_left_is_said(folder: Path, cache: Path) -> None:
     for file in folder.iterdir():
         file.write_text("no")
-    with pytest.raises(UserError, match="not one image could be read"):
+    with pytest.raises(UserError, match="no image could be read"):
         values(folder, skip_broken=True)
 
 

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from tests.program import d3gan
 
-from d3gan.data.sources import HUB_SOURCES
+from d3gan.data.hub_sources import HUB_SOURCES
 
-COMMIT = HUB_SOURCES["mnist"].revision
+COMMIT = next(source.revision for source in HUB_SOURCES if source.name == "mnist")
 
 
 def parquet(count: int) -> bytes:
@@ -126,11 +126,11 @@ def prepare(source: str, endpoint: str, folder: Path) -> subprocess.CompletedPro
     return d3gan("data", "prepare", source, **environment)
 
 
-def test_a_named_source_is_fetched_at_its_pinned_revision(hub: str, tmp_path: Path) -> None:
+def test_a_named_source_is_downloaded_at_its_pinned_revision(hub: str, tmp_path: Path) -> None:
     result = prepare("mnist", hub, tmp_path)
     assert result.stdout == "mnist train: 5 images of 1 x 32 x 32, 1 classes\n", result.stderr
-    fetched = [line for line in Hub.requests if line.startswith("GET /datasets/")]
-    assert fetched == [
+    downloaded = [line for line in Hub.requests if line.startswith("GET /datasets/")]
+    assert downloaded == [
         f"GET /datasets/ylecun/mnist/resolve/{COMMIT}/mnist/train-00000-of-00001.parquet"
     ]
 
@@ -142,7 +142,7 @@ def test_a_data_set_without_parquet_comes_from_the_hub_s_converter(
     assert "someone/pictures train: 4 images of 3 x 32 x 32" in result.stdout, result.stderr
 
 
-def test_what_was_fetched_serves_without_a_network(hub: str, tmp_path: Path) -> None:
+def test_downloaded_files_are_used_without_a_network(hub: str, tmp_path: Path) -> None:
     assert prepare("mnist", hub, tmp_path).returncode == 0
     result = prepare("mnist", "http://127.0.0.1:9", tmp_path)  # nobody listens there
     assert result.returncode == 0, result.stderr
@@ -156,5 +156,5 @@ def test_no_network_or_no_such_data_set_is_one_line(hub: str, source: str, tmp_p
     assert result.stdout == ""
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("d3gan: error: cannot fetch ")
+    assert lines[0].startswith("d3gan: error: cannot download ")
     assert "$D3GAN_DATA" in lines[0]

@@ -13,8 +13,10 @@ from PIL import Image
 
 from d3gan.config import DataConfig
 from d3gan.data.cache import load_images
-from d3gan.data.sources import HUB_SOURCES, NAMES, find_source
+from d3gan.data.hub_sources import HUB_SOURCES
+from d3gan.data.sources import SOURCES, find_source
 from d3gan.errors import UserError
+from d3gan.rng import Stream, permutation
 
 LAYOUTS = {
     "mnist": ("mnist/{split}-00000-of-00001.parquet", "image", ("label",), ("train", "test")),
@@ -50,7 +52,7 @@ def write_parquet(file: Path, values: list[int], image: str, labels: tuple[str, 
 
 
 def test_every_hub_source_has_its_layout_here() -> None:
-    assert set(LAYOUTS) == set(HUB_SOURCES)
+    assert set(LAYOUTS) == {source.name for source in HUB_SOURCES}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -127,6 +129,11 @@ def test_mnist_of_the_data_folder(data_folder: Path) -> None:
     )
 
 
+def test_stacked_mnist_needs_colour(data_folder: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.channels = 1: stacked-mnist needs 3 channels"):
+        load_images(DataConfig("stacked-mnist", channels=1))
+
+
 @pytest.mark.slow
 def test_cifar10_of_the_data_folder(data_folder: Path) -> None:
     images = load_images(DataConfig("cifar10", resolution=32, channels=3))
@@ -143,9 +150,13 @@ def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
     assert len(np.unique(stacked.labels)) == 1000
     assert stacked.classes == 1000
     assert stacked.class_names[123] == "123"
-    # Each channel holds every digit once, and the label tells which.
+    orders = [permutation(0, Stream.STACK, k, 60_000).numpy() for k in range(3)]
+    # Each channel holds every digit once, and the label names it.
     for channel, place in enumerate((100, 10, 1)):
         shown = stacked.labels // place % 10
+        order = orders[(100, 10, 1).index(place)]
+        assert np.array_equal(shown, digits.labels[order])
+        assert np.array_equal(stacked.images[:, channel], digits.images[order, 0])
         assert np.array_equal(np.bincount(shown), np.bincount(digits.labels))
         ink = stacked.images[:, channel].mean(axis=(1, 2))
         expected = digits.images[:, 0].mean(axis=(1, 2))
@@ -217,7 +228,7 @@ def test_mistakes_are_one_line_that_says_what_to_do(
         (str(tmp_path / "notes.txt"), "train"): "neither a folder nor a .npy or .npz file",
         (str(tmp_path / "no.npz"), "train"): "there is no file",
         (str(tmp_path / "bad.npz"), "train"): "cannot read",
-        (str(tmp_path / "links"), "train"): "it is a link to a file that is not there",
+        (str(tmp_path / "links"), "train"): "it is a link to a missing file",
         (str(tmp_path / "flat.npy"), "train"): "holds no uint8 images",
         (str(tmp_path / "floats.npy"), "train"): "holds no uint8 images",
         (str(tmp_path / "five.npy"), "train"): "neither 1 nor 3 channels",
@@ -225,11 +236,11 @@ def test_mistakes_are_one_line_that_says_what_to_do(
         ("cifar10", "train"): "has no column 'img'; columns: jpg",
         ("cifar10", "valid"): "cifar10 has no split 'valid'; splits: train, test",
         ("digits", "test"): "digits has no split 'test'; splits: train",
-        ("svhn", "train"): "fetch it again",
+        ("svhn", "train"): "download it again",
     }
     for (source, split), message in cases.items():
         with pytest.raises(UserError) as caught:
             find_source(source, split)
         assert message in str(caught.value), source
         assert "\n" not in str(caught.value)
-    assert len(NAMES) == 8
+    assert len(SOURCES) == 8

@@ -10,8 +10,9 @@ from rich.table import Table
 from d3gan import config as configs
 from d3gan.cli.parsing import check_draw, check_output, parse
 from d3gan.cli.printing import print_table
-from d3gan.data import sources
 from d3gan.data.cache import ImageSet, cache_folder, load_images
+from d3gan.data.hub_sources import data_folder
+from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.registry import nearest
@@ -37,16 +38,13 @@ def data(arguments: list[str]) -> int:
 
 def _list() -> None:
     """List the data sources that have a name."""
-    images = {"digits": "5,000 of 28 x 28, grey", sources.STACKED_MNIST: "60,000 of 28 x 28"}
-    images |= {name: entry.images for name, entry in sources.HUB_SOURCES.items()}
     table = Table("source", "images", "from", box=None)
-    for name in sources.NAMES:
-        table.add_row(name, images[name], sources.whereabouts(name))
+    for source in SOURCES.values():
+        table.add_row(source.name, source.images, source.location())
     print_table(table)
-    folder = sources.data_folder()
     print(
         f"\nAlso: any hub data set owner/name, a folder of images, a .npy or .npz file.\n"
-        f"D3GAN_DATA (looked into first): {folder or 'not set'}\n"
+        f"D3GAN_DATA (looked into first): {data_folder() or 'not set'}\n"
         f"Decoded images are kept in {cache_folder()}"
     )
 

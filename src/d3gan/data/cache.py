@@ -1,6 +1,5 @@
 """Decoded images, cached on disk."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -16,21 +15,20 @@ from platformdirs import user_cache_path
 from d3gan.config import DataConfig
 from d3gan.data.decode import decode_all, open_image, refuse_broken
 from d3gan.data.readers import Source
-from d3gan.data.sources import STACKED_MNIST, find_source
+from d3gan.data.sources import find_source
 from d3gan.errors import UserError
 from d3gan.images import Images
-from d3gan.rng import Stream, permutation
 
 DECODER_VERSION = 1
-"""Part of the cache's key: raise it whenever decoding gives other pixels."""
+"""Part of the cache's key; increase it whenever decoding gives other pixels."""
 
 
 class ImageSet(NamedTuple):
-    """Decoded images, memory-mapped where they come from the cache."""
+    """Decoded images, memory-mapped from the cache."""
 
     name: str
     images: Images
-    """[M, C, H, W]"""
+    """uint8 [M, C, H, W]"""
     labels: np.ndarray
     """int64 [M], -1 where unknown"""
     digest: str
@@ -44,20 +42,19 @@ class ImageSet(NamedTuple):
 
 
 def load_images(data: DataConfig) -> ImageSet:
-    """The images of `data.source`, decoded now or taken from the cache. Raises UserError.
+    """Return the images of `data.source`, decoded now or read from the cache. Raises UserError.
 
-    `limit` > 0 takes a random choice of so many, the same whatever the run's seed. Any resolution
-    will do here.
+    `limit` > 0 selects a random subset of that size, which does not depend on the run's seed. Any
+    resolution is allowed here.
     """
-    if data.source == STACKED_MNIST:
-        everything = _stacked_mnist(data)
-    else:
-        everything = _cached(find_source(data.source, data.split), data)
+    everything = _cached(find_source(data.source, data.split), data)
     if not data.skip_broken:
         refuse_broken(everything.skipped, len(everything.images) + len(everything.skipped))
     if not len(everything.images):
-        raise UserError(f"{data.source}: not one image could be read ({everything.skipped[0]})")
+        raise UserError(f"{data.source}: no image could be read ({everything.skipped[0]})")
     if 0 < data.limit < len(everything.images):
+        from d3gan.rng import Stream, permutation  # imports torch
+
         order = permutation(0, Stream.SUBSET, 0, len(everything.images))
         chosen = order[: data.limit].sort().values.numpy()
         return everything._replace(
@@ -67,7 +64,7 @@ def load_images(data: DataConfig) -> ImageSet:
 
 
 def check_enough(images: int, source: str, batch_size: int, key: str) -> None:
-    """Raise UserError, naming the `key` that was given, if there is less than one batch."""
+    """Raise UserError, naming the `key` of the batch size, if there is less than one batch."""
     if batch_size > images:
         raise UserError(f"{key} = {batch_size}: {source} has only {images} images")
 
@@ -97,66 +94,36 @@ def require_classes(images: ImageSet, reason: str) -> int:
     )
 
 
-def _classes(labels: np.ndarray, names: tuple[str, ...]) -> int:
-    """Return the number of classes of labels [M], or 0 if they are not all within 0..K-1."""
-    if not len(labels) or labels.min() < 0:
-        return 0
-    if names:
-        return len(names) if labels.max() < len(names) else 0
-    found = np.unique(labels)
-    return len(found) if found[-1] == len(found) - 1 else 0
-
-
 def native_shape(source: str, split: str) -> tuple[int, int]:
-    """Side (the shorter one) and channels of the source's first image. Raises UserError."""
-    found = find_source("mnist" if source == STACKED_MNIST else source, split)
-    first = next(iter(found.items()))
+    """Return the shorter side and the channels of the source's first image. Raises UserError."""
+    first = next(iter(find_source(source, split).items()))
     try:
         picture = open_image(first.read())
-    except Exception as error:  # Pillow raises whatever a damaged file leads it to
-        raise UserError(f"broken image {first.name} ({error}); mend or remove it") from error
+    except Exception as error:  # Pillow raises errors of many types for damaged files
+        raise UserError(f"broken image {first.name} ({error}); repair or delete it") from error
     grey = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
-    return min(picture.size), 1 if grey and source != STACKED_MNIST else 3
-
-
-def _stacked_mnist(data: DataConfig) -> ImageSet:
-    """Three digits of MNIST in the colour channels: 1,000 modes, label 100 r + 10 g + b.
-
-    Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1. Each channel holds
-    every digit of MNIST once, in a random order of its own.
-    """
-    if data.channels != 3:
-        raise UserError(
-            f"stacked-mnist has 3 channels; data.channels = {data.channels} cannot hold it"
-        )
-    digits = load_images(dataclasses.replace(data, source="mnist", channels=1, limit=0))
-    orders = [permutation(0, Stream.STACK, k, len(digits.images)).numpy() for k in range(3)]
-    images = np.stack([digits.images[order, 0] for order in orders], axis=1)
-    hundreds, tens, ones = (digits.labels[order] for order in orders)
-    return digits._replace(
-        name=STACKED_MNIST,
-        images=images,
-        labels=100 * hundreds + 10 * tens + ones,
-        classes=1000,
-        class_names=[f"{number:03d}" for number in range(1000)],
-    )
+    return min(picture.size), 1 if grey else 3
 
 
 # The cache
 
 
 def cache_folder() -> Path:
-    """$D3GAN_CACHE, or the user's cache folder of this platform."""
+    """Return $D3GAN_CACHE, or the user's cache folder of this platform."""
     folder = os.environ.get("D3GAN_CACHE")
     return Path(folder) if folder else user_cache_path("d3gan", appauthor=False)
 
 
 def _cached(source: Source, data: DataConfig) -> ImageSet:
-    """Decode the source unless the cache has it. Several processes may ask at once: one decodes."""
+    """Decode the source unless it is in the cache. Of several processes at once, one decodes."""
+    if source.channels not in (None, data.channels):
+        raise UserError(
+            f"data.channels = {data.channels}: {source.name} needs {source.channels} channels"
+        )
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        digest = _content_digest(source.files, folder)
+        digest = source.digest or _content_digest(source.files, folder)
         shape = f"{data.resolution}/{data.channels}"
         key = f"{digest}/{shape}/{DECODER_VERSION}/{source.labelling}"
         entry = folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
@@ -171,7 +138,7 @@ def _cached(source: Source, data: DataConfig) -> ImageSet:
     except OSError as error:
         raise UserError(
             f"cannot decode {source.name} into the cache {folder}: {error}; "
-            "set D3GAN_CACHE to a folder with room"
+            "set D3GAN_CACHE to a folder with enough space"
         ) from error
 
 
@@ -182,9 +149,19 @@ def _read_entry(source: Source, entry: Path, digest: str) -> ImageSet | None:
         skipped = json.loads((entry / "skipped.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, EOFError):
         return None
-    classes = _classes(labels, source.class_names)
+    classes = _count_classes(labels, source.class_names)
     names = list(source.class_names) if classes else []
     return ImageSet(source.name, images, labels, digest, skipped, classes, names)
+
+
+def _count_classes(labels: np.ndarray, names: tuple[str, ...]) -> int:
+    """Return the number of classes of labels [M], or 0 if they are not all within 0..K-1."""
+    if not len(labels) or labels.min() < 0:
+        return 0
+    if names:
+        return len(names) if labels.max() < len(names) else 0
+    found = np.unique(labels)
+    return len(found) if found[-1] == len(found) - 1 else 0
 
 
 def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
@@ -192,9 +169,9 @@ def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        room = source.number * data.channels * data.resolution**2
-        if shutil.disk_usage(temporary).free < room:  # a memory map would end in a bus error
-            raise OSError(f"no room for {room:,} bytes")
+        size = source.number * data.channels * data.resolution**2
+        if shutil.disk_usage(temporary).free < size:  # a memory map would end in a bus error
+            raise OSError(f"no space for {size:,} bytes")
         images = np.lib.format.open_memmap(
             temporary / "decoding.npy",
             mode="w+",
@@ -222,7 +199,10 @@ def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
 
 
 def _content_digest(files: Iterable[Path], folder: Path) -> str:
-    """SHA-256 of all files' content; read anew only if a file's size or time of change differs."""
+    """Return the SHA-256 of the content of all files.
+
+    They are read again only if the size or the modification time of one of them changes.
+    """
     files = list(files)
     manifest = hashlib.sha256()
     for file in files:

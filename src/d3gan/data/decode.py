@@ -1,8 +1,8 @@
-"""Encoded images of any kind to uint8 arrays of one shape."""
+"""Decoding of images of any format to uint8 arrays of one shape."""
 
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -20,20 +20,20 @@ class Item(NamedTuple):
     """One image of a source, still encoded."""
 
     name: str
-    """How to name the image to the user, should it be broken."""
+    """Name of the image in error messages."""
     read: Callable[[], bytes | Images]
-    """The encoded file, or pixels [H, W] or [H, W, C]."""
+    """Returns the encoded file, or pixels [H, W] or [H, W, C]."""
     label: int
-    """Its class, -1 if it has none."""
+    """Class, or -1 if it has none."""
 
 
 def decode_all(
     items: Iterable[Item], images: Images, *, title: str, workers: int
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """Decode items into `images` [M, C, H, W] with a pool of threads, showing progress.
+    """Decode items into `images` [M, C, H, W] with a pool of threads and a progress bar.
 
-    Returns the labels of those that could be read, which stand first, and for each of the others
-    its name and what is wrong with it.
+    Readable images come first. Returns their labels, and for each of the other images its name and
+    what is wrong with it.
     """
     count, channels, resolution, _ = images.shape
     labels: list[int] = []
@@ -46,13 +46,13 @@ def decode_all(
             return f"{item.name}: not an image"
         except MemoryError:
             raise
-        except Exception as error:  # Pillow raises whatever a damaged file leads it to
+        except Exception as error:  # Pillow raises errors of many types for damaged files
             return f"{item.name}: {error}"
 
     threads = workers or os.cpu_count() or 1
     with progress_bar(title, count) as bar, ThreadPoolExecutor(threads) as pool:
         source = iter(items)
-        # In blocks, because map() would read everything ahead.
+        # In blocks, because map() would read all items ahead.
         while block := list(islice(source, 64 * threads)):
             for item, image in zip(block, pool.map(decode, block), strict=True):
                 if isinstance(image, str):
@@ -65,7 +65,7 @@ def decode_all(
 
 
 def open_image(data: bytes | Images) -> Image.Image:
-    """The picture in an encoded file or in pixels [H, W] or [H, W, C], C = 1, 3 or 4."""
+    """Return the picture in an encoded file, or in pixels [H, W] or [H, W, C], C = 1, 3 or 4."""
     if isinstance(data, bytes):
         picture = Image.open(io.BytesIO(data))
         picture.load()
@@ -74,12 +74,12 @@ def open_image(data: bytes | Images) -> Image.Image:
 
 
 def to_array(picture: Image.Image, resolution: int, channels: int) -> Images:
-    """[C, H, W]: the largest square in the centre, resized; transparency over white."""
+    """Return the largest central square, resized, as uint8 [C, H, W]; transparency over white."""
     picture = _in_eight_bits(picture)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture)
+        background = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(background, picture)
     picture = picture.convert("L" if channels == 1 else "RGB")
     if picture.size != (resolution, resolution):
         side = min(picture.size)
@@ -91,7 +91,7 @@ def to_array(picture: Image.Image, resolution: int, channels: int) -> Images:
 
 
 def _in_eight_bits(picture: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 (Pillow's own conversion would clip it)."""
+    """Scale 16-bit grey to 8 bits (Pillow's own conversion would clip it)."""
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:
@@ -107,12 +107,6 @@ def refuse_broken(skipped: list[str], total: int) -> None:
     if skipped:
         raise UserError(
             f"broken image {skipped[0]} ({len(skipped)} of {total} images are broken); "
-            "mend or remove it, or leave broken images out with --data.skip-broken "
+            "repair or delete it, or leave out broken images with --data.skip-broken "
             "(--skip-broken in d3gan data)"
         )
-
-
-def pixel_items(pixels: Images, labels: np.ndarray, origin: str) -> Iterator[Item]:
-    """Items for an array of images [M, H, W] or [M, H, W, C]."""
-    for i, (image, label) in enumerate(zip(pixels, labels, strict=True)):
-        yield Item(f"{origin}[{i}]", lambda image=image: image, int(label))  # type: ignore[misc]

@@ -6,15 +6,15 @@ from d3gan.errors import UserError
 
 
 def download(repository: str, config: str, split: str, revision: str) -> Path:
-    """Fetch the parquet files of a split, or take them from the hub's own cache; the folder.
+    """Return the folder of a split's parquet files, downloaded or from the hub client's cache.
 
-    `repository` is owner/name. Data sets in other formats come from the branch of parquet files
-    into which the hub converts them. Raises UserError that names both ways out.
+    `repository` is owner/name. Data sets in other formats are read from the branch of parquet files
+    to which the hub converts them. Raises UserError that names both remedies.
     """
-    # Imported here because it takes a while, and most runs find their data on this machine.
+    # Imported here because the import is slow, and most runs find their data on this machine.
     from huggingface_hub import constants, snapshot_download
 
-    # Asked first, because the client would try again and again for half a minute.
+    # Checked first, because the client would retry for half a minute.
     connected = _answers(constants.ENDPOINT)
 
     def fetch(revision: str) -> Path:
@@ -37,8 +37,8 @@ def download(repository: str, config: str, split: str, revision: str) -> Path:
     except Exception as error:  # the hub's client raises errors of several libraries
         reason = _first_line(error) if connected else f"no answer from {constants.ENDPOINT}"
         raise UserError(
-            f"cannot fetch {repository} from the Hugging Face hub ({reason}); either connect this "
-            "machine to the network, or put the data set's files under $D3GAN_DATA (see d3gan "
+            f"cannot download {repository} from the Hugging Face hub ({reason}); either connect "
+            "this machine to the network, or put the data set's files under $D3GAN_DATA (see d3gan "
             "data list), or name their folder as data.source"
         ) from error
     return folder
@@ -49,7 +49,7 @@ def _answers(endpoint: str) -> bool:
 
     try:
         get_session().head(endpoint, timeout=5)
-    except Exception:  # whatever it is: without an answer there is no download
+    except Exception:  # of any type: without an answer there is no download
         return False
     return True
 

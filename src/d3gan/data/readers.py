@@ -1,6 +1,6 @@
-"""Readers of what holds images: parquet files of the hub, folders of image files, arrays.
+"""Readers of parquet files of the hub, folders of image files, and arrays.
 
-Each returns a Source: the files that decide its content, the number of its images, and how to
+Each returns a `Source`: the files that determine its content, the number of images, and how to
 iterate over them.
 """
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from d3gan.data.decode import Item, pixel_items
+from d3gan.data.decode import Item
 from d3gan.errors import UserError
 
 
@@ -24,20 +24,25 @@ class Source(NamedTuple):
 
     name: str
     files: list[Path]
-    """What determines the content."""
+    """Files that determine the content."""
     number: int
+    """Number of images."""
     items: Callable[[], Iterable[Item]]
     labelling: str = ""
-    """What decides the labels, besides the files' content."""
+    """What determines the labels (and their images) beside the content of the files."""
     class_names: tuple[str, ...] = ()
     """Name of each class in the order of labels, or empty where names are unknown."""
+    channels: int | None = None
+    """Number of channels that the images need, or None if any will do."""
+    digest: str = ""
+    """SHA-256 of the content if it does not come from files."""
 
 
 # Parquet files in the layout of the hub
 
 
 def parquet_files(folder: Path, config: str, split: str) -> list[Path]:
-    """The parquet files of a split, in order. Raises UserError naming the splits that are there.
+    """Return the parquet files of a split, in order. Raises UserError that lists the splits.
 
     Hub data sets keep them as CONFIG/SPLIT-00000-of-00001.parquet, data/SPLIT-..., SPLIT-..., or,
     where the hub converted them, CONFIG/SPLIT/0000.parquet.
@@ -77,16 +82,22 @@ def _split_of(file: Path) -> str:
 def read_parquet(
     name: str, files: list[Path], image_column: str = "", label_column: str = ""
 ) -> Source:
-    """Images from parquet files; without column names, the first image column and its label."""
+    """Return the images of parquet files.
+
+    Without column names, the first column of images and its labels are used. Raises UserError.
+    """
     try:
         tables = [pq.ParquetFile(file) for file in files]
         schema = tables[0].schema_arrow
         count = sum(table.metadata.num_rows for table in tables)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"cannot read {files[0]} as parquet ({error}); fetch it again") from error
+        raise UserError(
+            f"cannot read {files[0]} as parquet ({error}); download it again"
+        ) from error
     image_column = image_column or _image_column(schema, files[0])
     label_column = label_column or _label_column(schema)
-    for column in filter(None, (image_column, label_column)):
+    columns = [column for column in (image_column, label_column) if column]
+    for column in columns:
         if column not in schema.names:
             raise UserError(
                 f"{files[0]} has no column '{column}'; columns: {', '.join(schema.names)}"
@@ -96,9 +107,7 @@ def read_parquet(
         row = 0
         for file in files:
             try:
-                for batch in pq.ParquetFile(file).iter_batches(
-                    1024, columns=[column for column in (image_column, label_column) if column]
-                ):
+                for batch in pq.ParquetFile(file).iter_batches(1024, columns=columns):
                     labels = batch[label_column].to_pylist() if label_column else [-1] * len(batch)
                     for image, label in zip(batch[image_column], labels, strict=True):
                         data = image.as_py()
@@ -108,11 +117,11 @@ def read_parquet(
                         row += 1
             except (OSError, pa.ArrowException) as error:
                 raise UserError(
-                    f"cannot read {file} to its end ({error}); fetch it again"
+                    f"cannot read all of {file} ({error}); download it again"
                 ) from error
 
     names = _class_names(schema, label_column)
-    return Source(name, files, count, items, f"{image_column} {label_column}", names)
+    return Source(name, files, count, items, " ".join((image_column, label_column)), names)
 
 
 def _class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:
@@ -148,7 +157,7 @@ def _label_column(schema: pa.Schema) -> str:
 
 
 def read_folder(folder: Path) -> Source:
-    """All image files below `folder`; the first folder below it is the class, if there is one."""
+    """Return all image files below `folder`; folders directly below it, if any, are the classes."""
     Image.init()
     readable = {suffix for suffix, kind in Image.EXTENSION.items() if kind in Image.OPEN}
     files: list[Path] = []
@@ -168,17 +177,17 @@ def read_folder(folder: Path) -> Source:
             "a.png or b.jpg, in the folder itself or in folders below it"
         )
     if lost := [file for file in files if not file.exists()]:
-        raise UserError(f"cannot read {lost[0]}: it is a link to a file that is not there")
+        raise UserError(f"cannot read {lost[0]}: it is a link to a missing file")
     files.sort(key=lambda file: file.relative_to(folder).as_posix())
-    classes = sorted({_class_of(file, folder) for file in files} - {""})
+    classes = tuple(sorted({_class_of(file, folder) for file in files} - {""}))
     labels = {name: index for index, name in enumerate(classes)}
 
     def items() -> Iterator[Item]:
         for file in files:
             yield Item(str(file), file.read_bytes, labels.get(_class_of(file, folder), -1))
 
-    classed = "\n".join(_class_of(file, folder) for file in files)
-    return Source(str(folder), files, len(files), items, classed, tuple(classes))
+    labelling = "\n".join(_class_of(file, folder) for file in files)
+    return Source(str(folder), files, len(files), items, labelling, classes)
 
 
 def _raise(error: OSError) -> None:
@@ -194,14 +203,14 @@ def _class_of(file: Path, folder: Path) -> str:
 
 
 def read_arrays(file: Path) -> Source:
-    """A .npy or .npz file of uint8 images [M, H, W], [M, H, W, C] or [M, C, H, W]."""
+    """Return the images of a .npy or .npz file: uint8 [M, H, W], [M, H, W, C] or [M, C, H, W]."""
     try:
         if file.suffix == ".npy":
             arrays = {"images": np.load(file, mmap_mode="r")}
         else:
             with file.open("rb") as stream, np.load(stream) as archive:
                 arrays = dict(archive)
-    except Exception as error:  # zipfile and zlib raise whatever damage leads them to
+    except Exception as error:  # zipfile and zlib raise errors of many types for damaged files
         raise UserError(f"cannot read {file} as a NumPy file: {error}") from error
     images = next((a for a in arrays.values() if a.ndim in (3, 4) and a.dtype == np.uint8), None)
     if images is None or not images.size:
@@ -218,4 +227,19 @@ def read_arrays(file: Path) -> Source:
         (a for a in arrays.values() if a.shape == (len(images),) and a.dtype.kind in "iu"),
         np.full(len(images), -1),
     )
-    return Source(str(file), [file], len(images), lambda: pixel_items(images, labels, str(file)))
+    return array_source(str(file), [file], images, labels)
+
+
+def array_source(
+    name: str, files: list[Path], images: Any, labels: np.ndarray, names: tuple[str, ...] = ()
+) -> Source:
+    """Return images in memory as a source: uint8 [H, W] or [H, W, C] each, with labels [M]."""
+    return Source(
+        name, files, len(images), lambda: pixel_items(images, labels, name), class_names=names
+    )
+
+
+def pixel_items(images: Any, labels: np.ndarray, name: str) -> Iterator[Item]:
+    """Yield the items of images [M, H, W] or [M, H, W, C], or of a list of such images."""
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        yield Item(f"{name}[{i}]", _constant(image), int(label))

@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, load_images
-from d3gan.data.sources import HUB_SOURCES, STACKED_MNIST
+from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
 from d3gan.evaluation.features.classifier import (
     RECIPES,
@@ -35,7 +35,7 @@ def load_classifier(
     Tested on the split "test" of a source that has one, on a held-out fifth of any other.
     Raises UserError if the source has no labels. Several processes may ask at once: one trains.
     """
-    if data.source == STACKED_MNIST:
+    if data.source == "stacked-mnist":
         of_digits = dataclasses.replace(data, source="mnist", channels=1)
         digits, share = load_classifier(of_digits, folder, device)
         assert isinstance(digits, Classifier)
@@ -84,7 +84,7 @@ def _labelled(data: DataConfig) -> tuple[ImageSet, ImageSet]:
             f"{source} has no labels of two classes or more, which classifier features need; "
             "choose inception, or classifier:SOURCE of a source that has (classifier:cifar10)"
         )
-    if source in HUB_SOURCES:
+    if source in SOURCES and "test" in SOURCES[source].splits:
         return whole, load_images(dataclasses.replace(data, split="test"))
     order = permutation(0, Stream.HELD_OUT, 0, len(whole.images)).numpy()
     fifth = len(order) // 5

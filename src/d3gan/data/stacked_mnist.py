@@ -1,0 +1,53 @@
+"""Stacked MNIST: three digits in the colour channels, 1,000 modes.
+
+Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from d3gan.data.decode import Item, open_image
+from d3gan.data.hub_sources import HUB_SOURCES, HubSource
+from d3gan.data.readers import Source, pixel_items
+
+CLASSES = 1000
+
+
+class StackedMnist:
+    """The data source ``stacked-mnist``; label 100 r + 10 g + b.
+
+    Each channel holds every digit of MNIST once, in its own random order.
+    """
+
+    name = "stacked-mnist"
+    images = "60,000 of 28 x 28"
+    splits = ("train", "test")
+
+    def find(self, split: str) -> Source:
+        """Return the stacked digits of a split. Raises UserError as mnist does."""
+        mnist = _mnist().find(split)
+
+        def items() -> Iterator[Item]:
+            from d3gan.rng import Stream, permutation  # imports torch
+
+            singles = list(mnist.items())
+            digits = np.stack([np.asarray(open_image(item.read())) for item in singles])
+            labels = np.array([item.label for item in singles])
+            orders = [permutation(0, Stream.STACK, k, len(digits)).numpy() for k in range(3)]
+            hundreds, tens, ones = (labels[order] for order in orders)
+            images = np.stack([digits[order] for order in orders], axis=-1)
+            yield from pixel_items(images, 100 * hundreds + 10 * tens + ones, self.name)
+
+        names = tuple(f"{number:03d}" for number in range(CLASSES))
+        return mnist._replace(
+            name=self.name, items=items, labelling="stacked", class_names=names, channels=3
+        )
+
+    def location(self) -> str:
+        """Return where the images come from."""
+        return "made from mnist"
+
+
+def _mnist() -> HubSource:
+    return next(source for source in HUB_SOURCES if source.name == "mnist")
