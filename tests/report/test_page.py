@@ -168,7 +168,7 @@ def test_many_methods_and_discriminators(tmp_path: Path) -> None:
     }
     study = made_up.study(tmp_path, methods, [0, 1], rows=5, sample_grids=2, evaluations=3)
     reader = shown(study)
-    assert "of at most 3.17" in reader.text
+    assert "(maximum 3.17)" in reader.text
     assert len(reader.all("figure")) == 3 + 1 + 9 + 1 + 4 + len(methods)
 
 

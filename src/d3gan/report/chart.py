@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -13,10 +13,10 @@ import matplotlib
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from d3gan.report.comparison import Comparison
+from d3gan.report.wording import shortened
 
 INK, FAINT, GRID, PAPER = "#1f2430", "#5c6470", "#d9dde3", "#ffffff"
 # Okabe and Ito 2008: distinguishable with any colour vision; yellow is darkened for white paper.
@@ -54,9 +54,7 @@ class Chart:
     """The finding in words."""
     draw: Callable[[Axes], None]
     height: float = HEIGHT
-    """Height in inches."""
-    methods: tuple[str, ...] = ()
-    """Methods that the legend names."""
+    """Height in inches, without title and legend."""
 
 
 @dataclass(frozen=True)
@@ -103,23 +101,21 @@ def empty_axes(width: float = WIDTH, height: float = HEIGHT) -> tuple[Figure, Ax
     return figure, axes
 
 
-def figure_of(chart: Chart, comparison: Comparison, *, titled: bool) -> Figure:
+def figure_of(chart: Chart, *, titled: bool) -> Figure:
     """Draw the chart; `titled` adds its title and legend, which a page shows outside of it.
 
     Call it, and save the figure, within `drawing()`.
     """
-    rows = _legend_rows(chart.methods) if titled else []
-    figure, axes = empty_axes(height=chart.height + (0.3 + 0.22 * len(rows) if titled else 0))
+    figure, axes = empty_axes(height=chart.height)
     chart.draw(axes)
     if titled:
         figure.suptitle(chart.title, color=INK, fontsize=11, x=0.02, ha="left")
-    if rows:
-        look = styles(comparison)
-        handles = [_handle(look[name]) for name in chart.methods]
-        figure.legend(
-            handles, [legend_name(name) for name in chart.methods], loc="outside lower left",
-            ncols=len(rows[0]), frameon=False, labelcolor=INK, fontsize=10,
-        )  # fmt: skip
+        handles, names = axes.get_legend_handles_labels()
+        if handles and not axes.get_legend():
+            figure.legend(
+                handles, names, loc="outside lower left", frameon=False, labelcolor=INK, fontsize=10
+            )
+        figure.set_figheight(chart.height + 0.3 + 0.22 * len(handles))
     layout = figure.get_layout_engine()
     if layout:  # computed once; savefig would otherwise draw the figure twice
         layout.execute(figure)
@@ -129,23 +125,8 @@ def figure_of(chart: Chart, comparison: Comparison, *, titled: bool) -> Figure:
 
 def legend_name(name: str, longest: int = 44) -> str:
     """Return the name as matplotlib and XML can show it, shortened to `longest` characters."""
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
-    if len(plain) > longest:  # shortened in the middle, because methods differ at their ends
-        plain = f"{plain[: longest // 2 - 2]}...{plain[-(longest - longest // 2 - 1) :]}"
+    plain = shortened(name, longest)
     return f" {plain}" if plain.startswith("_") else plain  # matplotlib skips names with "_"
-
-
-def _legend_rows(names: Sequence[str]) -> list[Sequence[str]]:
-    if not names:
-        return []
-    columns = max(1, min(len(names), 48 // (max(map(len, names)) + 6)))
-    return [names[i : i + columns] for i in range(0, len(names), columns)]
-
-
-def _handle(style: Style) -> Line2D:
-    return Line2D(
-        [], [], color=style.colour, linestyle=style.line, marker=style.marker, markersize=5
-    )
 
 
 def row_title(axes: Axes, y: float, name: str, note: str = "") -> None:
@@ -174,12 +155,12 @@ def row_axes(axes: Axes, count: int) -> None:
 # Inline SVG
 
 
-def inline_svg(chart: Chart, comparison: Comparison) -> Markup:
+def inline_svg(chart: Chart) -> Markup:
     """Return the chart as an SVG element: small, reproducible, in the page's colours."""
     stream = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with drawing():
-        figure = figure_of(chart, comparison, titled=False)
+        figure = figure_of(chart, titled=False)
         figure.savefig(stream, format="svg", metadata=nothing, transparent=True)
     root = ElementTree.fromstring(stream.getvalue())
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', stream.getvalue()))

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from d3gan.report import wording
-from d3gan.report.chart import FAINT, INK, PAPER, Chart, row_axes, row_title, styles
+from d3gan.report.chart import FAINT, INK, PAPER, Chart, legend_name, row_axes, row_title, styles
 from d3gan.report.comparison import Comparison, Runs
 from d3gan.report.training_charts import COSTS, cost, losses, selection
 from d3gan.report.wording import finite
@@ -63,6 +63,7 @@ def quality(comparison: Comparison, axis: str) -> Chart | None:
             axes.plot(
                 factor * x, mean, color=style.colour, linestyle=style.line, linewidth=2, zorder=3,
                 marker=style.marker, markersize=4.5, markevery=max(1, len(x) // 10),
+                label=legend_name(name),
             )  # fmt: skip
         target = comparison["target"].get("value")
         if target is not None and min(values) <= target <= max(values):
@@ -80,7 +81,6 @@ def quality(comparison: Comparison, axis: str) -> Chart | None:
         f"{metric} against {wording.AXES[axis]}",
         _quality_in_words(comparison, curves, axis),
         draw,
-        methods=tuple(curves),
     )
 
 

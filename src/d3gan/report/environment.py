@@ -1,69 +1,66 @@
 """Describe where the runs of a page were trained."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from d3gan.report import wording
 from d3gan.report.comparison import Runs
 from d3gan.report.tables import Cell, Rows, Table
 
 
-@dataclass
-class Environment:
-    """Environments of all sessions of all runs."""
+class Environment(NamedTuple):
+    """Training environments of all sessions of all runs."""
 
-    total: int = 0
-    """Number of runs."""
-    without: list[str] = field(default_factory=list)
-    """Runs that recorded no environment."""
-    values: dict[str, dict[str, dict[str, None]]] = field(default_factory=dict)
-    """Names of the runs, in order, by property and its value."""
-    commands: dict[str, str] = field(default_factory=dict)
-    """Run by the command that started it."""
-    times: list[str] = field(default_factory=list)
-
-    def table(self) -> Table:
-        """Return each property's value; if runs differ, each value with its runs."""
-        rows: Rows = [
-            [key, [self._cell(value, list(names), values) for value, names in values.items()]]
-            for key, values in self.values.items()
-        ]
-        if times := sorted(filter(None, self.times)):
-            rows.insert(0, ["time", " to ".join(dict.fromkeys((times[0], times[-1])))])
-        return Table("Training environment", ["property", "value"], rows, "words")
-
-    def _cell(self, value: str, names: list[str], values: Mapping[str, Any]) -> Cell:
-        if len(values) == 1 and len(names) == self.total:
-            return Cell(value)
-        note = f"{len(names)} of {wording.plural(self.total, 'run')}"
-        if len(names) <= self.total / 2:
-            note += f": {wording.listed(names)}"
-        return Cell(value, note=f"({note})")
-
-    def command_table(self) -> Table:
-        """Return the command that started each run."""
-        rows: Rows = [
-            [name, Cell(command, "code")] for command, name in self.commands.items() if command
-        ]
-        return Table("Command that started each run", ["run", "command"], rows, "words")
+    values: Table
+    """Value of each property; if runs differ, each value with its runs."""
+    commands: Table
+    """Command that started each run."""
+    without: list[str]
+    """Names of the runs that recorded no environment."""
 
 
 def environment(runs: Runs) -> Environment:
     """Read the environments of all runs."""
-    found = Environment()
-    for folder in (folder for folders in runs.values() for folder in folders):
-        found.total += 1
-        sessions = folder.sessions()
+    known: dict[str, dict[str, list[str]]] = {}
+    commands: dict[str, str] = {}
+    times: list[str] = []
+    without: list[str] = []
+    folders = [folder for of_method in runs.values() for folder in of_method]
+    for folder in folders:
+        name, sessions = folder.path.name, folder.sessions()
         if not sessions:
-            found.without.append(folder.path.name)
+            without.append(name)
         for session in sessions:
             flat = _flat(session)
-            found.times.append(flat.pop("time", "").replace("T", " ").replace("+00:00", " UTC"))
-            found.commands.setdefault(flat.pop("command", ""), folder.path.name)
+            times.append(flat.pop("time", "").replace("T", " ").replace("+00:00", " UTC"))
+            commands.setdefault(flat.pop("command", ""), name)
             for key, value in flat.items():
-                found.values.setdefault(key, {}).setdefault(value, {})[folder.path.name] = None
-    return found
+                names = known.setdefault(key, {}).setdefault(value, [])
+                if name not in names:
+                    names.append(name)
+    values: Rows = [[key, _values(found, len(folders))] for key, found in known.items()]
+    times = sorted(filter(None, times))
+    if times:
+        period = " to ".join(dict.fromkeys((times[0], times[-1])))
+        values.insert(0, ["time", [Cell(period)]])
+    started: Rows = [[name, Cell(command, "code")] for command, name in commands.items() if command]
+    return Environment(
+        Table("Hardware and software", ["property", "value"], values, "words"),
+        Table("Command that started each run", ["run", "command"], started, "words"),
+        without,
+    )
+
+
+def _values(found: Mapping[str, Sequence[str]], total: int) -> list[Cell]:
+    if len(found) == 1 and all(len(names) == total for names in found.values()):
+        return [Cell(value) for value in found]
+    cells = []
+    for value, names in found.items():
+        note = f"{len(names)} of {wording.plural(total, 'run')}"
+        if len(names) <= total / 2:
+            note += f": {wording.listed(names)}"
+        cells.append(Cell(value, note=f"({note})"))
+    return cells
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -41,7 +41,7 @@ def write_plots(comparison: Comparison, runs: Runs, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for chart in (chart for part in study_charts(comparison, runs).values() for chart in part):
             files.append(folder / f"{chart.name}.png")
-            figure = figure_of(chart, comparison, titled=True)
+            figure = figure_of(chart, titled=True)
             figure.savefig(files[-1], dpi=150, metadata={"Software": None})
     return files
 
@@ -66,10 +66,13 @@ def page(comparison: Comparison, runs: Runs, *, title: str) -> str:
         comparison=comparison,
         styles=styles(comparison),
         charts={
-            part: [(chart.title, inline_svg(chart, comparison)) for chart in charts]
+            part: [(chart.title, inline_svg(chart)) for chart in charts]
             for part, charts in study_charts(comparison, runs).items()
         },
-        tables=tables,
+        tables=tables.study_tables(comparison),
+        configurations=tables.configurations(comparison),
+        problems=tables.problems(comparison),
+        not_recorded=tables.costs_not_recorded(comparison),
         outcomes=tables.outcomes(every),
         environment=environment(runs),
         sheets=sample_grids.sheets(runs, budget),

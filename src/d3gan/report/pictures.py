@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from d3gan.images import GAP
+from d3gan.report.wording import shortened
 
 MARGIN = 8
 """Pixels between pictures."""
@@ -16,8 +17,8 @@ CAPTION_HEIGHT = 26
 FRAME_MILLISECONDS = 250
 LAST_FRAME_MILLISECONDS = 3000
 PAPER, INK = 255, 0
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+FONT_SIZE, LETTER_WIDTH = 15, 8
+"""Pixels."""
 
 
 def side_by_side(
@@ -42,7 +43,7 @@ def side_by_side(
     )
     page = Image.new("L" if grey else "RGB", size, PAPER if grey else (PAPER,) * 3)
     draw = ImageDraw.Draw(page)
-    font = ImageFont.load_default(size=15)
+    font = ImageFont.load_default(size=FONT_SIZE)
     ink = INK if grey else (INK,) * 3
     draw.text((MARGIN, 6), heading, fill=ink, font=font)
     for position, (sheet, caption) in enumerate(zip(sheets, captions, strict=True)):
@@ -50,17 +51,9 @@ def side_by_side(
         left = MARGIN + column * (width + MARGIN)
         top = above + row * (height + CAPTION_HEIGHT)
         page.paste(sheet, (left, top + CAPTION_HEIGHT))
-        words = _shortened(caption.replace("\n", " "), width, draw, font)
+        words = shortened(caption, max(6, width // LETTER_WIDTH))
         draw.text((left, top + 4), words, fill=ink, font=font)
     return page
-
-
-def _shortened(words: str, width: int, draw: ImageDraw.ImageDraw, font: Font) -> str:
-    if draw.textlength(words, font=font) <= width + MARGIN:
-        return words
-    while words and draw.textlength(f"{words}...", font=font) > width:
-        words = words[:-1]
-    return f"{words}..."
 
 
 def corner(sheet: Image.Image, resolution: int, most: int) -> Image.Image:

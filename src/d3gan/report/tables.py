@@ -40,6 +40,15 @@ class Table:
     kind: Literal["numbers", "words"] = "numbers"
 
 
+def study_tables(comparison: Comparison) -> dict[str, Table]:
+    """Return all tables of a comparison by their names; some may have no rows."""
+    tables = (
+        speedups, quality, all_metrics, time_to_target, selection, costs, all_runs, differences,
+        protocol,
+    )  # fmt: skip
+    return {table.__name__: table(comparison) for table in tables}
+
+
 def speedups(comparison: Comparison) -> Table:
     """Return the speed-up of each method over the baseline, for each budget."""
     rows: Rows = []
@@ -139,7 +148,7 @@ def selection(comparison: Comparison) -> Table:
         else:
             shares = mean_shares(known)
             mean = wording.number(wording.mean(entropies[name]))
-            entropy = f"{mean} of at most {math.log2(count):.3g} bits"
+            entropy = f"{mean} bits (maximum {math.log2(count):.3g})"
         rows.append([Cell(name, style=styles(comparison)[name]), shares, entropy])
     return Table(
         "Share of steps in which the generator faced each discriminator, mean over runs",

@@ -142,6 +142,14 @@ def plural(amount: int, word: str) -> str:
     return f"{amount:,} {word}{'' if amount == 1 else 's'}"
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return at most `longest` printable characters, shortened in the middle."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    if len(plain) <= longest:
+        return plain
+    return f"{plain[: longest // 2 - 2]}...{plain[-(longest - longest // 2 - 1) :]}"
+
+
 def setting(value: object) -> str:
     """Format a value of a configuration as its file shows it."""
     if isinstance(value, bool):
