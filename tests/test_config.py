@@ -17,7 +17,7 @@ PRESETS = config_files.presets()
 KEYS = configs.keys()
 
 
-def test_the_promised_presets_are_there() -> None:
+def test_expected_presets_exist() -> None:
     promised = (
         "demo-dcgan demo-d3gan mnist-dcgan mnist-d3gan cifar10-dcgan cifar10-d3gan "
         "cifar100-d3gan svhn-d3gan"
@@ -34,7 +34,7 @@ def test_presets_are_valid_and_survive_a_round_trip(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("-d3gan")])
-def test_a_pair_differs_in_discriminators_and_rule_alone(name: str) -> None:
+def test_a_pair_differs_only_in_discriminators_and_aggregation(name: str) -> None:
     pair = [config_files.load_preset(n) for n in (name, name.replace("d3gan", "dcgan"))]
     d3gan, dcgan = (configs.flatten(configs.to_dict(config)) for config in pair)
     different = {key for key in d3gan if d3gan[key] != dcgan[key]}
@@ -54,7 +54,7 @@ def test_a_pair_differs_in_discriminators_and_rule_alone(name: str) -> None:
         lambda text: text.strip() and "\n" not in text
     ),
 )
-def test_config_to_toml_and_back_is_the_identity(
+def test_toml_round_trip_is_the_identity(
     seed: int, n: int, rule: str, rate: float, epochs: float, flip: bool, source: str
 ) -> None:
     values = {
@@ -100,7 +100,7 @@ def test_config_to_toml_and_back_is_the_identity(
         ("base = 3", "base = 3: must be the name of a preset"),
     ],
 )
-def test_mistakes_in_a_file_are_one_line_that_names_them(
+def test_an_error_in_a_file_is_one_line_that_names_the_key(
     tmp_path: Path, toml: str, message: str
 ) -> None:
     file = tmp_path / "wrong.toml"
@@ -111,7 +111,7 @@ def test_mistakes_in_a_file_are_one_line_that_names_them(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_builds_on_a_preset_and_is_named_after_itself(tmp_path: Path) -> None:
+def test_a_file_starts_from_a_preset_and_is_named_after_itself(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('base = "mnist-d3gan"\n[gan]\ndiscriminators = 4\n')
     config = config_files.load_file(file)
@@ -120,7 +120,7 @@ def test_a_file_builds_on_a_preset_and_is_named_after_itself(tmp_path: Path) -> 
     assert config == dataclasses.replace(expected, name="mine", gan=gan)
 
 
-def test_values_that_do_not_go_together_are_named() -> None:
+def test_values_that_do_not_fit_together_are_reported() -> None:
     hinge = configs.from_dict({"gan": {"objective": "hinge", "aggregation": "hypervolume"}})
     with pytest.raises(UserError, match="needs losses above zero"):
         configs.validate(hinge)
@@ -129,7 +129,7 @@ def test_values_that_do_not_go_together_are_named() -> None:
         configs.validate(grey)
 
 
-def test_every_key_has_a_default_that_is_allowed() -> None:
+def test_every_default_is_allowed() -> None:
     assert configs.validate(Config()) == Config()
     assert configs.keys()[:4] == ["name", "seed", "out_dir", "data.source"]
 
@@ -142,7 +142,7 @@ def test_every_key_has_one_role() -> None:
     assert roles["train.device"] is Role.MACHINE
 
 
-def test_what_may_change_when_a_run_is_resumed() -> None:
+def test_only_schedule_and_machine_keys_may_change_on_resume() -> None:
     config = Config(name="a")
     changed = configs.from_dict(
         {"train": {"epochs": 3, "device": "cpu"}, "eval": {"patience": 2}}, config
@@ -157,14 +157,14 @@ def test_what_may_change_when_a_run_is_resumed() -> None:
             configs.refuse_changes(config, configs.from_dict(values, config))
 
 
-def test_more_epochs_need_a_constant_learning_rate() -> None:
+def test_epochs_may_change_on_resume_only_with_a_constant_schedule() -> None:
     config = configs.from_dict({"optim": {"schedule": "linear_decay"}})
     longer = configs.from_dict({"train": {"epochs": 99}}, config)
     with pytest.raises(UserError, match=r"because optim\.schedule = 'linear_decay' depends on it"):
         configs.refuse_changes(config, longer)
 
 
-def test_results_separate_methods_unless_they_identify_the_run() -> None:
+def test_result_keys_separate_methods_unless_they_identify_the_run() -> None:
     separate = {key for key in KEYS if configs.separates_methods(key)}
     assert {"train.epochs", "gan.penalties", "eval.samples"} <= separate
     assert not separate & {"seed", "name", "out_dir", "train.device", "samples.count"}
@@ -179,23 +179,23 @@ def test_results_separate_methods_unless_they_identify_the_run() -> None:
         ({"r1_gamma": 0.5, "penalties": ["r1(gamma=3)"]}, ("r1(gamma=0.5)",)),
     ],
 )
-def test_the_old_key_of_the_penalty(values: dict[str, object], penalties: tuple[str]) -> None:
+def test_r1_gamma_becomes_a_penalty(values: dict[str, object], penalties: tuple[str]) -> None:
     assert configs.from_dict({"gan": values}).gan.penalties == penalties
     over = config_files.load_preset("demo-dcgan")
     assert configs.from_dict({"gan": values}, over).gan.penalties == penalties
 
 
-def test_mistakes_in_old_keys_are_named() -> None:
+def test_errors_in_old_keys_are_reported() -> None:
     with pytest.raises(UserError, match=r"^x: gan\.r1_gamma = -1\.0: must be at least 0"):
         configs.from_dict({"gan": {"r1_gamma": -1}}, origin="x")
 
 
-def test_the_number_of_discriminators_is_that_of_the_members() -> None:
+def test_members_set_the_number_of_discriminators() -> None:
     config = configs.from_dict({"gan": {"members": ["dcgan", "dcgan", "dcgan"]}})
     assert configs.validate(config).gan.discriminators == 3
 
 
-def test_plugins_of_a_config_and_their_source(
+def test_plugins_are_listed_with_their_source_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -5,7 +5,7 @@ from d3gan.config_ini import from_ini
 from d3gan.errors import UserError
 
 
-def test_ini_of_the_succeeded_project() -> None:
+def test_an_ini_file_of_the_succeeded_project() -> None:
     text = """
         [model]
         type = d3gan
@@ -35,7 +35,7 @@ def test_ini_of_the_succeeded_project() -> None:
     assert config == expected
 
 
-def test_ini_without_sections_and_by_data_set() -> None:
+def test_an_ini_file_without_sections_whose_type_is_a_data_set() -> None:
     config = from_ini("type = SVHN\nepochs=2\n", "old", "old.ini")
     assert (config.data.source, config.train.epochs) == ("svhn", 2.0)
 
@@ -51,7 +51,7 @@ def test_ini_without_sections_and_by_data_set() -> None:
         ("no equals sign", "old.ini: not a valid ini file"),
     ],
 )
-def test_mistakes_in_an_ini_are_named(text: str, message: str) -> None:
+def test_errors_in_an_ini_file_are_reported(text: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         from_ini(text, "old", "old.ini")
     assert message in str(caught.value)

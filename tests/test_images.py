@@ -25,16 +25,14 @@ def test_grey_stays_grey() -> None:
     assert to_picture(np.zeros((3, 4, 4), np.uint8)).mode == "RGB"
 
 
-def test_enlarging_keeps_pixels_whole() -> None:
+def test_enlarging_repeats_pixels() -> None:
     small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40), np.uint8))
     large = np.asarray(enlarged(small, least=480))
     assert large.shape == (480, 640)
     assert np.array_equal(large[::16, ::16], np.asarray(small))
 
 
-def test_a_picture_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_picture_is_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "a.png"
     save_picture(Image.new("L", (4, 4), 7), file)
     before = file.read_bytes()

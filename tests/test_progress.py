@@ -3,7 +3,7 @@ import pytest
 from d3gan import progress
 
 
-def test_elsewhere_than_on_a_terminal_a_line_now_and_then(
+def test_lines_are_printed_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
@@ -17,7 +17,7 @@ def test_elsewhere_than_on_a_terminal_a_line_now_and_then(
     ]  # fmt: skip
 
 
-def test_short_work_says_nothing_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_work_prints_nothing_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with progress.progress_bar("training", 10) as bar:
         bar.advance(10)
     with progress.progress_bar("training", 10, silent=True) as bar:
@@ -25,7 +25,7 @@ def test_short_work_says_nothing_there(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().err == ""
 
 
-def test_on_a_terminal_a_bar(
+def test_a_bar_is_shown_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -20,7 +20,7 @@ class Apple:
             raise ValueError("weight must be above 0")
 
 
-def test_builds_with_and_without_parameters() -> None:
+def test_entries_are_built_with_and_without_parameters() -> None:
     assert FRUIT.build("apple") == Apple()
     assert FRUIT.build(" apple(weight=2) ") == Apple(2)
 
@@ -42,13 +42,13 @@ def test_builds_with_and_without_parameters() -> None:
         ("", "write name or name(parameter=value)"),
     ],
 )
-def test_mistakes_are_named(text: str, message: str) -> None:
+def test_errors_are_reported(text: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         FRUIT.build(text)
     assert message in str(caught.value)
 
 
-def test_nothing_is_evaluated() -> None:
+def test_parameters_are_not_evaluated() -> None:
     with pytest.raises(UserError):
         parse_call("print(x=print('called'))")
 
@@ -71,7 +71,7 @@ unit = 3
 
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a module in the working directory."""
+    """Return the name of a module in the working directory."""
     name = f"pears_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(PLUGIN)
     monkeypatch.chdir(tmp_path)
@@ -79,7 +79,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def test_plugins_come_from_the_working_directory(plugin: str, tmp_path: Path) -> None:
+def test_plugins_are_imported_from_the_working_directory(plugin: str, tmp_path: Path) -> None:
     assert FRUIT.build(f"{plugin}:Pear").weight == 1.0  # type: ignore[attr-defined]
     assert FRUIT.build(f" {plugin}:Pear(weight=2) ").weight == 2  # type: ignore[attr-defined]
     assert FRUIT.build(f"{plugin}:crate(count=3)") == ("pears", 3)
@@ -101,7 +101,7 @@ def test_plugins_come_from_the_working_directory(plugin: str, tmp_path: Path) ->
         ("needy:Pear", "cannot import 'needy' for 'Pear': No module named 'no_such'"),
     ],
 )
-def test_mistakes_in_plugins_are_named(text: str, message: str, plugin: str) -> None:
+def test_errors_in_plugins_are_reported(text: str, message: str, plugin: str) -> None:
     Path("broken.py").write_text("1 / 0")
     Path("needy.py").write_text("import no_such")
     with pytest.raises(UserError) as caught:
@@ -109,7 +109,7 @@ def test_mistakes_in_plugins_are_named(text: str, message: str, plugin: str) -> 
     assert message.replace("PLUGIN", plugin) in str(caught.value)
 
 
-def test_what_is_a_plugin() -> None:
+def test_plugins_are_recognised() -> None:
     assert is_plugin("a.b_c:D(e=1)")
     for text in (
         "mean",

@@ -31,27 +31,29 @@ def slow_bits(seed: int, stream: int, step: int, index: int, count: int) -> list
     index=st.integers(0, 10**9),
     count=st.integers(1, 5),
 )
-def test_bits_equal_the_slow_twin(seed: int, step: int, index: int, count: int) -> None:
+def test_bits_equal_those_of_a_python_implementation(
+    seed: int, step: int, index: int, count: int
+) -> None:
     fast = random_bits(seed, Stream.NOISE, step, torch.tensor([index]), count)
     assert [bits & MASK for bits in fast[0].tolist()] == slow_bits(seed, 1, step, index, count)
 
 
-def test_finaliser_gives_the_published_sequence() -> None:
+def test_finaliser_reproduces_the_published_sequence() -> None:
     # First outputs of SplitMix64 seeded with 1234567, from its reference implementation.
     outputs = [mix((1234567 + k * GOLDEN) & MASK) for k in range(1, 4)]
     assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
-def test_numbers_depend_on_nothing_but_their_coordinates() -> None:
-    whole = normal(3, Stream.NOISE, 7, torch.arange(10), 5)
+def test_numbers_depend_only_on_their_coordinates() -> None:
+    all_numbers = normal(3, Stream.NOISE, 7, torch.arange(10), 5)
     part = normal(3, Stream.NOISE, 7, torch.tensor([4, 9]), 5)
-    assert torch.equal(whole[[4, 9]], part)
+    assert torch.equal(all_numbers[[4, 9]], part)
     as_tensor = normal(3, Stream.NOISE, torch.tensor(7), torch.arange(10), 5)
-    assert torch.equal(whole, as_tensor)
+    assert torch.equal(all_numbers, as_tensor)
 
 
 @pytest.mark.parametrize("change", ["seed", "stream", "step"])
-def test_coordinates_all_matter(change: str) -> None:
+def test_numbers_depend_on_every_coordinate(change: str) -> None:
     coordinates = {"seed": 3, "stream": Stream.NOISE, "step": 7}
     other = coordinates | {change: Stream.FLIP if change == "stream" else 4}
     draws = [
@@ -62,7 +64,7 @@ def test_coordinates_all_matter(change: str) -> None:
     assert correlation < 5 / math.sqrt(2000)
 
 
-def test_normal_has_the_moments_of_a_normal() -> None:
+def test_normal_has_the_right_moments() -> None:
     z = normal(0, Stream.NOISE, 0, torch.arange(50_000), 4).flatten()
     error = 5 / math.sqrt(len(z))
     assert abs(float(z.mean())) < error
@@ -72,7 +74,7 @@ def test_normal_has_the_moments_of_a_normal() -> None:
     assert neighbours.abs().max() < 5 / math.sqrt(50_000)
 
 
-def test_uniform_is_open_and_flat() -> None:
+def test_uniform_is_open_and_uniform() -> None:
     u = uniform(0, Stream.FLIP, 0, torch.arange(100_000), 1)
     assert float(u.min()) > 0
     assert float(u.max()) < 1
@@ -81,7 +83,7 @@ def test_uniform_is_open_and_flat() -> None:
     assert chi_squared < 33.7  # 9 degrees of freedom, p = 1e-4
 
 
-def test_permutation_holds_everything_once_and_differs_by_epoch() -> None:
+def test_permutation_is_complete_and_differs_by_epoch() -> None:
     first, second = (permutation(0, Stream.ORDER, epoch, 1000) for epoch in (0, 1))
     assert sorted(first.tolist()) == list(range(1000))
     assert sorted(second.tolist()) == list(range(1000))

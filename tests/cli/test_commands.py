@@ -1,4 +1,4 @@
-"""Commands that go well."""
+"""Commands that succeed."""
 
 import dataclasses
 import json
@@ -84,11 +84,11 @@ def test_an_ini_of_the_succeeded_project_trains(tiny: Config, tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_goes_on_as_if_never_stopped(
+def test_an_interrupted_run_resumes_bit_for_bit(
     tiny: Config, tmp_path: Path, number: signal.Signals
 ) -> None:
     long = {"train": {"epochs": 40.0, "log_every_steps": 3}}
-    whole = train(configs.from_dict({"name": "whole"} | long, tiny))
+    uninterrupted = train(configs.from_dict({"name": "whole"} | long, tiny))
     run = tiny.run_dir
     process = start("train", written(tiny, tmp_path, **long))
     wait_for(lambda: RunFolder(run).metrics(), process)
@@ -97,22 +97,24 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(
     assert process.returncode == 128 + number, errors
     assert f"continue with 'd3gan train {run}'" in errors
     assert len(errors.splitlines()) == 1
-    assert not (run / "checkpoints" / "step-00000200.pt").exists(), "it was stopped in time"
+    assert not (run / "checkpoints" / "step-00000200.pt").exists(), (
+        "the run was stopped before its end"
+    )
     result = d3gan("train", run)
     assert result.returncode == 0, result.stderr
-    assert chosen(run) == chosen(whole.path)
-    one, other = weights(run), weights(whole.path)
+    assert chosen(run) == chosen(uninterrupted.path)
+    one, other = weights(run), weights(uninterrupted.path)
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-def test_a_moved_run_goes_on_where_it_is(run: Path, tmp_path: Path) -> None:
+def test_a_moved_run_is_resumed_in_its_new_folder(run: Path, tmp_path: Path) -> None:
     moved = run.rename(tmp_path / "renamed")
     assert main(["train", str(moved), "--train.epochs", "3"]) == 0
     assert RunFolder(moved).metrics()[-1]["step"] == 15
     assert not run.exists()
 
 
-def test_a_run_goes_on_however_its_folder_is_named(
+def test_a_run_is_resumed_through_a_link_or_as_the_working_directory(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "latest").symlink_to(run)
@@ -124,14 +126,16 @@ def test_a_run_goes_on_however_its_folder_is_named(
     assert list(tmp_path.glob("*/tiny")) == [run]
 
 
-def test_a_run_tells_its_commit(run: Path) -> None:
+def test_a_run_records_its_commit(run: Path) -> None:
     if not (Path(__file__).parents[2] / ".git").exists():
         pytest.skip("not a checkout")
     (session,) = RunFolder(run).sessions()
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", session["commit"])
 
 
-def test_a_finished_run_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_a_finished_run_changes_nothing(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (run / "metrics.jsonl").read_bytes()
     assert main(["train", str(run)]) == 0
     assert "10 steps" in capsys.readouterr().out
@@ -149,7 +153,7 @@ def test_sample_a_grid(run: Path, tmp_path: Path) -> None:
     assert first.read_bytes() == second.read_bytes() != other.read_bytes()
 
 
-def test_sample_many_images_each_the_same_as_in_the_array(run: Path, tmp_path: Path) -> None:
+def test_png_files_and_the_array_hold_the_same_images(run: Path, tmp_path: Path) -> None:
     folder, array = tmp_path / "many", tmp_path / "many.npz"
     count = ["-n", "70", "--seed", "3"]
     assert main(["sample", str(run), *count, "--format", "png", "-o", str(folder)]) == 0
@@ -174,7 +178,7 @@ def test_interpolation_leads_from_one_image_to_another(run: Path, tmp_path: Path
     assert not torch.allclose(row[3], ends[0])
 
 
-def test_from_python(run: Path) -> None:
+def test_load_and_sample_from_python(run: Path) -> None:
     images = package.load(str(run)).sample(64, seed=0)
     assert images.shape == (64, 3, 16, 16)
     assert images.min() >= 0
@@ -182,7 +186,7 @@ def test_from_python(run: Path) -> None:
     assert torch.equal(package.load(run).sample(10, seed=0, first=54), images[54:])
 
 
-def test_export_samples_as_the_run_does(run: Path, tmp_path: Path) -> None:
+def test_an_export_gives_the_same_images_as_the_run(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "g.safetensors"
     assert main(["export", str(run), "-o", str(file)]) == 0
     assert torch.equal(package.load(file).sample(5, seed=2), package.load(run).sample(5, seed=2))
@@ -190,8 +194,8 @@ def test_export_samples_as_the_run_does(run: Path, tmp_path: Path) -> None:
     assert list(tmp_path.glob(".*")) == []
 
 
-@pytest.mark.filterwarnings("ignore")  # of the exporter's own making
-def test_onnx_computes_what_the_generator_does(run: Path, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # the exporter warns
+def test_onnx_gives_the_same_images_as_the_run(run: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx.reference")
     file = tmp_path / "g.onnx"
     assert main(["export", str(run), "-o", str(file)]) == 0
@@ -218,7 +222,7 @@ def test_data_show_and_list(
     assert min(size(file)) >= 480
 
 
-def test_the_demo_ends_with_table_grid_and_animation(
+def test_the_demo_writes_table_grid_and_animation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], quick_classifier: None
 ) -> None:
     assert main(["demo", "--out-dir", str(tmp_path), "--epochs", "0.1"]) == 0
@@ -230,7 +234,7 @@ def test_the_demo_ends_with_table_grid_and_animation(
     assert size(tmp_path / "demo-grid.png")[0] > size(tmp_path / "demo-grid.png")[1]
     before = {name: weights(tmp_path / name) for name in ("demo-dcgan", "demo-d3gan")}
     again = ["demo", "--out-dir", str(tmp_path), "--epochs", "0.1", "--json", "-"]
-    assert main(again) == 0, "it can be repeated"
+    assert main(again) == 0, "the demo can be repeated"
     assert [row["steps"] for row in json.loads(capsys.readouterr().out)] == [16, 16]
     for name, tensors in before.items():
         now = weights(tmp_path / name)
@@ -240,7 +244,7 @@ def test_the_demo_ends_with_table_grid_and_animation(
 @pytest.mark.parametrize(
     "name", ["mnist-d3gan", pytest.param("cifar10-d3gan", marks=pytest.mark.slow)]
 )
-def test_real_images_leave_every_file(
+def test_training_on_real_images_writes_every_file(
     name: str, data_folder: Path, tmp_path: Path, quick_classifier: None
 ) -> None:
     flags = ["--train.epochs", "1", "--data.limit", "256", "--model.generator-width", "8"]
@@ -261,7 +265,7 @@ def test_real_images_leave_every_file(
     assert row["protocol"]["features"] == f"classifier:{name.removesuffix('-d3gan')}"
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_closing_the_output_is_not_an_error() -> None:
     process = start("presets")
     assert process.stdout
     process.stdout.close()

@@ -1,4 +1,4 @@
-"""Wrong input as a new user gives it: one line that says what is wrong and what would be right."""
+"""Wrong input is reported in one line that says what is wrong and what would be right."""
 
 import dataclasses
 import os
@@ -17,8 +17,8 @@ from d3gan.config import Config
 from d3gan.training.trainer import train
 
 
-def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """What the command says, having failed as a user's mistake should."""
+def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the error message of a command that fails with exit status 2."""
     status = main([str(argument) for argument in arguments])
     output = capsys.readouterr()
     assert status == 2
@@ -85,23 +85,23 @@ def test_wrong_arguments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert message in complaint(capsys, *arguments.split())
-    assert list(tmp_path.iterdir()) == [], "nothing was started"
+    assert message in error_line(capsys, *arguments.split())
+    assert list(tmp_path.iterdir()) == [], "nothing was written"
 
 
-def test_folders_that_hold_nothing_to_use(
+def test_empty_folders_are_reported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "holds no images" in complaint(capsys, "train", "demo-dcgan", "--data.source", empty)
-    assert "there is no run at" in complaint(capsys, "train", empty)
-    assert "there is no run at" in complaint(capsys, "sample", empty)
+    assert "holds no images" in error_line(capsys, "train", "demo-dcgan", "--data.source", empty)
+    assert "there is no run at" in error_line(capsys, "train", empty)
+    assert "there is no run at" in error_line(capsys, "sample", empty)
     assert list(empty.iterdir()) == []
 
 
-def test_a_broken_image_is_named_and_skipped_on_demand(
+def test_a_broken_image_is_reported_and_can_be_skipped(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny: Config
 ) -> None:
     folder = tmp_path / "pictures"
@@ -110,7 +110,7 @@ def test_a_broken_image_is_named_and_skipped_on_demand(
         Image.effect_noise((20, 20), 50).save(folder / f"{number}.png")
     (folder / "4.png").write_bytes((folder / "4.png").read_bytes()[:60])
     (folder / "7.png").write_text("a letter")
-    line = complaint(capsys, "data", "prepare", folder)
+    line = error_line(capsys, "data", "prepare", folder)
     assert f"broken image {folder / '4.png'}: " in line
     assert "2 of 12 images are broken" in line
     assert "--data.skip-broken" in line
@@ -120,7 +120,7 @@ def test_a_broken_image_is_named_and_skipped_on_demand(
     assert tiny.run_dir.is_dir()
 
 
-def test_a_folder_that_may_not_be_read(
+def test_an_unreadable_folder_is_reported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def walk(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[None]:
@@ -128,24 +128,24 @@ def test_a_folder_that_may_not_be_read(
         yield from ()
 
     monkeypatch.setattr(os, "walk", walk)
-    line = complaint(capsys, "data", "show", tmp_path)
+    line = error_line(capsys, "data", "show", tmp_path)
     assert line == f"cannot read {tmp_path}: Permission denied"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-def test_a_place_that_may_not_be_written(
+def test_an_unwritable_place_is_reported(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:
-    line = complaint(capsys, "train", written(tiny, tmp_path), "--out-dir", "/proc/runs")
+    line = error_line(capsys, "train", written(tiny, tmp_path), "--out-dir", "/proc/runs")
     assert "cannot write to /proc/runs/tiny" in line
     run = train(tiny)
-    assert "cannot write to /proc" in complaint(
+    assert "cannot write to /proc" in error_line(
         capsys, "sample", run.path, "-o", "/proc/a/grid.png"
     )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
-def test_folders_without_permission(tiny: Config, tmp_path: Path) -> None:
+def test_folders_without_permission_are_reported(tiny: Config, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may read and write everything")
     for folder, flag in (("unreadable", "--data.source"), ("unwritable", "--out-dir")):
@@ -156,23 +156,23 @@ def test_folders_without_permission(tiny: Config, tmp_path: Path) -> None:
         assert len(result.stderr.splitlines()) == 1
 
 
-def test_an_out_dir_that_cannot_be_made(
+def test_an_out_dir_that_cannot_be_created_is_reported(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("a file")
-    line = complaint(capsys, "train", written(tiny, tmp_path), "--out-dir", tmp_path / "taken")
+    line = error_line(capsys, "train", written(tiny, tmp_path), "--out-dir", tmp_path / "taken")
     assert "cannot write to" in line
     assert "choose another place" in line
 
 
-def test_a_run_is_neither_overwritten_nor_changed_midway(
+def test_a_run_is_neither_overwritten_nor_changed_on_resume(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:
     file = written(tiny, tmp_path)
     run = train(tiny)
     before = {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()}
-    assert f"continue it with 'd3gan train {run.path}'" in complaint(capsys, "train", file)
-    line = complaint(capsys, "train", run.path, "--model.latent-dim", 9)
+    assert f"continue it with 'd3gan train {run.path}'" in error_line(capsys, "train", file)
+    line = error_line(capsys, "train", run.path, "--model.latent-dim", 9)
     assert (
         "model.latent_dim = 9: cannot change when a run is resumed, because it changes the result"
         in line
@@ -180,7 +180,7 @@ def test_a_run_is_neither_overwritten_nor_changed_midway(
     assert {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()} == before
 
 
-def test_a_corrupt_checkpoint_is_a_warning_and_the_one_before_serves(
+def test_the_checkpoint_before_a_corrupt_one_is_used(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:
     run = train(tiny)
@@ -195,17 +195,17 @@ def test_a_corrupt_checkpoint_is_a_warning_and_the_one_before_serves(
     assert "are broken; train the run anew" in capsys.readouterr().err
 
 
-def test_an_export_that_cannot_be_written(
+def test_an_export_that_cannot_be_written_is_reported(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:
     run = train(tiny)
-    line = complaint(capsys, "export", run.path, "-o", tmp_path / "generator.pt")
+    line = error_line(capsys, "export", run.path, "-o", tmp_path / "generator.pt")
     assert "must be a name that ends in .safetensors or .onnx" in line
     (tmp_path / "file").touch()
-    line = complaint(capsys, "export", run.path, "-o", tmp_path / "file" / "g.safetensors")
+    line = error_line(capsys, "export", run.path, "-o", tmp_path / "file" / "g.safetensors")
     assert f"cannot write to {tmp_path / 'file'}" in line
     (tmp_path / "fake.safetensors").write_bytes(b"nonsense")
-    assert "cannot read" in complaint(capsys, "sample", tmp_path / "fake.safetensors")
+    assert "cannot read" in error_line(capsys, "sample", tmp_path / "fake.safetensors")
 
 
 FULL_DISK = """
@@ -216,7 +216,7 @@ save = checkpoint.save_checkpoint
 from d3gan.training import milestones
 
 def limited(run, saved, keep):
-    if saved["step"] == 10:  # from now on no file may grow past 20 kB
+    if saved["step"] == 10:  # limits the size of every file to 20 kB
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     return save(run, saved, keep)
 
@@ -228,7 +228,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files as Linux does")
-def test_a_disk_that_is_full_at_checkpoint_time(tiny: Config, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_last_checkpoint(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path)
     result = run_code(FULL_DISK, "train", file)
     assert result.returncode == 2, result.stderr
@@ -237,13 +237,13 @@ def test_a_disk_that_is_full_at_checkpoint_time(tiny: Config, tmp_path: Path) ->
     assert "make room" in line
     run = tiny.run_dir
     assert [f.name for f in (run / "checkpoints").iterdir()] == ["step-00000005.pt"]
-    assert d3gan("train", run).returncode == 0, "with room again it goes on"
-    whole = train(dataclasses.replace(tiny, name="whole"))
-    one, other = weights(run), weights(whole.path)
+    assert d3gan("train", run).returncode == 0, "the run resumes once there is room"
+    uninterrupted = train(dataclasses.replace(tiny, name="whole"))
+    one, other = weights(run), weights(uninterrupted.path)
     assert all(np.array_equal(one[name], other[name]) for name in other)
 
 
-def test_nothing_sound_is_pruned_for_a_broken_one(tiny: Config) -> None:
+def test_a_broken_checkpoint_replaces_no_valid_one(tiny: Config) -> None:
     run = train(tiny)
     run.checkpoint_file(10).write_bytes(b"cut short")
     (run.checkpoints / "step-00000010 (copy).pt").write_bytes(b"a stray file")
@@ -254,40 +254,42 @@ def test_nothing_sound_is_pruned_for_a_broken_one(tiny: Config) -> None:
     ]  # fmt: skip
 
 
-def test_a_run_does_not_go_back_nor_elsewhere(
+def test_a_run_is_neither_shortened_nor_moved_on_resume(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:
     run = train(tiny)
-    line = complaint(capsys, "train", run.path, "--train.epochs", 1)
+    line = error_line(capsys, "train", run.path, "--train.epochs", 1)
     assert "train.epochs = 1: " in line
     assert "is at step 10, which is past that already" in line
-    line = complaint(capsys, "train", run.path, "--out-dir", tmp_path / "other")
+    line = error_line(capsys, "train", run.path, "--out-dir", tmp_path / "other")
     assert "cannot change when a run is resumed" in line
     assert configs.to_toml(tiny) == run.config_file.read_text(encoding="utf-8")
 
 
-def test_the_demo_does_not_go_on_with_another_run_of_its_name(
+def test_the_demo_refuses_another_run_of_the_same_name(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:
     train(dataclasses.replace(tiny, name="demo-dcgan", out_dir=str(tmp_path)))
-    line = complaint(capsys, "demo", "--out-dir", tmp_path)
+    line = error_line(capsys, "demo", "--out-dir", tmp_path)
     assert "cannot change when a run is resumed" in line
 
 
-def test_weights_that_do_not_fit_the_config_are_named(
+def test_weights_that_do_not_fit_the_config_are_reported(
     capsys: pytest.CaptureFixture[str], tiny: Config
 ) -> None:
     run = train(tiny)
     text = run.config_file.read_text(encoding="utf-8")
     run.config_file.write_text(text.replace("generator_width = 4", "generator_width = 5"))
-    assert "does not fit the run's config.toml" in complaint(capsys, "train", run.path)
-    assert "do not fit their config" in complaint(capsys, "sample", run.path)
+    assert "does not fit the run's config.toml" in error_line(capsys, "train", run.path)
+    assert "do not fit their config" in error_line(capsys, "sample", run.path)
 
 
-def test_a_config_of_another_version_is_named(
+def test_a_config_with_an_unknown_key_is_reported(
     capsys: pytest.CaptureFixture[str], tiny: Config
 ) -> None:
     run = train(tiny)
     text = configs.to_toml(tiny).replace("latent_dim", "latent_size")
     run.config_file.write_text(text)
-    assert "unknown key model.latent_size = 8 (did you mean" in complaint(capsys, "train", run.path)
+    assert "unknown key model.latent_size = 8 (did you mean" in error_line(
+        capsys, "train", run.path
+    )

@@ -26,24 +26,24 @@ ELSEWHERE = {
     'pip install -c constraints.txt -e . && d3gan demo',
     'pip install -c constraints.txt -e ".[dev]" && pytest',
 }  # fmt: skip
-"""The first by .ci/run's installation and the test of the demo; the second is .ci/run itself."""
+"""Commands that .ci/run and the test of the demo cover."""
 OTHER_PROGRAMS = ("tensorboard", "torchrun")
 ADDRESS = re.compile(r"http://localhost:\d+/")
 
 
-def test_the_set_up_stands_at_the_top() -> None:
+def test_installation_comes_first() -> None:
     assert set(COMMANDS[:2]) == ELSEWHERE
     script = (README.parent / ".ci" / "run").read_text(encoding="utf-8")
     assert 'pip install -c constraints.txt -e ".[dev]"\n' in script
 
 
-def test_every_other_command_in_order(
+def test_every_other_command_runs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     quick_classifier: None,
 ) -> None:
-    """With small runs in the place of long ones, and the flags of the README as they stand."""
+    """Runs are smaller than in the README; all other flags are those of the README."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     Image.effect_noise((90, 70), 40).save(tmp_path / "photos" / "a.jpg")
@@ -58,13 +58,12 @@ def test_every_other_command_in_order(
             arguments += ["--data.channels", "1"]
         starts = arguments[0] == "train" and not arguments[1].startswith("runs/")
         if "--processes" in arguments:
-            # workers do not share this process's quick classifier
             arguments += ["--name", "two", "--eval.every-epochs", "0"]
         if starts and "--help" not in arguments:
             arguments += SMALL
         if arguments[0] == "compare":  # tests/cli/test_compare.py runs whole studies
             arguments += ["--dry-run"]
-        if "--processes" in arguments:  # workers of its own would outlive a captured main()
+        if "--processes" in arguments:  # main() cannot end workers
             assert d3gan(*arguments).returncode == 0
         elif "--help" in arguments:
             with pytest.raises(SystemExit) as end:
@@ -79,11 +78,11 @@ def test_every_other_command_in_order(
     assert len(list((tmp_path / "many").iterdir())) == 1000
 
 
-def test_other_programs() -> None:
+def test_commands_of_other_programs_are_covered_elsewhere() -> None:
     others = [line for line in COMMANDS if shlex.split(line)[0] in OTHER_PROGRAMS]
     assert others == [
         "tensorboard --logdir runs",  # see the next test
-        # tests/training/test_distributed.py runs torchrun's module so.
+        # See tests/training/test_distributed.py.
         "torchrun --standalone --nproc-per-node 2 -m d3gan train mnist-d3gan",
     ]
 
@@ -108,7 +107,7 @@ def test_tensorboard_shows_a_run(tmp_path: Path, quick_classifier: None) -> None
     assert {"loss_g", "loss_d/0", "loss_d/1", "eval/fd"} <= set(shown["demo-d3gan"])
 
 
-def test_the_file_of_one_s_own_is_a_config(tmp_path: Path) -> None:
+def test_the_toml_example_is_valid(tmp_path: Path) -> None:
     (toml,) = (text for kind, text in BLOCKS if kind == "toml")
     file = tmp_path / "mine.toml"
     file.write_text(toml)
@@ -116,7 +115,7 @@ def test_the_file_of_one_s_own_is_a_config(tmp_path: Path) -> None:
     assert (config.data.resolution, config.gan.discriminators) == (64, 2)
 
 
-def test_the_python_example(
+def test_the_python_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_classifier: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -127,13 +126,13 @@ def test_the_python_example(
     assert names["images"].shape == (64, 1, 32, 32)  # type: ignore[attr-defined]
 
 
-def test_the_pictures_are_there() -> None:
+def test_pictures_exist() -> None:
     for name in re.findall(r"!\[.*?\]\((.*?)\)", README.read_text(encoding="utf-8")):
         with Image.open(README.parent / name) as picture:
             assert min(picture.size) > 200
 
 
-def test_every_rule_and_objective_is_listed() -> None:
+def test_every_aggregation_and_objective_is_listed() -> None:
     text = README.read_text(encoding="utf-8")
     for name in (*configs.AGGREGATIONS, *configs.OBJECTIVES):
         assert f"`{name}" in text
