@@ -48,7 +48,7 @@ def _demo(
     check_json(json)
     configurations = [_config(name, out_dir, epochs) for name in PRESETS]
 
-    # torch takes seconds to import: only now that the arguments are right.
+    # Importing torch takes seconds: only now that the arguments are right.
     from d3gan.cli.report import write_report
     from d3gan.training.inference import load
     from d3gan.training.sampling import to_uint8

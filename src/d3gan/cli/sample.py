@@ -10,7 +10,7 @@ import tyro
 from d3gan.cli.parsing import check_draw, check_output, parse
 from d3gan.images import Images, grid, save_picture, to_picture
 from d3gan.progress import progress_bar
-from d3gan.runs import write_bytes, writing
+from d3gan.runs import RunFolder, write_bytes, writing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,9 +56,7 @@ def _sample(
     check_draw(count, seed)
     output = output or Path({"grid": "grid.png", "png": "samples", "npz": "samples.npz"}[format])
     check_output(output, {"grid": (".png",), "png": (), "npz": (".npz",)}[format])
-    from d3gan.training.inference import load
-
-    trained = load(run, checkpoint)
+    trained = _load(run, checkpoint)
     if format == "png":
         _write_single(trained, count, seed, output, interpolate)
     else:
@@ -74,6 +72,15 @@ def _sample(
             else:
                 save_picture(grid(images, ROW if interpolate else None), output)
     print(f"{count} images from step {trained.step} of {run}: {output}")
+
+
+def _load(path: Path, checkpoint: str) -> "TrainedGenerator":
+    """Return the generator of a run folder or an export. Raises UserError."""
+    if path.suffix != ".safetensors":
+        RunFolder(path).require()
+    from d3gan.training.inference import load  # importing torch takes seconds
+
+    return load(path, checkpoint)
 
 
 def _pixels(images: "Tensor") -> Images:
@@ -124,8 +131,6 @@ def _export(run: Run, output: Output, checkpoint: str = "last") -> None:
         checkpoint: Checkpoint of the run: best, last or a step.
     """
     check_output(output, (".safetensors", ".onnx"))
-    from d3gan.training.inference import load
-
-    trained = load(run, checkpoint)
+    trained = _load(run, checkpoint)
     trained.save(output)
     print(f"generator of step {trained.step} of {run}: {output}")

@@ -40,17 +40,19 @@ def train(arguments: list[str]) -> int:
     start, resume = config_files.starting_point(arguments[0])
     flags, old = old_flags(arguments[1:])
     options: Train = parse(Train, flags, f"train {arguments[0]}", Train(start))
-    config = configs.validate(configs.from_dict(old, options.config))
+    config = configs.from_dict(configs.to_dict(options.config))  # checks every value
+    config = configs.from_dict(old, config)
     check_evaluation(config.eval)
     if not config.name:
         raise UserError("name = '': must not be empty")
     if options.processes < 1:
         raise UserError(f"processes = {options.processes}: must be at least 1")
     check_json(options.json)
+    config = configs.validate(config)
     if resume:
         configs.refuse_changes(start, config)
 
-    # torch takes seconds to import: only now that the arguments are right.
+    # Importing torch takes seconds: only now that the arguments are right.
     from d3gan.training import distributed, launching, trainer
 
     resume = resume or _started_by_this_launch(RunFolder(config.run_dir), distributed.launch_name())
