@@ -1,4 +1,4 @@
-"""What is computed once and kept in the cache: tensors and plain values, verified when read."""
+"""Cache files of tensors and plain values, verified when they are read."""
 
 import io
 import zipfile
@@ -10,23 +10,23 @@ from typing import Any
 import torch
 
 from d3gan.errors import UserError
-from d3gan.runs import write_bytes
+from d3gan.files import write_bytes
 
 
 def read_saved(file: Path, keys: set[str]) -> dict[str, Any] | None:
-    """What `write_saved` wrote under these keys, on the CPU; None if it is missing or damaged."""
+    """Return what `write_saved` wrote, on the CPU; None if missing, damaged or with other keys."""
     try:
         data = file.read_bytes()
-        if damaged_part(data):
+        if damaged_record(data):
             return None
         saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # zipfile and pickle raise whatever damage leads them to
+    except Exception:  # zipfile and pickle raise many types, depending on the damage
         return None
     return saved if isinstance(saved, dict) and set(saved) == keys else None
 
 
 def write_saved(file: Path, saved: dict[str, Any]) -> None:
-    """Write it whole or not at all. Raises OSError."""
+    """Write tensors and plain values completely or not at all. Raises OSError."""
     buffer = io.BytesIO()
     torch.save(saved, buffer)
     write_bytes(file, buffer.getvalue())
@@ -34,19 +34,19 @@ def write_saved(file: Path, saved: dict[str, Any]) -> None:
 
 @contextmanager
 def keeping(what: str, folder: Path) -> Iterator[None]:
-    """Turn the system's refusal (no room, no permission) into one line for the user."""
+    """Raise UserError, in one line, if the system refuses to write to the cache folder."""
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"cannot keep {what} in {folder}: {error}; set D3GAN_CACHE to a folder with room"
+            f"cannot cache {what} in {folder}: {error}; set D3GAN_CACHE to a folder with free space"
         ) from error
 
 
-def damaged_part(data: bytes) -> str | None:
-    """The name of the first record whose CRC-32 differs, in what torch.save wrote.
+def damaged_record(data: bytes) -> str | None:
+    """Return the name of the first record with a wrong CRC-32 in what torch.save wrote, or None.
 
-    Torch does not check these. Raises whatever zipfile raises if it is no archive at all.
+    Raises the errors of zipfile if `data` is not a zip archive.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return archive.testzip()

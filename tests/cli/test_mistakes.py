@@ -192,7 +192,7 @@ def test_the_checkpoint_before_a_corrupt_one_is_used(
     assert "64 images from step 5" in output.out
     run.checkpoint_file(5).write_bytes(b"")
     assert main(["sample", str(run.path), "-o", str(tmp_path / "grid.png")]) == 2
-    assert "are broken; train the run anew" in capsys.readouterr().err
+    assert "are broken; retrain the run" in capsys.readouterr().err
 
 
 def test_an_export_that_cannot_be_written_is_reported(
@@ -213,14 +213,14 @@ import resource, sys
 from pathlib import Path
 from d3gan.training import checkpoint
 save = checkpoint.save_checkpoint
-from d3gan.training import milestones
+from d3gan.training import trainer
 
 def limited(run, saved, keep):
     if saved["step"] == 10:  # limits the size of every file to 20 kB
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     return save(run, saved, keep)
 
-milestones.save_checkpoint = limited
+trainer.save_checkpoint = limited
 from d3gan.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -234,7 +234,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tiny: Config, tmp_path: Path) -> 
     assert result.returncode == 2, result.stderr
     (line,) = result.stderr.splitlines()
     assert line.startswith("d3gan: error: cannot write to ")
-    assert "make room" in line
+    assert "free some space" in line
     run = tiny.run_dir
     assert [f.name for f in (run / "checkpoints").iterdir()] == ["step-00000005.pt"]
     assert d3gan("train", run).returncode == 0, "the run resumes once there is room"
@@ -260,7 +260,7 @@ def test_a_run_is_neither_shortened_nor_moved_on_resume(
     run = train(tiny)
     line = error_line(capsys, "train", run.path, "--train.epochs", 1)
     assert "train.epochs = 1: " in line
-    assert "is at step 10, which is past that already" in line
+    assert "has already been trained for longer, to step 10" in line
     line = error_line(capsys, "train", run.path, "--out-dir", tmp_path / "other")
     assert "cannot change when a run is resumed" in line
     assert configs.to_toml(tiny) == run.config_file.read_text(encoding="utf-8")

@@ -16,7 +16,6 @@ from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
 from d3gan.training import trainer as loop
-from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.trainer import train
 
 TWENTY_STEPS = {"epochs": 4.0, "batch_size": 8, "precision": "fp64"}
@@ -139,7 +138,7 @@ def test_a_mistake_is_told_once_and_ends_all(tiny: Config, tmp_path: Path) -> No
 
 def test_fewer_images_than_processes_is_refused(tiny: Config) -> None:
     with pytest.raises(UserError, match=r"train\.batch_size = 8: must be at least 9"):
-        loop._check_batches(tiny, DiscriminatorParallel(9, 1, 1))
+        loop._check_batch_size(tiny, shards=9)
 
 
 def test_without_a_group_everything_answers() -> None:

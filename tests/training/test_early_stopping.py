@@ -13,7 +13,7 @@ def row(step: int, value: float, error: float = 0.1) -> dict[str, Any]:
 def test_best_is_any_improvement_and_patience_wants_more_than_noise() -> None:
     monitor = Monitor("fd", "lower", patience=3)
     values = [5.0, 4.0, 3.95, 3.93, 3.0, 3.1, 2.99, 2.98]
-    best = [monitor.see(row(step, value)) for step, value in enumerate(values)]
+    best = [monitor.update(row(step, value)) for step, value in enumerate(values)]
     assert best == [True, True, True, True, True, False, True, True]
     assert monitor.exhausted
     assert monitor.best is not None
@@ -24,27 +24,27 @@ def test_small_steps_add_up() -> None:
     """Each is within the noise of the one before, but not of where they began."""
     monitor = Monitor("fd", "lower", patience=3)
     for step in range(20):
-        monitor.see(row(step, 5.0 - 0.08 * step))
+        monitor.update(row(step, 5.0 - 0.08 * step))
         assert not monitor.exhausted
 
 
 def test_higher_may_be_better() -> None:
     monitor = Monitor("fd", "higher", patience=1)
-    assert [monitor.see(row(0, 1.0)), monitor.see(row(1, 2.0))] == [True, True]
+    assert [monitor.update(row(0, 1.0)), monitor.update(row(1, 2.0))] == [True, True]
     assert not monitor.exhausted
-    assert not monitor.see(row(2, 1.0))
+    assert not monitor.update(row(2, 1.0))
     assert monitor.exhausted
 
 
 def test_no_patience_never_ends() -> None:
     monitor = Monitor("fd", "lower", patience=0)
     for step in range(50):
-        monitor.see(row(step, 1.0))
+        monitor.update(row(step, 1.0))
     assert not monitor.exhausted
 
 
 def test_rows_of_another_protocol() -> None:
     monitor = Monitor("fd", "lower", patience=0)
-    monitor.see(row(0, 1.0))
+    monitor.update(row(0, 1.0))
     with pytest.raises(UserError, match="step 0 and step 1 cannot be compared"):
-        monitor.see(row(1, 1.0) | {"protocol": {"features": "g"}})
+        monitor.update(row(1, 1.0) | {"protocol": {"features": "g"}})

@@ -1,7 +1,8 @@
-"""Checkpoints: written whole or not at all, verified when read.
+"""Checkpoints: written completely or not at all, and verified when they are read.
 
-The file is what torch.save writes, a zip archive with a CRC-32 of every record. Torch does not
-check these; we do. The content is tensors and plain values alone, so `weights_only=True` suffices.
+The file is what torch.save writes, a zip archive with a CRC-32 of every record, which torch does
+not verify when it loads one. It holds only tensors and plain values, and is loaded with
+`weights_only=True`.
 """
 
 import io
@@ -12,21 +13,22 @@ from typing import Any
 import torch
 
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, numbered, write_bytes, writing
-from d3gan.tensor_files import damaged_part
+from d3gan.files import write_bytes, writing
+from d3gan.runs import RunFolder, numbered
+from d3gan.tensor_files import damaged_record
 from d3gan.training import distributed
 
 FORMAT = 1
 
 
 class BrokenCheckpoint(Exception):
-    """The file is no sound checkpoint."""
+    """The file is missing, damaged, or not a checkpoint."""
 
 
 def save_checkpoint(run: RunFolder, saved: dict[str, Any], keep: int) -> Path:
-    """Write `saved` (with its "step") as the run's newest checkpoint and drop all but `keep`.
+    """Write `saved` (with its "step") as the run's newest checkpoint, and delete all but `keep`.
 
-    Raises UserError, with every older checkpoint untouched, if it cannot be written.
+    Raises UserError, without having deleted anything, if it cannot be written.
     """
     file = run.checkpoint_file(saved["step"])
     write_checkpoint(file, saved)
@@ -37,8 +39,8 @@ def save_checkpoint(run: RunFolder, saved: dict[str, Any], keep: int) -> Path:
 
 
 def write_checkpoint(file: Path, saved: dict[str, Any]) -> None:
-    """Write `saved` whole or not at all. Raises UserError."""
-    buffer = io.BytesIO()  # the writer of torch.save tells a full disk with a RuntimeError
+    """Write `saved` completely or not at all. Raises UserError."""
+    buffer = io.BytesIO()  # writing to a full disk, torch.save would raise RuntimeError
     torch.save({"format": FORMAT, **saved}, buffer)
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -46,15 +48,15 @@ def write_checkpoint(file: Path, saved: dict[str, Any]) -> None:
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """The content of a checkpoint, on the CPU. Raises BrokenCheckpoint."""
+    """Return the content of a checkpoint, with tensors on the CPU. Raises BrokenCheckpoint."""
     try:
         data = file.read_bytes()
-        if damaged := damaged_part(data):
-            raise BrokenCheckpoint(f"checksum of {damaged} differs")
+        if damaged := damaged_record(data):
+            raise BrokenCheckpoint(f"the checksum of {damaged} is wrong")
         saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except BrokenCheckpoint:
         raise
-    except Exception as error:  # zipfile and pickle raise whatever damage leads them to
+    except Exception as error:  # zipfile and pickle raise many types, depending on the damage
         raise BrokenCheckpoint(f"{type(error).__name__}: {error}") from error
     if not isinstance(saved, dict) or saved.get("format") != FORMAT or "step" not in saved:
         raise BrokenCheckpoint(f"not a checkpoint of format {FORMAT}")
@@ -62,10 +64,9 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(run: RunFolder) -> dict[str, Any] | None:
-    """The newest sound checkpoint's content, or None if none was ever written.
+    """Return the content of the newest sound checkpoint, or None if there is no checkpoint.
 
-    A broken one is reported on stderr, and the one before it is taken. Raises UserError if all
-    are broken.
+    Broken ones are skipped with a warning. Raises UserError if all are broken.
     """
     files = _newest_first(run)
     for file in files:
@@ -75,8 +76,29 @@ def newest_checkpoint(run: RunFolder) -> dict[str, Any] | None:
             if distributed.is_main():
                 print(f"d3gan: warning: broken checkpoint {file} ({error})", file=sys.stderr)
     if files:
-        raise UserError(f"all checkpoints in {run.checkpoints} are broken; train the run anew")
+        raise UserError(f"all checkpoints in {run.checkpoints} are broken; retrain the run")
     return None
+
+
+def checkpoint_to_resume(run: RunFolder) -> dict[str, Any] | None:
+    """Return what `newest_checkpoint` returns on the main rank, on every rank.
+
+    All ranks call this together; the others read the file that the main rank found to be sound.
+    Raises UserError, on all ranks, if one of them cannot read it.
+    """
+    saved: dict[str, Any] | None = None
+    with distributed.raise_together():
+        if distributed.is_main():
+            saved = newest_checkpoint(run)
+    step = distributed.from_main(lambda: saved["step"] if saved else None)
+    with distributed.raise_together():
+        if step is not None and not distributed.is_main():
+            file = run.checkpoint_file(step)
+            try:
+                saved = read_checkpoint(file)
+            except BrokenCheckpoint as error:
+                raise UserError(f"cannot read {file} ({error}), which rank 0 can read") from error
+    return saved
 
 
 def _newest_first(run: RunFolder) -> list[Path]:

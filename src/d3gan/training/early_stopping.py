@@ -1,31 +1,35 @@
-"""The best evaluation of a run, and when to stop because none gets better."""
+"""The best evaluation of a run, and when to stop because evaluations do not improve."""
 
 import math
+import sys
 from typing import Any
 
+from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better
-from d3gan.evaluation.protocol import check_comparable
+from d3gan.evaluation.protocol import EvaluationProtocol, check_comparable
+from d3gan.runs import RunFolder, current_row
+from d3gan.training import distributed
+from d3gan.training.checkpoint import BrokenCheckpoint, read_checkpoint
 
 
 class Monitor:
     """Follows one metric through the evaluation rows of metrics.jsonl, in order.
 
-    A value improves on another if their difference is larger than its standard error, the root of
-    the sum of both squares. `patience` evaluations in a row without improvement exhaust it; 0 of
-    them never do.
+    A value improves on another if it is better by more than the standard error of the difference,
+    the root of the sum of both squared standard errors.
     """
 
     def __init__(self, name: str, better: Better, patience: int) -> None:
         self.name, self.patience = name, patience
-        self._sign = 1 if better == "lower" else -1
         self.best: dict[str, Any] | None = None
+        self._sign = 1 if better == "lower" else -1
         self._improved: dict[str, Any] | None = None
         self._waited = 0
 
-    def see(self, row: dict[str, Any]) -> bool:
-        """Take note of a row; whether its value is the best so far.
+    def update(self, row: dict[str, Any]) -> bool:
+        """Return whether the value of a new row is the best so far.
 
-        Raises UserError if its contract is not that of the rows before.
+        Raises UserError if its evaluation protocol is not that of the rows before.
         """
         if self.best is not None:
             whose = (f"step {self.best['step']}", f"step {row['step']}")
@@ -44,9 +48,49 @@ class Monitor:
 
     @property
     def exhausted(self) -> bool:
-        """Whether training should stop."""
+        """Whether `patience` evaluations in a row did not improve; never, if it is 0."""
         return 0 < self.patience <= self._waited
 
     def _gain(self, old: dict[str, Any], new: dict[str, Any]) -> float:
         gain: float = self._sign * (old[self.name] - new[self.name])
         return gain
+
+
+def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtocol) -> Monitor:
+    """Update a new monitor with the run's evaluations so far, and return it.
+
+    All ranks call this together. Raises UserError if `protocol`, by which the run will be evaluated
+    from now on, differs from that of the last evaluation.
+    """
+    rows = [row for row in distributed.from_main(run.metrics) if row["kind"] == "eval"]
+    kept = distributed.from_main(lambda: _evaluation_of_best(run))
+    if not rows and kept is not None:
+        rows = [kept]  # metrics.jsonl was lost
+    try:
+        for row in rows:
+            monitor.update(row)
+        if rows:
+            whose = (f"step {rows[-1]['step']}", "an evaluation with the current configuration")
+            check_comparable(rows[-1]["protocol"], protocol.to_dict(), whose)
+    except KeyError as error:
+        raise UserError(
+            f"an evaluation in {run.metrics_file} lacks {error}; repair or delete its line"
+        ) from error
+    if rows and kept is None:
+        if distributed.is_main():
+            print(
+                f"d3gan: warning: {run.best_file} is missing or broken; the best evaluation from "
+                "now on will be saved there",
+                file=sys.stderr,
+            )
+        monitor.best = None
+    return monitor
+
+
+def _evaluation_of_best(run: RunFolder) -> dict[str, Any] | None:
+    """Return the row of metrics for which best.pt was saved; None if it is missing or broken."""
+    try:
+        row: dict[str, Any] | None = read_checkpoint(run.best_file).get("evaluation")
+    except BrokenCheckpoint:
+        return None
+    return current_row(row) if row else None
