@@ -145,6 +145,14 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     }
 
 
+def forget_config(run: RunFolder) -> None:
+    """Remove the configuration from the run's checkpoints, which older versions did not save."""
+    for file in run.checkpoints.glob("*.pt"):
+        saved = torch.load(file, weights_only=True)
+        del saved["config"]
+        torch.save(saved, file)
+
+
 def chosen(run: Path) -> list[int]:
     """Return the discriminator chosen at every step."""
     rows = [row for row in RunFolder(run).metrics() if row["kind"] == "train"]

@@ -152,9 +152,10 @@ class RunFolder:
         """
         if not self.exists():
             return None
-        try:
+        text = ""  # also after a power failure
+        with suppress(FileNotFoundError):
             text = self.status_file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        if not text:
             status = _status_of_older_version(self)
         else:
             keys = tuple(field.name for field in dataclasses.fields(Status))
@@ -167,11 +168,10 @@ class RunFolder:
         return status
 
     def write_status(self, status: Status) -> None:
-        """Replace status.json."""
+        """Replace status.json. The status of a running run is not flushed to the disk."""
         text = json.dumps(dataclasses.asdict(status), indent=2, allow_nan=False) + "\n"
         with writing(self.path):
-            # Not flushed to the disk: it is written often, and a lost one is "running" unlocked.
-            write_text(self.status_file, text, flush=False)
+            write_text(self.status_file, text, flush=status.state != "running")
 
     def append_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows to metrics.jsonl. JSON is strict: NaN raises ValueError."""

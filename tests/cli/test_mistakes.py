@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.program import d3gan, run_code, weights, written
+from tests.program import d3gan, forget_config, run_code, weights, written
 
 from d3gan import config as configs
 from d3gan.cli.main import main
@@ -280,6 +280,10 @@ def test_weights_that_do_not_fit_the_config_are_reported(
     run = train(tiny)
     text = run.config_file.read_text(encoding="utf-8")
     run.config_file.write_text(text.replace("generator_width = 4", "generator_width = 5"))
+    line = error_line(capsys, "train", run.path)
+    assert "model.generator_width = 5: cannot change" in line
+    assert "the run has 4" in line
+    forget_config(run)
     assert "does not fit the run's config.toml" in error_line(capsys, "train", run.path)
     assert "do not fit their config" in error_line(capsys, "sample", run.path)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests.evaluation.measuring import changed, evaluator, numbers_of, rows
-from tests.program import d3gan, weights, written
+from tests.program import d3gan, forget_config, weights, written
 
 from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
@@ -121,7 +121,10 @@ def test_patience_stops_a_run_that_does_not_improve(
 def test_a_change_of_protocol_within_a_run_is_an_error(measured: Config) -> None:
     train(changed(measured, train={"epochs": 1.0}))
     fewer = changed(measured, eval={"samples": 140})
-    with pytest.raises(UserError, match=r"by the config as it is now .* in generated_images"):
+    with pytest.raises(UserError, match=r"eval\.samples = 140: cannot change .* has 150"):
+        train(fewer, resume=True)
+    forget_config(RunFolder(measured.run_dir))
+    with pytest.raises(UserError, match=r"with the current configuration .* in generated_images"):
         train(fewer, resume=True)
     assert RunFolder(measured.run_dir).metrics()[-1]["step"] == 4, "before the first step"
     without = changed(fewer, eval={"every_epochs": 0.0})
@@ -174,5 +177,5 @@ def test_a_damaged_evaluation_row_is_reported(measured: Config) -> None:
     text = run.metrics_file.read_text()
     for key in ("protocol", "fd"):
         run.metrics_file.write_text(text.replace(f'"{key}":', '"other":'))
-        with pytest.raises(UserError, match=f"lacks '{key}'; mend or remove its line"):
+        with pytest.raises(UserError, match=f"lacks '{key}'; repair or delete its line"):
             train(measured, resume=True)
