@@ -202,6 +202,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``{"data.flip": True}`` as ``{"data": {"flip": True}}``."""
+    values: dict[str, Any] = {}
+    for dotted, value in flat.items():
+        *sections, key = dotted.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = value
+    return values
+
+
 # Roles
 
 

@@ -24,9 +24,6 @@ from d3gan.files import write_bytes as write_bytes
 from d3gan.files import write_text as write_text
 from d3gan.files import writing as writing
 
-BUSY = "another process is writing the run"
-"""Prefix of the lock error message."""
-
 State = Literal["running", "finished", "stopped_early", "interrupted", "diverged", "failed"]
 
 NO_LAST_STATUS = "the process ended without writing its status"
@@ -103,7 +100,9 @@ class RunFolder:
             try:
                 lock.acquire(timeout=1)  # longer than `is_locked` holds it
             except Timeout:
-                raise UserError(f"{BUSY} {self.path}; wait until it ends") from None
+                raise UserError(
+                    f"another process is writing the run {self.path}; wait until it ends"
+                ) from None
         try:
             yield
         finally:

@@ -21,6 +21,7 @@ from d3gan.cli import watching
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.runs import RunFolder
+from d3gan.study.launchers import LocalLauncher
 from d3gan.study.plan import Study
 from d3gan.study.run import Entry
 
@@ -192,6 +193,9 @@ def test_flags_override_the_file(stub: Stub, flags: list[str]) -> None:
         ("--methods demo-dcgan -o report.pdf", "must be a name that ends in .html"),
         ("--methods demo-dcgan --json no/a.json", "cannot write JSON to no/a.json"),
         ("--methods demo-dcgan --slurm.partition", "--slurm.partition: needs a value"),
+        ("--methods demo-dcgan --train.epochs", "--train.epochs: needs a value"),
+        ("--methods demo-dcgan --train.epochs x", "train.epochs = 'x': must be a number"),
+        ("--methods demo-dcgan --train.epoch 3", "unknown key train.epoch (did you mean"),
         ("--methods demo-dcgan --launcher submitit-local --slurm.partion gpu", "'partion'"),
     ],
 )  # fmt: skip
@@ -210,11 +214,28 @@ def test_mistakes(
         assert sorted(Path.cwd().iterdir()) == before
 
 
-def test_parameters_of_slurm_are_flags() -> None:
-    words = ["x.toml", "--slurm.partition", "gpu", "--slurm.mem-gb=1.5", "--slurm.nodes", "1"]
-    rest, parameters = comparing._slurm_parameters(words)
-    assert rest == ["x.toml"]
-    assert parameters == {"partition": "gpu", "mem_gb": 1.5, "nodes": 1}
+def test_parameters_of_slurm_are_flags(
+    stub: Stub, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def launcher(cluster: str, folder: Path, slots: int, parameters: dict[str, Any]) -> Any:
+        asked.append((cluster, slots, parameters))
+        return LocalLauncher([{}])
+
+    monkeypatch.setattr(comparing, "SubmititLauncher", launcher)
+    words = ["--slurm.partition", "gpu", "--slurm.mem-gb=1.5", "--slurm.nodes", "1"]
+    assert main([*flags, "--launcher", "slurm", *words]) == 0
+    assert asked == [("slurm", 2, {"partition": "gpu", "mem_gb": 1.5, "nodes": 1})]
+
+
+def test_keys_of_the_configuration_are_flags(stub: Stub, flags: list[str]) -> None:
+    words = ["--train.epochs", "1", "--data.flip", "--gan.r1-gamma=0.5", "--eval.metrics", "fd,kid"]
+    assert main([*flags, "--set", "train.epochs", "3", *words, "--train.no-deterministic"]) == 0
+    run = RunFolder(Path("runs/study/a-seed-0"))
+    config = configs.from_dict(run.config())
+    assert (config.train.epochs, config.data.flip) == (1.0, True)
+    assert (config.gan.penalties, config.eval.metrics) == (("r1(gamma=0.5)",), ("fd", "kid"))
 
 
 def test_the_study_says_what_is_compared(

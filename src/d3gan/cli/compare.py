@@ -3,15 +3,17 @@
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import tyro
 from rich.table import Table
 
 from d3gan import config as configs
-from d3gan.cli.parsing import check_output, parse
+from d3gan.cli.parsing import check_output, config_flags, parse, split_flags
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.cli.report import print_comparison, write_report
 from d3gan.cli.watching import watching
@@ -27,7 +29,11 @@ Repeated = tyro.conf.UseAppendAction[tuple[Words, ...]]
 
 @dataclass(frozen=True)
 class Compare:
-    """Train methods with several seeds, and compare them with confidence intervals."""
+    """Train methods with several seeds, and compare them with confidence intervals.
+
+    Every key of the configuration is a flag, as in `d3gan train`: `--train.epochs 4` sets it in all
+    runs.
+    """
 
     study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml")] = ""
     """Study file (docs/studies.md). Flags override its keys, or replace it. Finished runs are not
@@ -44,7 +50,7 @@ class Compare:
     changes: Annotated[
         Repeated, tyro.conf.arg(name="set", metavar="KEY VALUE [KEY VALUE ...]")
     ] = ()
-    """Configuration keys and their values in all runs; may be repeated."""
+    """Configuration keys and their values in all runs, like --KEY VALUE; may be repeated."""
     baseline: str = ""
     """The method that the others are compared with; default: the first."""
     metric: str = ""
@@ -57,8 +63,8 @@ class Compare:
     """Number of simultaneous runs; 0: one for each CUDA device, or one on the CPU; all with
     slurm."""
     launcher: Literal["local", "slurm", "submitit-local"] = "local"
-    """slurm: submit a job for each run; --slurm.KEY VALUE (partition, gpus_per_node, timeout_min
-    ...) sets its parameters."""
+    """slurm: submit a job for each run; --slurm.KEY VALUE sets its parameters (partition,
+    gpus_per_node, timeout_min ...)."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
     """File of the report; default: NAME.html in the folder of the runs."""
     json: str = ""
@@ -69,14 +75,15 @@ class Compare:
 
 def compare(arguments: list[str]) -> int:
     """Train the runs of a study and compare its methods."""
-    rest, slurm = _slurm_parameters(arguments)
+    rest, slurm = split_flags(arguments, lambda key: key.startswith("slurm."))
+    rest, changes = config_flags(rest, lambda key: "." in key)
     options: Compare = parse(Compare, rest, "compare")
     check_json(options.json)
     if options.output:
         check_output(Path(options.output), (".html",))
     if options.jobs < 0:
         raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")
-    study = planned(options)
+    study = planned(options, changes)
     entries = survey(study)
     if options.dry_run:
         print_table(plan_table(entries))
@@ -102,20 +109,21 @@ def compare(arguments: list[str]) -> int:
 # The plan
 
 
-def planned(options: Compare) -> Study:
-    """Return the study of the file with the flags applied. Raises UserError."""
+def planned(options: Compare, changes: Mapping[str, Any] = MappingProxyType({})) -> Study:
+    """Return the study of the file with the flags applied; `changes` are the configuration's flags.
+
+    Raises UserError.
+    """
     values: dict[str, Any] = read_study(Path(options.study)) if options.study else {}
     for key in ("name", "methods", "seeds", "baseline", "metric", "out_dir"):
         if given := getattr(options, key):
             values[key] = list(given) if isinstance(given, tuple) else given
-    for key, flags in (("set", _pairs(options.changes)), ("vary", _lists(options.vary))):
+    overriding = {"set": {**_pairs(options.changes), **changes}, "vary": _lists(options.vary)}
+    for key, flags in overriding.items():
         if flags:
-            values[key] = {**_flat(values.get(key, {})), **flags}
+            table = values.get(key, {})
+            values[key] = (configs.flatten(table) if isinstance(table, Mapping) else {}) | flags
     return make_study(values, origin=options.study, scale=options.scale)
-
-
-def _flat(table: Any) -> dict[str, Any]:
-    return configs.flatten(table) if isinstance(table, Mapping) else {}
 
 
 def _pairs(groups: Sequence[Words]) -> dict[str, Any]:
@@ -139,30 +147,6 @@ def _lists(groups: Sequence[Words]) -> dict[str, Any]:
         key = words[0].replace("-", "_")
         values[key] = [configs.typed(key, word) for word in words[1:]]
     return values
-
-
-def _slurm_parameters(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Return the other arguments, and the parameters given as --slurm.KEY VALUE."""
-    rest, parameters = [], {}
-    words = iter(arguments)
-    for word in words:
-        if not word.startswith("--slurm."):
-            rest.append(word)
-            continue
-        key, equals, value = word.removeprefix("--slurm.").partition("=")
-        if not equals and (value := next(words, "")) == "":
-            raise UserError(f"{word}: needs a value")
-        parameters[key.replace("-", "_")] = _number(value)
-    return rest, parameters
-
-
-def _number(word: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(word)
-        except ValueError:
-            continue
-    return word
 
 
 def plan_table(entries: Sequence[Entry]) -> Table:
@@ -199,15 +183,24 @@ def _planned_state(entry: Entry) -> str:
 # The runs
 
 
-def _launcher(options: Compare, study: Study, slurm: Mapping[str, Any]) -> Launcher:
+def _launcher(options: Compare, study: Study, slurm: Mapping[str, str]) -> Launcher:
+    """Return the launcher; `slurm` are the values of --slurm.KEY, by key. Raises UserError."""
     if options.launcher == "local":
         return LocalLauncher(local_slots(options.jobs, [run.config for run in study.runs]))
     return SubmititLauncher(
         "slurm" if options.launcher == "slurm" else "local",
         study.out_dir / "logs" / "submitit",
         options.jobs or len(study.runs),
-        {**study.slurm, **slurm},
+        study.slurm | {key.removeprefix("slurm."): _number(word) for key, word in slurm.items()},
     )
+
+
+def _number(word: str) -> int | float | str:
+    """Return a word as a number if it is one."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(word)
+    return word
 
 
 def _check_end(entries: Sequence[Entry], stopped: int, command: str) -> None:

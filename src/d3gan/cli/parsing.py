@@ -11,7 +11,7 @@ from typing import Any
 
 import tyro
 
-from d3gan.config import typed
+from d3gan.config import keys, typed
 from d3gan.config_aliases import ALIASES
 from d3gan.errors import UserError
 
@@ -46,29 +46,47 @@ def parse(
     return call if default else call()
 
 
-def old_flags(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
-    """Split off flags of old keys, such as `--gan.r1-gamma 0.1`.
+def config_flags(
+    arguments: Sequence[str], wanted: Callable[[str], bool]
+) -> tuple[list[str], dict[str, Any]]:
+    """Split off flags of configuration keys, such as `--train.epochs 4` or `--data.no-flip`.
 
-    Returns the other arguments, and the values of the old keys, nested as in TOML. Raises UserError
-    for a flag without a value.
+    Returns the other arguments, and the values of the dotted keys that are `wanted`. Raises
+    UserError for a flag without a value and for an unknown key.
     """
-    rest: list[str] = []
-    values: dict[str, Any] = {}
+    switches: dict[str, str] = {}
+    for key in filter(wanted, (*keys(), *ALIASES)):
+        if typed(key, "true") is True:
+            section, _, name = key.rpartition(".")
+            switches |= {key: f"--{key}=true", f"{section}.no_{name}": f"--{key}=false"}
+    words = [switches.get(_dotted(word), word) for word in arguments]
+    rest, flags = split_flags(words, wanted)
+    return rest, {key: typed(key, word) for key, word in flags.items()}
+
+
+def split_flags(
+    arguments: Sequence[str], wanted: Callable[[str], bool]
+) -> tuple[list[str], dict[str, str]]:
+    """Split off `--KEY VALUE` and `--KEY=VALUE` with the dotted keys that are `wanted`.
+
+    Returns the other arguments, and the values by key. Raises UserError for a flag without a value.
+    """
+    rest, values = [], {}
     words = iter(arguments)
     for word in words:
         flag, equals, value = word.partition("=")
-        dotted = flag.removeprefix("--").replace("-", "_")
-        section, _, key = dotted.partition(".")
-        negated = f"{section}.{key.removeprefix('no_')}"
-        if not flag.startswith("--") or not {dotted, negated} & set(ALIASES):
+        if not wanted(key := _dotted(flag)):
             rest.append(word)
-        elif ALIASES.get(negated) is bool:
-            values.setdefault(section, {})[key.removeprefix("no_")] = dotted == negated
-        else:
-            if not equals and (value := next(words, "")) == "":
-                raise UserError(f"{word}: needs a value")
-            values.setdefault(section, {})[key] = typed(dotted, value)
+            continue
+        if not equals and (value := next(words, "")) == "":
+            raise UserError(f"{word}: needs a value")
+        values[key] = value
     return rest, values
+
+
+def _dotted(flag: str) -> str:
+    """Return the key of a flag: ``train.batch_size`` for ``--train.batch-size``; else ""."""
+    return flag.removeprefix("--").replace("-", "_") if flag.startswith("--") else ""
 
 
 def check_draw(count: int, seed: int) -> None:

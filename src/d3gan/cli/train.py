@@ -7,9 +7,10 @@ import tyro
 
 from d3gan import config as configs
 from d3gan import config_files
-from d3gan.cli.parsing import old_flags, parse
+from d3gan.cli.parsing import config_flags, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, write_json
 from d3gan.config import Config
+from d3gan.config_aliases import ALIASES
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.report.summary import summary
@@ -38,10 +39,10 @@ def train(arguments: list[str]) -> int:
             f"presets: {', '.join(config_files.presets())}"
         )
     start, resume = config_files.starting_point(arguments[0])
-    flags, old = old_flags(arguments[1:])
+    flags, old = config_flags(arguments[1:], lambda key: key in ALIASES)
     options: Train = parse(Train, flags, f"train {arguments[0]}", Train(start))
     config = configs.from_dict(configs.to_dict(options.config))  # checks every value
-    config = configs.from_dict(old, config)
+    config = configs.from_dict(configs.nested(old), config)
     check_evaluation(config.eval)
     if not config.name:
         raise UserError("name = '': must not be empty")

@@ -116,12 +116,15 @@ def all_metrics(comparison: Comparison) -> Table:
 
 def time_to_target(comparison: Comparison) -> Table:
     """Return how many runs of each method reached the target, and the median cost."""
-    look = styles(comparison)
+    look, at = styles(comparison), comparison["at"]
     rows: Rows = [
         [
             Cell(name, style=look[name]),
             f"{estimate['reached']} of {estimate['seeds']}",
-            *(wording.median(estimate, axis) for axis in ("seconds", "images", "flops")),
+            *(
+                wording.median(estimate, axis) if at.get(axis) is not None else wording.UNKNOWN
+                for axis in ("seconds", "images", "flops")
+            ),
         ]
         for name, estimate in comparison["time_to_target"].items()
     ]

@@ -75,7 +75,7 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
     changes = _section(values.get("set", {}), f"{where}set")
     methods = []
     for method, config in _methods(values.get("methods"), where):
-        config = configs.from_dict(_nested(changes), config, f"{where}set")
+        config = configs.from_dict(configs.nested(changes), config, f"{where}set")
         for label, varied in _varied(config, values.get("vary", {}), where):
             methods.append((method + label, scaled(varied, scale)))
     # All methods with one seed come before the next seed, so that pairs are complete early.
@@ -123,7 +123,7 @@ def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
                 raise UserError(f"{origin}: needs base = PRESET; presets: {_presets()}")
             start, _ = config_files.starting_point(base)
             rest = _section({k: v for k, v in values.items() if k != "base"}, origin)
-            yield name, configs.from_dict(_nested(rest), start, origin)
+            yield name, configs.from_dict(configs.nested(rest), start, origin)
     elif isinstance(methods, list | tuple) and all(isinstance(word, str) for word in methods):
         for word in methods:
             config, _ = config_files.starting_point(word)
@@ -151,18 +151,6 @@ def _section(values: Any, where: str) -> dict[str, Any]:
     return flat
 
 
-def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the inverse of `d3gan.config.flatten`."""
-    nested: dict[str, Any] = {}
-    for dotted, value in flat.items():
-        *sections, key = dotted.split(".")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
-    return nested
-
-
 def _varied(config: Config, vary: Any, where: str) -> Iterator[tuple[str, Config]]:
     """Yield every combination of the varied keys, with its suffix of the method's name."""
     choices = _section(vary, f"{where}vary")
@@ -175,7 +163,7 @@ def _varied(config: Config, vary: Any, where: str) -> Iterator[tuple[str, Config
     for values in itertools.product(*choices.values()):
         chosen = dict(zip(choices, values, strict=True))
         label = "".join(f"-{short[key]}-{_word(value)}" for key, value in chosen.items())
-        yield label, configs.from_dict(_nested(chosen), config, f"{where}vary")
+        yield label, configs.from_dict(configs.nested(chosen), config, f"{where}vary")
 
 
 def _word(value: Any) -> str:
