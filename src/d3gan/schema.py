@@ -182,11 +182,7 @@ class EvalConfig:
     """Number of generated images; they are compared with all real ones."""
     features: Annotated[
         str,
-        Matching(
-            r"inception|classifier(:.*\S.*)?",
-            "inception, classifier, classifier:SOURCE or module.path:Name",
-            no_plugin=r"classifier:.*",
-        ),
+        Matching(r".*\S.*", "a feature extractor", no_plugin=r"classifier:.*"),
         RESULT,
     ] = "classifier"
     """inception: the network of FID, downloaded once; classifier: a classifier trained once on the

@@ -135,7 +135,11 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
         ("no/such/place",): "there is no data source 'no/such/place'",
         (labelled,): f"name the real images that {labelled} is measured against: --against SOURCE",
         (run, "--metrics", "fid"): "'fid' is not a metric of classifier features (it is fd)",
-        (run, "--features", "vgg"): "eval.features = 'vgg': must be inception, classifier or",
+        (
+            run,
+            "--features",
+            "vgg",
+        ): "eval.features = 'vgg': must be inception, classifier,",
         (run, "--samples", "100"): "fd needs at least 129 generated images",
         (run, "--samples", "1"): "samples = 1: must be at least 2",
         (run, "--checkpoint", "7"): "has no checkpoint '7'; it has: best, 4, 8",
@@ -152,7 +156,7 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
             "w",
             "--features",
             "classifier",
-        ): "weights are Inception's: give --features inception with them",
+        ): "weights are those of Inception: give --features inception with them",
         (run, "--against", "mnist", "--against-split", "x"): "mnist has no split 'x'",
         (labelled, "--against", labelled, "--seed", "7"): "seed and checkpoint are for runs",
         (

@@ -20,13 +20,13 @@ def test_the_protocol_is_stored_with_every_number(measured: Config) -> None:
         assert protocol["test_accuracy"] > 0.9
         assert len(protocol["weights_sha256"]) == len(protocol["real_sha256"]) == 64
         assert (protocol["real_images"], protocol["generated_images"]) == (200, 150)
-        assert (protocol["seed"], protocol["ema"]) == (0, True)
+        assert (protocol["seed"], protocol["ema"], protocol["classes"]) == (0, True, 0)
 
 
 @pytest.mark.parametrize("key", [field.name for field in dataclasses.fields(EvaluationProtocol)])
 def test_numbers_of_different_protocols_are_not_compared(key: str) -> None:
     one = EvaluationProtocol(
-        "f", "w", 0.9, "none", 32, 1, "s", "train", 100, "r", 50, 0, True
+        "f", "w", 0.9, "none", 32, 1, "s", "train", 100, "r", 50, 0, True, 0
     ).to_dict()
     other = one | {key: "something else"}
     check_comparable(one, dict(one), ("a", "b"))
@@ -35,3 +35,11 @@ def test_numbers_of_different_protocols_are_not_compared(key: str) -> None:
         return
     with pytest.raises(UserError, match=rf"a and b cannot be compared: .* differ in {key}"):
         check_comparable(one, other, ("a", "b"))
+
+
+def test_protocols_without_classes_are_those_of_unconditional_generators() -> None:
+    old = {"seed": 0, "ema": True}
+    check_comparable(old, old | {"classes": 0}, ("old", "new"))
+    check_comparable(old, old | {"classes": None}, ("old", "a folder"))
+    with pytest.raises(UserError, match=r"differ in classes \(0 and 10\)"):
+        check_comparable(old, old | {"classes": 10}, ("old", "conditional"))

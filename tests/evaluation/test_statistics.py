@@ -50,5 +50,5 @@ def test_saved_and_read() -> None:
 
 
 def test_features_that_were_not_kept() -> None:
-    with pytest.raises(ValueError, match="not kept"):
+    with pytest.raises(ValueError, match="not stored"):
         _ = Statistics.empty(60, 4, 3, CPU, keep=False).rows

@@ -10,13 +10,13 @@ import torch
 import tyro
 from rich.table import Table
 
-from d3gan import config as configs
 from d3gan.cli.parsing import check_seed, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, load_images, native_shape
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
+from d3gan.evaluation.features.names import check_features
 from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.real_statistics import drawn_from
 from d3gan.fields import Range, checked
@@ -112,7 +112,7 @@ def _check_values(options: Evaluate) -> None:
     if options.channels not in (0, 1, 3):
         raise UserError(f"channels = {options.channels}: must be 1 or 3")
     if options.features:
-        configs.from_dict({"eval": {"features": options.features}})
+        check_features(options.features)
 
 
 def _check_flags(options: Evaluate, is_run: bool) -> None:
@@ -123,8 +123,8 @@ def _check_flags(options: Evaluate, is_run: bool) -> None:
         raise UserError("split is for images; for the real ones give --against-split")
     if not is_run and (options.seed or options.checkpoint != "last"):
         raise UserError(f"seed and checkpoint are for runs, and {options.target} is none")
-    if options.weights and options.features.startswith("classifier"):
-        raise UserError("weights are Inception's: give --features inception with them")
+    if options.weights and options.features not in ("", "inception"):
+        raise UserError("weights are those of Inception: give --features inception with them")
 
 
 def _of_run(options: Evaluate, device: torch.device) -> Iterator[Row]:
@@ -145,7 +145,8 @@ def _of_run(options: Evaluate, device: torch.device) -> Iterator[Row]:
         data = dataclasses.replace(data, skip_broken=data.skip_broken or options.skip_broken)
         real = load_images(data)
     samples = options.samples or RUN_SAMPLES
-    evaluator = _evaluator(options, data, real, config.eval.features, samples, device)
+    features, classes = config.eval.features, real.classes if config.model.conditional else 0
+    evaluator = _evaluator(options, data, real, features, samples, device, classes)
     while loaded:
         trained = loaded.pop(0)  # let go when it has been measured, so that a device holds one
         measured = measure_generator(
@@ -203,8 +204,9 @@ def _evaluator(
     usual_features: str,
     samples: int,
     device: torch.device,
+    classes: int | None = None,
 ) -> Evaluator:
-    """Of `samples` images; `usual_features` are taken unless the options name others."""
+    """Return an evaluator of `samples` images; the options may replace `usual_features`."""
     return Evaluator(
         data,
         real,
@@ -213,6 +215,7 @@ def _evaluator(
         samples=samples,
         weights=options.weights,
         device=device,
+        classes=classes,
         ranks=distributed,
         allow_few=options.allow_few,
     )

@@ -6,13 +6,14 @@ import torch
 
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, cache_folder
-from d3gan.evaluation.features.extractor import load_features
+from d3gan.evaluation.features.extractor import Features, load_features
+from d3gan.evaluation.features.names import names_plugin
 from d3gan.evaluation.metrics import table
 from d3gan.evaluation.metrics.estimate import Estimate
-from d3gan.evaluation.metrics.names import check_names, metric_names
+from d3gan.evaluation.metrics.names import available, check_names, metric_names
 from d3gan.evaluation.protocol import EvaluationProtocol
 from d3gan.evaluation.ranks import SINGLE_PROCESS, Ranks
-from d3gan.evaluation.real_statistics import Draw, collect, pixel_digest, real_statistics
+from d3gan.evaluation.real_statistics import Draw, Requested, collect, pixel_digest, real_statistics
 
 
 class Measurement(NamedTuple):
@@ -33,8 +34,9 @@ class Evaluator:
     """Measures sets of `samples` generated images against the same real images and features.
 
     All ranks construct and call it together. `real` are the images of `data`; `metrics` are the
-    numbers to compute, or () for all that the features give; `weights` is a local file of the
-    Inception weights, or "". Raises UserError.
+    numbers to compute, or () for all that are possible; `weights` is a local file of the Inception
+    weights, or "". `classes` is the number of classes of the generators to be measured: 0 if they
+    are unconditional, None if the images are no generator's. Raises UserError.
     """
 
     def __init__(
@@ -47,45 +49,76 @@ class Evaluator:
         samples: int,
         weights: str,
         device: torch.device,
+        classes: int | None = None,
         ranks: Ranks = SINGLE_PROCESS,
         allow_few: bool = False,
     ) -> None:
         self.data, self.real_images, self.samples = data, len(real.images), samples
-        self.ranks, self.allow_few = ranks, allow_few
-        self.family = features.partition(":")[0]
-        self.asked = check_names(metrics, self.family)
-        self.better = metric_names(self.family)
-        self.features = ranks.from_main(
-            lambda: load_features(
-                features, data, weights=weights, folder=cache_folder(), device=device
-            )
-        ).to(device)
+        self.classes, self.ranks, self.allow_few = classes, ranks, allow_few
+        self.better = metric_names(features)
+        check_names(metrics, features)  # before the features are downloaded or trained
+
+        def load() -> Features:
+            folder = cache_folder()
+            return load_features(features, data, weights=weights, folder=folder, device=device)
+
+        if names_plugin(features):  # every rank must import the module
+            with ranks.raise_together():
+                loaded = load()
+        else:
+            loaded = ranks.from_main(load)
+        self.features = loaded.to(device)
+        self.asked = available(
+            metrics,
+            features,
+            classes=self.features.classes,
+            labels=bool(classes) and self._knows_labels(real),
+        )
         table.check_counts(
             self.asked,
-            self.family,
+            features,
             real=len(real.images),
             generated=samples,
             dimensions=self.features.dimensions,
             allow_few=allow_few,
         )
-        self.keeps_features = table.stores_features(self.asked, self.family)
+        self.keeps_features = table.stores_features(self.asked, features)
         kept = min(samples, len(real.images)) if self.keeps_features else 0
         self.real_sha256 = ranks.from_main(lambda: pixel_digest(real.images))
         self.real = real_statistics(self.features, real.images, self.real_sha256, kept, ranks)
 
+    def _knows_labels(self, real: ImageSet) -> bool:
+        """Return whether the extractor's classes are the labels of the real images."""
+        name = self.features.name
+        same = name == f"classifier:{self.data.source}" or names_plugin(name)
+        return same and self.features.classes == real.classes
+
     def measure(
-        self, draw: Draw, *, seed: int | None = None, ema: bool | None = None, title: str = ""
+        self,
+        draw: Draw,
+        requested: Requested | None = None,
+        *,
+        seed: int | None = None,
+        ema: bool | None = None,
+        title: str = "",
     ) -> Measurement:
         """Return the metrics of images 0..samples-1 that `draw` gives.
 
-        `seed` and `ema` are recorded in the protocol. A `title` shows a progress bar.
+        `requested` are the classes of a conditional generator's images. `seed` and `ema` are
+        recorded in the protocol. A `title` shows a progress bar.
         """
         generated = collect(
-            self.features, draw, self.samples, self.ranks, keep=self.keeps_features, title=title
+            self.features,
+            draw,
+            self.samples,
+            self.ranks,
+            requested=requested,
+            keep=self.keeps_features,
+            title=title,
         )
         numbers = self.ranks.from_main(
             lambda: table.compute(
-                self.real, generated, self.asked, self.family, allow_few=self.allow_few
+                self.real, generated, self.asked, self.features.name, allow_few=self.allow_few
             )
         )
         return Measurement(numbers, self.protocol(seed=seed, ema=ema))
@@ -106,4 +139,5 @@ class Evaluator:
             generated_images=self.samples,
             seed=seed,
             ema=ema,
+            classes=self.classes,
         )

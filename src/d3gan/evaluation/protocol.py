@@ -1,4 +1,4 @@
-"""What a number depends on beside the generator, and when two numbers may be compared."""
+"""The evaluation protocol: everything that a number depends on beside the generator."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,57 +8,64 @@ from typing import Any
 from d3gan.errors import UserError
 
 VERSION = 1
-"""To be raised whenever the code of a metric or of its features computes something else."""
+"""Increase it whenever the code of a metric or of an extractor computes something else."""
 
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """Stored beside every number, as plain values."""
+    """Stored with every number, as plain values."""
 
     features: str
-    """inception or classifier:SOURCE"""
+    """inception, classifier:SOURCE or a plugin module.path:Name"""
     weights_sha256: str
-    """Of the features' network: SHA-256 of its file (inception) or its weights."""
+    """SHA-256 of the extractor: of its weights' file (inception), weights, or plugin."""
     test_accuracy: float | None
-    """Of a classifier, on images it was not trained on."""
+    """Accuracy of a classifier on images that it was not trained on."""
     resize: str
     """What happens to an image before the network."""
     resolution: int
-    """Side of the images compared, pixels."""
+    """Side of the images compared, in pixels."""
     channels: int
     real_source: str
     real_split: str
     real_images: int
+    """Number of real images."""
     real_sha256: str
-    """Of the real images' pixels."""
+    """SHA-256 of the real images' pixels."""
     generated_images: int
+    """Number of generated images."""
     seed: int | None
-    """Of the latents; none if the images came from elsewhere."""
+    """Seed of the latents; None if the images came from elsewhere."""
     ema: bool | None
-    """Whether the generator's weights are a moving average; none if not known."""
+    """Whether the generator's weights are a moving average; None if unknown."""
+    classes: int | None = None
+    """Number of classes of a conditional generator, 0 of an unconditional one; None if unknown."""
     version: int = VERSION
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return plain values for JSON."""
         return dataclasses.asdict(self)
 
 
 NOT_COMPARED = ("test_accuracy", "real_source", "real_split")
-"""Follow from the hash beside them, or name the same images otherwise."""
+"""Fields that follow from a hash among the others, or are another name of the same images."""
+MAY_BE_UNKNOWN = ("seed", "ema", "classes")
 
 
 def check_comparable(a: Mapping[str, Any], b: Mapping[str, Any], names: tuple[str, str]) -> None:
-    """Raise UserError, naming the difference, unless numbers of two contracts may be compared.
+    """Raise UserError, naming the difference, unless numbers of two protocols are comparable.
 
-    `a` and `b` are what `EvaluationProtocol.to_dict` returns; `names` say whose they are. A seed
-    or average that is not known on one side is no difference.
+    `a` and `b` are results of `EvaluationProtocol.to_dict`, and `names` say what they belong to. A
+    seed, moving average or number of classes that is unknown on one side is no difference. Older
+    versions did not store `classes`: all generators were unconditional.
     """
     for key in [field.name for field in dataclasses.fields(EvaluationProtocol)]:
-        first, second = a.get(key), b.get(key)
-        unknown = key in ("seed", "ema") and None in (first, second)
+        default = 0 if key == "classes" else None
+        first, second = a.get(key, default), b.get(key, default)
+        unknown = key in MAY_BE_UNKNOWN and None in (first, second)
         if first != second and key not in NOT_COMPARED and not unknown:
             raise UserError(
                 f"{names[0]} and {names[1]} cannot be compared: their metrics differ in {key} "
-                f"({first} and {second}); evaluate both alike with d3gan evaluate, or train on "
-                "without evaluations: --eval.every-epochs 0"
+                f"({first} and {second}); evaluate both alike with d3gan evaluate, or continue "
+                "training without evaluations: --eval.every-epochs 0"
             )

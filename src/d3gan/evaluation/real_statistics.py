@@ -21,15 +21,25 @@ from d3gan.tensor_files import keeping, read_saved, write_saved
 
 Draw = Callable[[range], Tensor]
 """Function that returns the images with the given numbers, uint8 [B, C, H, W]."""
+Requested = Callable[[range], Tensor]
+"""Function that returns the classes requested of a conditional generator, int64 [B]."""
 
 
 def collect(
-    features: Features, draw: Draw, total: int, ranks: Ranks, *, keep: bool, title: str = ""
+    features: Features,
+    draw: Draw,
+    total: int,
+    ranks: Ranks,
+    *,
+    requested: Requested | None = None,
+    keep: bool,
+    title: str = "",
 ) -> Statistics:
     """Return statistics of images 0..total-1, each drawn by one rank, in batches.
 
-    All ranks call it; only the main rank gets the complete result. `keep` stores the features of
-    every image. A `title` shows a progress bar.
+    All ranks call it; only the main rank gets the complete result. `requested` are the classes that
+    a conditional generator was asked for. `keep` stores the features of every image. A `title`
+    shows a progress bar.
     """
     part = shard(total, ranks.rank(), ranks.world_size())
     statistics = features.empty_statistics(total, keep=keep)
@@ -37,7 +47,8 @@ def collect(
     with ranks.raise_together(), progress_bar(title, len(part), silent=silent) as bar:
         for first in range(part.start, part.stop, features.batch_size):
             numbers = range(first, min(first + features.batch_size, part.stop))
-            statistics.add(*features(draw(numbers)), first)
+            classes = None if requested is None else requested(numbers)
+            statistics.add(*features(draw(numbers)), first, classes)
             bar.advance(len(numbers))
     for sums in statistics.sums():
         ranks.sum_over_ranks(sums)

@@ -1,6 +1,6 @@
-"""What the metrics know of a set of images: sums in float64, added up batch by batch.
+"""Statistics of a set of images that the metrics need: sums in float64 over batches.
 
-Sums over the parts of a set are the sums of the set, so every rank adds up its own part.
+The sums of a set are the sums over its parts, so every rank adds up its own part.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from d3gan.rng import Stream, permutation
 
 SPLITS = 10
-"""Parts of a set for which the Inception score is computed, as its authors do."""
+"""Number of parts of a set for which the Inception score is computed, as its authors do."""
 
 
 @dataclass
@@ -22,59 +22,76 @@ class Statistics:
     total: int
     moments: "Moments"
     class_counts: Tensor
-    """How many images were taken for each class, float64 [K]."""
+    """Number of images classified as each class, float64 [K]."""
     scores: "ScoreSums"
+    agreements: Tensor
+    """Number of images classified as the class that was requested of a generator, float64 []."""
     features: list[Tensor] | None
     """Features of the images in order, float32 [B, D] each; None if no metric needs them."""
     splits: Tensor
-    """The part for the Inception score that each image belongs to, drawn at random, [total]."""
+    """Part for the Inception score that each image belongs to, drawn at random, [total]."""
 
     @staticmethod
     def empty(
         total: int, dimensions: int, classes: int, device: torch.device, *, keep: bool
     ) -> "Statistics":
-        """Of no image yet; `keep` the features of each."""
+        """Return statistics before the first image; `keep` stores the features of every image."""
         return Statistics(
             total,
             Moments.empty(dimensions, device),
             torch.zeros(classes, dtype=torch.float64, device=device),
             ScoreSums.empty(classes, device),
+            torch.zeros((), dtype=torch.float64, device=device),
             [] if keep else None,
             _splits(total).to(device),
         )
 
-    def add(self, features: Tensor, logits: Tensor, first: int) -> None:
-        """Images number `first` and on, with features [B, D] and logits [B, K]."""
+    def add(
+        self, features: Tensor, logits: Tensor | None, first: int, requested: Tensor | None = None
+    ) -> None:
+        """Add images number `first` and following.
+
+        `features` [B, D]; `logits` [B, K], or None if the extractor has none; `requested` classes
+        [B] of a conditional generator.
+        """
         self.moments.add(features)
-        self.class_counts += torch.bincount(logits.argmax(1), minlength=logits.shape[1])
-        self.scores.add(logits, self.splits[first : first + len(logits)])
         if self.features is not None:
             self.features.append(features.float())
+        if logits is None:
+            return
+        predicted = logits.argmax(1)
+        self.class_counts += torch.bincount(predicted, minlength=logits.shape[1])
+        self.scores.add(logits, self.splits[first : first + len(logits)])
+        if requested is not None:
+            self.agreements += (predicted == requested.to(predicted.device)).sum()
 
     @property
     def count(self) -> int:
-        """Images added so far."""
+        """Number of images added so far."""
         return round(float(self.moments.count))
 
     @property
     def rows(self) -> Tensor:
-        """All features [M, D]. Raises ValueError if they were not kept."""
+        """All features [M, D]. Raises ValueError if they were not stored."""
         if self.features is None:
-            raise ValueError("the features of each image were not kept")
+            raise ValueError("the features of each image were not stored")
         return torch.cat(self.features)
 
     def sums(self) -> list[Tensor]:
-        """All that is added up, to be summed over ranks in place."""
-        return [*vars(self.moments).values(), self.class_counts, *vars(self.scores).values()]
+        """Return all sums, to be summed over ranks in place."""
+        return [*self._saved_sums(), self.agreements]
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values alone."""
+        """Return tensors and plain values, without `agreements`, which real images do not have."""
         rows = None if self.features is None else self.rows
-        return {"total": self.total, "sums": self.sums(), "rows": rows}
+        return {"total": self.total, "sums": self._saved_sums(), "rows": rows}
+
+    def _saved_sums(self) -> list[Tensor]:
+        return [*vars(self.moments).values(), self.class_counts, *vars(self.scores).values()]
 
     @staticmethod
     def from_state_dict(saved: dict[str, Any], device: torch.device) -> "Statistics":
-        """What `state_dict` gave, on a device."""
+        """Return the statistics that `state_dict` saved, on a device."""
         count, total, products, classes, *scores = (part.to(device) for part in saved["sums"])
         rows = saved["rows"]
         return Statistics(
@@ -82,22 +99,23 @@ class Statistics:
             Moments(count, total, products),
             classes,
             ScoreSums(*scores),
+            torch.zeros((), dtype=torch.float64, device=device),
             None if rows is None else [rows.to(device)],
             _splits(saved["total"]).to(device),
         )
 
 
 def _splits(total: int) -> Tensor:
-    """Parts of equal size (to one) at random: images often come sorted by class."""
+    """Return random parts of equal size (to one), because images are often sorted by class."""
     return permutation(0, Stream.EVALUATION_SUBSET, 2, total) * SPLITS // total
 
 
 @dataclass
 class Moments:
-    """Sums that give mean and covariance of features."""
+    """Sums that give the mean and the covariance of features."""
 
     count: Tensor
-    """[]"""
+    """Number of images, []."""
     sum: Tensor
     """[D]"""
     products: Tensor
@@ -105,23 +123,23 @@ class Moments:
 
     @staticmethod
     def empty(dimensions: int, device: torch.device) -> "Moments":
-        """Of nothing yet."""
+        """Return sums over no images."""
         zeros = torch.zeros(dimensions, dimensions, dtype=torch.float64, device=device)
         return Moments(zeros.new_zeros(()), zeros.new_zeros(dimensions), zeros)
 
     def add(self, features: Tensor) -> None:
-        """Features [B, D] of B more images."""
+        """Add features [B, D] of B images."""
         x = features.double()
         self.count += len(x)
         self.sum += x.sum(0)
         self.products += x.T @ x
 
     def mean(self) -> Tensor:
-        """[D]"""
+        """Return the mean [D]."""
         return self.sum / self.count
 
     def covariance(self) -> Tensor:
-        """Unbiased (division by M - 1), as numpy.cov has it, [D, D]."""
+        """Return the unbiased covariance [D, D] (division by M - 1, as numpy.cov)."""
         mean = self.mean()
         return (self.products - self.count * torch.outer(mean, mean)) / (self.count - 1)
 
@@ -131,7 +149,7 @@ class ScoreSums:
     """Sums that give the Inception score of each part of a set."""
 
     count: Tensor
-    """[S]"""
+    """Number of images of each part, [S]."""
     probabilities: Tensor
     """Sum of p(y|x), [S, K]."""
     negative_entropy: Tensor
@@ -139,12 +157,12 @@ class ScoreSums:
 
     @staticmethod
     def empty(classes: int, device: torch.device, splits: int = SPLITS) -> "ScoreSums":
-        """Of nothing yet."""
+        """Return sums over no images."""
         zeros = torch.zeros(splits, classes, dtype=torch.float64, device=device)
         return ScoreSums(zeros.new_zeros(splits), zeros, zeros.new_zeros(splits))
 
     def add(self, logits: Tensor, split: Tensor) -> None:
-        """Logits [B, K] of B more images, each of which belongs to part `split` [B]."""
+        """Add logits [B, K] of B images, each of which belongs to part `split` [B]."""
         log_p = logits.double().log_softmax(1)
         p = log_p.exp()
         self.count.index_add_(0, split, torch.ones_like(p[:, 0]))

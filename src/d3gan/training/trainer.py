@@ -127,6 +127,7 @@ def _make_evaluator(config: Config, images: ImageSet, device: torch.device) -> E
         samples=config.eval.samples,
         weights=config.eval.weights,
         device=device,
+        classes=images.classes if config.model.conditional else 0,
         ranks=distributed,
     )
 

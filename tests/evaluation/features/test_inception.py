@@ -207,7 +207,7 @@ def same_weights(network: Inception) -> bool:
     return torch.equal(network.fc.weight, random_network().fc.weight)
 
 
-def test_fetched_once_and_kept(release: Path, tmp_path: Path) -> None:
+def test_weights_are_downloaded_once(release: Path, tmp_path: Path) -> None:
     assert same_weights(inception_weights.load_inception("", tmp_path / "cache"))
     release.unlink()
     assert same_weights(inception_weights.load_inception("", tmp_path / "cache"))
@@ -220,16 +220,16 @@ def test_a_local_file(release: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_another_file_is_refused_and_not_kept(release: Path, tmp_path: Path) -> None:
+def test_a_different_file_is_refused_and_deleted(release: Path, tmp_path: Path) -> None:
     release.write_bytes(release.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"its SHA-256 is .*; fetch it anew from http"):
+    with pytest.raises(UserError, match=r"its SHA-256 is .*; download it again from http"):
         inception_weights.load_inception(str(release), tmp_path)
-    with pytest.raises(UserError, match=r"cannot fetch the Inception weights .*invalid hash"):
+    with pytest.raises(UserError, match=r"cannot download the Inception weights .*invalid hash"):
         inception_weights.load_inception("", tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*.pth*[!k]"))
 
 
-def test_without_a_network_both_ways_out_are_named(
+def test_without_a_network_both_remedies_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inception_weights, "URL", "http://127.0.0.1:9/weights.pth")

@@ -8,7 +8,13 @@ import pytest
 
 from d3gan.config import EvalConfig
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.names import METRICS, check_evaluation, check_names, metric_names
+from d3gan.evaluation.metrics.names import (
+    METRICS,
+    available,
+    check_evaluation,
+    check_names,
+    metric_names,
+)
 
 
 def test_names_do_not_import_torch() -> None:
@@ -45,8 +51,29 @@ def test_contradicting_evaluation_keys_are_refused() -> None:
     cases = {
         EvalConfig(metrics=("fid",)): r"eval.metrics = \['fid'\]: 'fid' is not a metric",
         EvalConfig(features="inception", monitor="fd"): "eval.monitor = 'fd': must be one of",
+        EvalConfig(features="vgg"): "eval.features = 'vgg': must be inception, classifier,",
+        EvalConfig(features="inception:x"): "eval.features = 'inception:x': must be",
+        EvalConfig(features="classifier:"): "eval.features = 'classifier:': must be",
         EvalConfig(patience=2): "eval.patience = 2: needs eval.every_epochs above 0",
     }
     for evaluation, message in cases.items():
         with pytest.raises(UserError, match=message):
             check_evaluation(evaluation)
+
+
+def test_only_numbers_that_can_be_computed_are_taken_by_default() -> None:
+    everything = available((), "classifier", classes=10, labels=True)
+    assert everything == tuple(metric_names("classifier"))
+    without_labels = available((), "classifier", classes=10, labels=False)
+    assert set(everything) - set(without_labels) == {"label_agreement"}
+    features_only = available((), "own:Pixels", classes=0, labels=False)
+    assert {"fd", "kid", "recall"} < set(features_only)
+    assert not {"cs", "modes", "kl_data", "label_agreement"} & set(features_only)
+    assert available(("fd",), "own:Pixels", classes=0, labels=False) == ("fd",)
+
+
+def test_numbers_that_cannot_be_computed_are_refused() -> None:
+    with pytest.raises(UserError, match="'modes' needs class scores, which own:Pixels lacks"):
+        available(("modes",), "own:Pixels", classes=0, labels=False)
+    with pytest.raises(UserError, match="'label_agreement' needs a conditional generator and a"):
+        available(("label_agreement",), "classifier", classes=10, labels=False)

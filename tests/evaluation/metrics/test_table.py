@@ -12,13 +12,17 @@ CPU = torch.device("cpu")
 
 
 def statistics(count: int, seed: int, shift: float = 0.0) -> Statistics:
-    """Of random features [count, 6] and logits [count, 4]."""
+    """Return statistics of random features [count, 6] and logits [count, 4].
+
+    The requested classes are those of the logits before the shift.
+    """
     generator = torch.Generator().manual_seed(seed)
     built = Statistics.empty(count, 6, 4, CPU, keep=True)
     features = torch.randn(count, 6, generator=generator) + shift
     logits = 3 * torch.randn(count, 4, generator=generator)
+    requested = logits.argmax(1)
     logits[:, 0] += shift
-    built.add(features, logits, 0)
+    built.add(features, logits, 0, requested)
     return built
 
 
@@ -35,7 +39,7 @@ def test_every_number_is_given_with_an_error_and_is_finite(features: str) -> Non
 
 @pytest.mark.parametrize("number", metric_names("classifier"))
 def test_better_images_have_better_numbers(number: str) -> None:
-    """Features shifted by 4 and classes gone lopsided are worse by every metric but modes."""
+    """Shifted features and a preferred class are worse by every metric but modes."""
     real = statistics(400, 2)
     good, bad = (
         compute(real, statistics(400, 3, shift), (number,), "classifier")[number].value

@@ -1,4 +1,4 @@
-"""Classifiers for features: trained once, kept by data and recipe, with their test accuracy."""
+"""Classifiers for features: trained once, cached by data and recipe, with their test accuracy."""
 
 import dataclasses
 import hashlib
@@ -15,31 +15,51 @@ from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
 from d3gan.evaluation.features.classifier import (
     RECIPES,
+    SIDE,
     Classifier,
     PerChannel,
     Recipe,
     accuracy,
     train_classifier,
 )
+from d3gan.evaluation.features.extractor import Features, weights_digest
 from d3gan.rng import Stream, permutation
 from d3gan.tensor_files import keeping, read_saved, write_saved
+
+
+def load(
+    source: str, data: DataConfig, *, weights: str, folder: Path, device: torch.device
+) -> Features:
+    """Return the features of a classifier of the labels of `source`, or of `data` if it is ""."""
+    if source:
+        data = dataclasses.replace(data, source=source, skip_broken=False)
+    classifier, test_accuracy = load_classifier(data, folder / "classifiers", device)
+    return Features(
+        f"classifier:{data.source}",
+        classifier,
+        classifier.dimensions,
+        classifier.classes,
+        weights_sha256=weights_digest(classifier),
+        resize="none" if data.resolution <= SIDE else f"area mean to {SIDE}",
+        batch_size=128,
+        test_accuracy=test_accuracy,
+    )
 
 
 def load_classifier(
     data: DataConfig, folder: Path, device: torch.device
 ) -> tuple[Classifier | PerChannel, float]:
-    """The classifier of the labels of `data.source`, for images of the shape that `data` says.
+    """Return the classifier of the labels of `data.source`, on the CPU, and its test accuracy.
 
-    TrainedGenerator now (on `device`) or taken from `folder`; on the CPU. Also its test accuracy.
-
-    Tested on the split "test" of a source that has one, on a held-out fifth of any other.
-    Raises UserError if the source has no labels. Several processes may ask at once: one trains.
+    It takes images of the shape of `data`, and is read from `folder` or trained now on `device`.
+    It is tested on the split "test" of a source that has one, and on a held-out fifth of any other.
+    Of several processes at once, one trains. Raises UserError if the source has no labels.
     """
     if data.source == "stacked-mnist":
         of_digits = dataclasses.replace(data, source="mnist", channels=1)
-        digits, share = load_classifier(of_digits, folder, device)
+        digits, test_accuracy = load_classifier(of_digits, folder, device)
         assert isinstance(digits, Classifier)
-        return PerChannel(digits).eval(), share
+        return PerChannel(digits).eval(), test_accuracy
     train, test = _labelled(dataclasses.replace(data, split="train", limit=0))
     recipe = RECIPES[data.channels]
     key = {
@@ -76,17 +96,17 @@ def _trained(
 
 
 def _labelled(data: DataConfig) -> tuple[ImageSet, ImageSet]:
-    """Images to train on and images to test on. Raises UserError without labels."""
-    source, whole = data.source, load_images(data)
-    classes = set(whole.labels.tolist())
+    """Return images for training and images for testing. Raises UserError without labels."""
+    source, everything = data.source, load_images(data)
+    classes = set(everything.labels.tolist())
     if min(classes) < 0 or len(classes) < 2:
         raise UserError(
-            f"{source} has no labels of two classes or more, which classifier features need; "
-            "choose inception, or classifier:SOURCE of a source that has (classifier:cifar10)"
+            f"{source} does not have labels of two classes or more, which classifier features "
+            "need; choose inception, or classifier:SOURCE of a labelled source (classifier:cifar10)"
         )
     if source in SOURCES and "test" in SOURCES[source].splits:
-        return whole, load_images(dataclasses.replace(data, split="test"))
-    order = permutation(0, Stream.HELD_OUT, 0, len(whole.images)).numpy()
+        return everything, load_images(dataclasses.replace(data, split="test"))
+    order = permutation(0, Stream.HELD_OUT, 0, len(everything.images)).numpy()
     fifth = len(order) // 5
     if fifth < len(classes):
         raise UserError(
@@ -95,6 +115,7 @@ def _labelled(data: DataConfig) -> tuple[ImageSet, ImageSet]:
         )
     parts = (order[fifth:], order[:fifth])
     train, test = (
-        whole._replace(images=whole.images[part], labels=whole.labels[part]) for part in parts
+        everything._replace(images=everything.images[part], labels=everything.labels[part])
+        for part in parts
     )
     return train, test

@@ -1,4 +1,4 @@
-"""The weights of the 2015 Inception network: fetched once, told apart by their hash."""
+"""The weights of the 2015 Inception network, downloaded once and identified by their hash."""
 
 import hashlib
 import urllib.request
@@ -8,20 +8,38 @@ from urllib.error import URLError
 import torch
 from filelock import FileLock
 
+from d3gan.config import DataConfig
 from d3gan.errors import UserError
+from d3gan.evaluation.features.extractor import Features
 from d3gan.evaluation.features.inception import Inception
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-ANSWER_SECONDS = 20
-"""How long the server may take to answer."""
+TIMEOUT_SECONDS = 20
+"""Time limit for the server's first answer."""
+
+
+def load(
+    argument: str, data: DataConfig, *, weights: str, folder: Path, device: torch.device
+) -> Features:
+    """Return the Inception features; `weights` is a local file, or "" for the download."""
+    network = load_inception(weights, folder / "weights")
+    return Features(
+        "inception",
+        network,
+        network.dimensions,
+        network.classes,
+        weights_sha256=SHA256,
+        resize="tf1 bilinear to 299",
+        batch_size=32,
+    )
 
 
 def load_inception(weights: str, folder: Path) -> Inception:
-    """The network with the weights of the file `weights`, or for "" of the downloaded one.
+    """Return the network with the weights of the file `weights`, or for "" of the downloaded one.
 
-    Downloads go into `folder`, once. Raises UserError if the file cannot be had, or is another.
+    Downloads go to `folder`, once. Raises UserError if the file is missing or a different one.
     """
     file = Path(weights).expanduser() if weights else _downloaded(folder)
     try:
@@ -32,7 +50,7 @@ def load_inception(weights: str, folder: Path) -> Inception:
     if digest != SHA256:
         raise UserError(
             f"{file} is not {FILE}: its SHA-256 is {digest[:16]}..., not {SHA256[:16]}...; "
-            f"fetch it anew from {URL}"
+            f"download it again from {URL}"
         )
     network = Inception()
     saved = torch.load(file, map_location="cpu", weights_only=True)
@@ -43,21 +61,21 @@ def load_inception(weights: str, folder: Path) -> Inception:
 
 
 def _downloaded(folder: Path) -> Path:
-    """The weights' file in `folder`, fetched unless it is there. Several processes may ask."""
+    """Return the file in `folder`, downloaded if it is missing. Of several processes, one does."""
     file = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
             if not file.exists():
                 urllib.request.urlopen(
-                    urllib.request.Request(URL, method="HEAD"), timeout=ANSWER_SECONDS
-                ).close()  # the download itself would wait for ever
+                    urllib.request.Request(URL, method="HEAD"), timeout=TIMEOUT_SECONDS
+                ).close()  # the download itself has no time limit
                 torch.hub.download_url_to_file(URL, str(file), hash_prefix=SHA256)
     except (URLError, RuntimeError, OSError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise UserError(
-            f"cannot fetch the Inception weights from {URL} ({reason}); either fetch {FILE} on "
-            "a machine with a network and name the file (--eval.weights PATH; evaluate: --weights "
-            "PATH), or choose classifier features (--features classifier)"
+            f"cannot download the Inception weights from {URL} ({reason}); either download {FILE} "
+            "on a machine with a network and name the file (--eval.weights PATH; evaluate: "
+            "--weights PATH), or choose classifier features (--features classifier)"
         ) from error
     return file

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from d3gan.errors import UserError
+from d3gan.evaluation.features.names import check_features
 from d3gan.registry import nearest
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ class Metric:
     """Whether the metric is undefined for fewer images than features."""
     least_images: int = 2
     """Smallest number of images on either side."""
-    needs_labels: bool = False
-    """Whether the features must come from a classifier of the data's own classes."""
+    needs: Literal["features", "logits", "classes", "labels"] = "features"
+    """Whether the metric needs an extractor with logits, one whose classes describe the data, or
+    one of the data's own labels and a conditional generator."""
 
 
 METRICS = (
     Metric("frechet", {"fd": "lower"}, needs_covariance=True),
-    Metric("inception_score", {"cs": "higher"}),
+    Metric("inception_score", {"cs": "higher"}, needs="logits"),
     Metric("kernel", {"kid": "lower"}, stores_features=True, least_images=20),
     Metric(
         "precision_recall",
@@ -45,10 +47,9 @@ METRICS = (
         least_images=6,
     ),
     Metric(
-        "modes",
-        {"modes": "higher", "kl_uniform": "lower", "kl_data": "lower"},
-        needs_labels=True,
+        "modes", {"modes": "higher", "kl_uniform": "lower", "kl_data": "lower"}, needs="classes"
     ),
+    Metric("label_agreement", {"label_agreement": "higher"}, needs="labels"),
 )
 
 INCEPTION_NAMES = {"fd": "fid", "cs": "is"}
@@ -56,11 +57,14 @@ INCEPTION_NAMES = {"fd": "fid", "cs": "is"}
 
 
 def metric_names(features: str) -> dict[str, Better]:
-    """Return the numbers available with `features` (``eval.features``) and their directions."""
+    """Return the numbers that exist with `features` (``eval.features``) and their directions.
+
+    Some need more than a name can show: see `available`.
+    """
     return {
         shown_name(number, features): better
         for metric in METRICS
-        if not (metric.needs_labels and features == "inception")
+        if features != "inception" or metric.needs not in ("classes", "labels")
         for number, better in metric.gives.items()
     }
 
@@ -82,8 +86,33 @@ def check_names(asked: tuple[str, ...], features: str) -> tuple[str, ...]:
     return tuple(name for name in allowed if name in asked or not asked)
 
 
+def available(
+    asked: tuple[str, ...], features: str, *, classes: int, labels: bool
+) -> tuple[str, ...]:
+    """Return the numbers to compute: those `asked`, or if it is empty all that can be computed.
+
+    `classes` is the number of the extractor's classes (0 without logits); `labels` says whether the
+    generator is conditional and the extractor's classes are its labels. Raises UserError if a
+    number that is asked for cannot be computed.
+    """
+    missing = {}
+    if not classes:
+        missing = dict.fromkeys(("logits", "classes"), f"class scores, which {features} lacks")
+    if not labels:
+        missing["labels"] = "a conditional generator and a classifier of the data's own labels"
+    names = check_names(asked, features)
+    for metric in metrics_for(names, features):
+        if metric.needs in missing:
+            numbers = [shown_name(number, features) for number in metric.gives]
+            if here := [name for name in asked if name in numbers]:
+                raise UserError(f"'{here[0]}' needs {missing[metric.needs]}")
+            names = tuple(name for name in names if name not in numbers)
+    return names
+
+
 def check_evaluation(evaluation: "EvalConfig") -> None:
-    """Raise UserError if the keys of ``eval`` contradict each other or name unknown metrics."""
+    """Raise UserError if the keys of ``eval`` contradict each other or name something unknown."""
+    check_features(evaluation.features)
     try:
         metrics = check_names(evaluation.metrics, evaluation.features)
     except UserError as error:
