@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import tomli_w
 from PIL import Image
-from tests.report.made_up_comparison import PROTOCOL, comparison
+from tests.report.made_up_comparison import PROTOCOL, comparison, flops_per_image
 
 from d3gan.images import grid, save_picture
-from d3gan.runs import RunFolder
+from d3gan.runs import RunFolder, Status
 
 METHODS: dict[str, dict[str, Any]] = {
     # name: discriminators, rule, final fd, rate of decay, seconds per 1,000 images
@@ -65,6 +65,13 @@ def study(
             for i in range(evaluations)
         ]
         run.append_metrics(evaluated)
+        run.write_status(
+            Status(
+                state="finished", step=steps, total_steps=steps,
+                train_seconds=evaluated[-1]["train_seconds"], pid=0, host="", message="",
+                flops_per_step=flops_per_image(about) * batch_size,
+            )
+        )  # fmt: skip
         for i in range(sample_grids):
             step = round(steps * i / max(1, sample_grids - 1))
             save_picture(

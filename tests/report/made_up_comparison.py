@@ -36,6 +36,11 @@ PROTOCOL = {
 }
 
 
+def flops_per_image(about: Mapping[str, Any]) -> float:
+    """Return the operations of a method per image."""
+    return float(1.1e8 * (1 + 0.6 * about["n"]))
+
+
 def estimate(values: Sequence[float], better: str = "lower") -> dict[str, Any]:
     """Return mean and 95 % interval; one value has no interval."""
     mean = math.fsum(values) / len(values)
@@ -60,7 +65,7 @@ def comparison(
 ) -> dict[str, Any]:
     """Return approximately what comparing these runs would give."""
     baseline, *others = runs
-    flops = {name: 1.1e8 * (1 + 0.6 * about["n"]) for name, about in methods.items()}
+    flops = {name: flops_per_image(about) for name, about in methods.items()}
     columns = {name: _columns(of_runs, flops[name]) for name, of_runs in curves.items()}
     at = {
         key: min(run[key][-1] for table in columns.values() for run in table["runs"])

@@ -46,11 +46,14 @@ def test_a_page_has_all_sections(study: Study) -> None:
 
 
 def test_sentences_of_a_verdict_are_paragraphs(study: Study) -> None:
-    sentences = {"A": "A, of St. Ives: not shown.", "C": "C over B: as well."}
+    sentences = {"A": "A, of St. Ives: not clear.", "C": "C over B: as well."}
     verdict = {"verdicts": sentences, "verdict": f"{' '.join(sentences.values())} Each by itself."}
-    words = shown(({**study[0], **verdict}, study[1])).words
-    for sentence in (*sentences.values(), "Each by itself."):
-        assert sentence in words
+    reader = shown(({**study[0], **verdict, "warnings": ["seed 3 is in no pair"]}, study[1]))
+    for sentence in (*sentences.values(), "Each by itself.", "seed 3 is in no pair"):
+        assert sentence in reader.words
+    assert [p.get("class") for p in reader.all("p")][1:4] == ["verdict one-of-several"] * 2 + [
+        "faint"
+    ]
 
 
 def test_a_page_is_accessible(study: Study) -> None:

@@ -52,12 +52,17 @@ def page(comparison: Comparison, runs: Runs, *, title: str) -> str:
     every = [run for entries in comparison["runs"].values() for run in entries]
     at = comparison["at"]
     budget = at.get("images")
+    verdicts = list(comparison["verdicts"].values())
+    remark = comparison["verdict"].removeprefix(" ".join(verdicts)).strip()
+    if not verdicts:
+        verdicts, remark = [remark or "No verdict is available."], ""
     return _templates().get_template("page.html.j2").render(
         title=title,
         policy=POLICY,
         version=_version(),
         subtitle=_subtitle(comparison),
-        verdicts=_verdicts(comparison),
+        verdicts=verdicts,
+        remark=remark,
         facts={
             f"Compared at {name}": wording.amount(axis, at[axis])
             for axis, (_, name) in BUDGETS.items()
@@ -114,10 +119,3 @@ def _subtitle(comparison: Comparison) -> str:
     metric = wording.metric_title(comparison["metric"])
     better = f"{comparison['better']} is better"
     return f"{methods}, {runs}, {seeds} per method. Methods are compared by {metric}; {better}."
-
-
-def _verdicts(comparison: Comparison) -> list[str]:
-    """Return the sentences of the verdict: one for each method, and what follows them."""
-    sentences = list(comparison["verdicts"].values())
-    rest = comparison["verdict"].removeprefix(" ".join(sentences)).strip()
-    return [*sentences, *([rest] if rest else [])] or ["No verdict is available."]

@@ -57,9 +57,8 @@ def speedups(comparison: Comparison) -> Table:
         counts = [(speedup.get("seconds") or {}).get(key) for key in ("pairs", "censored")]
         rows.append([name, *map(wording.at_most, by_budget), *map(wording.count, counts)])
     return Table(
-        "Speed-up: what the baseline spends until its best value, divided by what the method "
-        "spends until the same value",
-        ["methods", "images", "training time", "compute", "pairs of seeds", "never reached it"],
+        "Speed-up: the baseline's cost of its best value, divided by the method's cost of that value",
+        ["methods", "images", "training time", "compute", "pairs of seeds", "never reached"],
         rows,
     )
 
