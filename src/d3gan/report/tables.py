@@ -57,7 +57,7 @@ def speedups(comparison: Comparison) -> Table:
         counts = [(speedup.get("seconds") or {}).get(key) for key in ("pairs", "censored")]
         rows.append([name, *map(wording.at_most, by_budget), *map(wording.count, counts)])
     return Table(
-        "Speed-up: the baseline's cost of its best value, divided by the method's cost of that value",
+        "Speed-up: the baseline's cost of reaching its best value, divided by the method's",
         ["methods", "images", "training time", "compute", "pairs of seeds", "never reached"],
         rows,
     )
