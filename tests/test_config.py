@@ -209,3 +209,22 @@ def test_plugins_are_listed_with_their_source_file(
     assert configs.plugins(configs.from_dict({"eval": {"features": "classifier:digits"}})) == {}
     with pytest.raises(UserError, match=r"^optim\.schedule = 'my_schedule:Fast': module 'my_sch"):
         configs.validate(configs.from_dict({"optim": {"schedule": "my_schedule:Fast"}}))
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "value"),
+    [
+        ("data.flip", "True", True),
+        ("data.flip", "maybe", "maybe"),
+        ("train.epochs", "3", 3.0),
+        ("train.batch_size", "x", "x"),
+        ("eval.metrics", "fd,kid", ["fd", "kid"]),
+        ("eval.metrics", "", []),
+        ("gan.penalties", "r1(gamma=1),a:B(c=1,d=2),r1", ["r1(gamma=1)", "a:B(c=1,d=2)", "r1"]),
+        ("gan.r1_gamma", "0.5", 0.5),
+    ],
+)
+def test_words_of_the_command_line_become_values(key: str, word: str, value: object) -> None:
+    assert configs.typed(key, word) == value
+    with pytest.raises(UserError, match="unknown key seeds \\(did you mean 'seed'"):
+        configs.typed("seeds", word)

@@ -5,6 +5,7 @@ A wrong value is reported in one line that names the key, the value, and what is
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -157,8 +158,8 @@ def _allowed(prefix: str) -> str:
 def typed(key: str, word: str) -> Any:
     """Return the value that a word of the command line gives to a key, old keys included.
 
-    A word that is not of the key's type is returned as it is, for `from_dict` to refuse. Raises
-    UserError for an unknown key.
+    Items of a list are separated by commas. A word that is not of the key's type is returned as it
+    is, for `from_dict` to refuse. Raises UserError for an unknown key.
     """
     kind = ALIASES.get(key) or (type(_defaults()[key]) if key in _defaults() else None)
     if kind is None:
@@ -167,7 +168,7 @@ def typed(key: str, word: str) -> Any:
         if kind is bool:
             return {"true": True, "false": False}.get(word.lower(), word)
         if kind is tuple:
-            return word.split(",")
+            return re.split(r",(?![^(]*\))", word) if word else []  # commas outside of calls
         return kind(word)
     except ValueError:
         return word
