@@ -188,8 +188,7 @@ class EvalConfig:
     """inception: the network of FID, downloaded once; classifier: a classifier trained once on the
     labels of the data; classifier:SOURCE: on those of other data."""
     metrics: Annotated[tuple[str, ...], RESULT] = ()
-    """Some of fd cs (fid is with inception), kid, precision, recall, density, coverage, and with a
-    classifier modes, kl_uniform, kl_data; empty: all."""
+    """Names of metrics (docs/metrics.md); empty: all that the features give."""
     monitor: Annotated[str, RESULT] = ""
     """Metric whose best value decides which checkpoint becomes checkpoints/best.pt; empty: fid or
     fd, or else the first."""

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 from tests.program import d3gan, start_process, wait_for
 
-from d3gan import config as configs
 from d3gan import config_files
 from d3gan.cli.main import main
+from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.objectives import OBJECTIVES
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -134,5 +135,5 @@ def test_pictures_exist() -> None:
 
 def test_every_aggregation_and_objective_is_listed() -> None:
     text = README.read_text(encoding="utf-8")
-    for name in (*configs.AGGREGATIONS, *configs.OBJECTIVES):
+    for name in (*AGGREGATIONS, *OBJECTIVES):
         assert f"`{name}" in text
