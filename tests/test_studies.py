@@ -1,4 +1,4 @@
-"""What the docs say a study found is what its results say."""
+"""The documentation of the studies agrees with their committed results."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ def interval(found: dict[str, Any], digits: int = 2) -> str:
 
 
 def study_markdown(found: dict[str, Any]) -> str:
-    """The table of docs/studies.md: `python tests/test_studies.py` prints it."""
+    """Return the table of docs/studies.md, which `python tests/test_studies.py` prints."""
     metric, baseline = found["metric"], found["baseline"]
     lines = [
         f"| method | {metric} at equal images | at equal time | at equal compute | recall "
@@ -61,7 +61,7 @@ def test_the_docs_have_the_results(folder: Path) -> None:
 
 
 def test_bfloat16_trains_as_well_as_float32() -> None:
-    """Within the noise of seeds, as the docs say: zero is in the interval of the differences."""
+    """Zero is in the interval of the differences between seeds, as the documentation says."""
     runs = comparison(ROOT / "studies" / "results" / "demo-precision")["runs"]
     final = [[run["best"]["value"] for run in runs[name]] for name in ("fp32", "bf16")]
     assert {run["best"]["images"] for name in runs for run in runs[name]} == {40_000}
@@ -70,8 +70,8 @@ def test_bfloat16_trains_as_well_as_float32() -> None:
     assert difference.high is not None
     assert difference.low < 0 < difference.high
     text = " ".join((ROOT / "docs" / "studies.md").read_text(encoding="utf-8").split())
-    told = f"{difference.mean:.2f} more ({difference.low:.2f} to {difference.high:.2f})"
-    assert told in text
+    sentence = f"{difference.mean:.2f} more ({difference.low:.2f} to {difference.high:.2f})"
+    assert sentence in text
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)

@@ -30,7 +30,7 @@ def test_a_speedup_of_exactly_two(studio: Studio) -> None:
     assert found["verdicts"] == {"d3gan": found["verdict"]}
 
 
-def test_the_other_way_round_it_is_never_reached(studio: Studio) -> None:
+def test_the_slower_method_never_reaches_the_best_of_the_faster(studio: Studio) -> None:
     found = compare(twice_as_fast(studio), baseline="d3gan")
     speedup = found["speedup"]["dcgan over d3gan"]["seconds"]
     assert (speedup["pairs"], speedup["censored"], speedup["low"]) == (3, 3, None)
@@ -167,7 +167,7 @@ def test_a_baseline_that_diverged_at_once_gives_no_pair(studio: Studio) -> None:
     assert "cannot be compared: no run of dcgan with a common seed" in found["verdict"]
 
 
-def test_nothing_but_divergence(studio: Studio) -> None:
+def test_all_runs_diverged(studio: Studio) -> None:
     runs = [studio.run(m, 0, [], state="diverged") for m in ("dcgan", "d3gan")]
     found = compare(runs)
     assert found["protocol"] is None
@@ -185,7 +185,7 @@ def test_protocols_that_differ_are_refused_by_name(studio: Studio, key: str, val
     assert str(caught.value).startswith(message)
 
 
-def test_mistakes_are_named(studio: Studio, tmp_path: Path) -> None:
+def test_errors_name_what_is_wrong(studio: Studio, tmp_path: Path) -> None:
     good, other = studio.run("dcgan", 0, FALLING), studio.run("d3gan", 0, FALLING)
     mistakes: list[tuple[str, list[RunFolder], dict[str, str]]] = [
         ("there are no runs", [], {}),
@@ -217,7 +217,7 @@ def test_mistakes_are_named(studio: Studio, tmp_path: Path) -> None:
     times=st.lists(st.floats(0.01, 100.0), min_size=2, max_size=5, unique=True),
     random=st.randoms(use_true_random=False),
 )
-def test_the_order_of_runs_changes_no_number(
+def test_the_order_of_runs_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, times: list[float], random: Any
 ) -> None:
     studio = Studio(tmp_path_factory.mktemp("study"))

@@ -140,7 +140,7 @@ def test_jobs_of_slurm_have_its_parameters_and_are_found_again(
     assert len(FakeExecutor.submitted) == 2
 
 
-def test_mistakes_about_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"slurm: Unknown argument 'partion'"):
         SubmititLauncher("local", tmp_path, 1, {"partion": "gpu"})
     monkeypatch.setenv("PATH", "")

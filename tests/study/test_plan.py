@@ -83,7 +83,7 @@ def test_a_run_with_decaying_learning_rates_cannot_be_trained_for_longer(tiny: C
         changes(PlannedRun("tiny", longer))
 
 
-def test_more_images_a_step_than_there_are(tiny: Config, tmp_path: Path) -> None:
+def test_a_batch_larger_than_the_data(tiny: Config, tmp_path: Path) -> None:
     values = {"methods": [str(written(tiny, tmp_path))], "set": {"eval.every_epochs": 1}}
     (run, *_) = make_study(values).runs
     assert planned_steps(run) == 10

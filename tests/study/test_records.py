@@ -26,7 +26,7 @@ def test_the_outcome_of_a_run_follows_from_its_status(studio: Studio) -> None:
     assert found["configs"]["dcgan"]["eval.patience"] == "0, 2"
 
 
-def test_a_run_by_itself(studio: Studio) -> None:
+def test_the_summary_of_a_run(studio: Studio) -> None:
     run = studio.run("d3gan", 5, FALLING)
     for seconds, share, memory in ((42.0, 0.5, 7), (46.0, 1.0, 9), (47.0, None, None)):
         row = {"kind": "train", "step": 40, "images": 400, "epoch": 4.0, "train_seconds": seconds}
@@ -54,7 +54,7 @@ def test_a_run_by_itself(studio: Studio) -> None:
     }
 
 
-def test_rules_that_mix_choose_none(studio: Studio) -> None:
+def test_rules_that_mix_select_no_discriminator(studio: Studio) -> None:
     run = studio.run("d3gan", 0, FALLING)
     row = {"kind": "train", "step": 40, "images": 400, "epoch": 4.0, "train_seconds": 41.0}
     studio.append(run, {**row, "chosen": None})

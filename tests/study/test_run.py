@@ -71,7 +71,7 @@ def test_finished_runs_are_skipped_and_interrupted_runs_continue(stub: Stub, stu
     assert continued == ["train", str(study.runs[2].folder.path)]
 
 
-def test_ctrl_c_reaches_the_runs_and_nothing_else_is_started(stub: Stub, study: Study) -> None:
+def test_ctrl_c_stops_the_runs_and_starts_no_others(stub: Stub, study: Study) -> None:
     stub.does({run.name: "wait" for run in study.runs})
     entries = survey(study)
 

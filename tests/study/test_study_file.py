@@ -1,4 +1,4 @@
-"""Studies as people write them, and the runs that they mean."""
+"""Study files and the runs that they describe."""
 
 import dataclasses
 import re
@@ -29,7 +29,7 @@ def study_file(folder: Path, text: str) -> Path:
     return file
 
 
-def test_methods_by_seeds_pairs_first() -> None:
+def test_runs_are_methods_times_seeds_ordered_by_seed() -> None:
     study = make_study({**TWO, "name": "two"})
     assert [run.name for run in study.runs] == [
         "demo-dcgan-seed-0", "demo-d3gan-seed-0", "demo-dcgan-seed-1", "demo-d3gan-seed-1",
@@ -40,7 +40,7 @@ def test_methods_by_seeds_pairs_first() -> None:
     assert (first.seed, first.out_dir, first.name) == (0, "runs/two", "demo-dcgan-seed-0")
 
 
-def test_runs_of_a_method_differ_in_the_seed_alone() -> None:
+def test_runs_of_a_method_differ_only_in_the_seed() -> None:
     study = make_study({**TWO, "vary": {"train": {"batch_size": [16, 32]}}, "set": {"gan": {}}})
     for method in study.methods:
         of_it = {
@@ -51,7 +51,7 @@ def test_runs_of_a_method_differ_in_the_seed_alone() -> None:
         assert len(of_it) == 1
 
 
-def test_what_is_varied_multiplies_the_methods() -> None:
+def test_varied_values_multiply_the_methods() -> None:
     rules = ["max", "softmax(temperature=0.5)"]
     vary = {"train.batch_size": [16, 32], "gan": {"aggregation": rules}}
     study = make_study({"methods": ["demo-d3gan"], "seeds": [3], "vary": vary})
@@ -65,7 +65,7 @@ def test_what_is_varied_multiplies_the_methods() -> None:
     assert study.runs[-1].config.train.batch_size == 32
 
 
-def test_keys_of_one_name_keep_their_sections() -> None:
+def test_varied_keys_with_the_same_last_part_keep_their_sections() -> None:
     vary = {"samples.every_epochs": [1], "eval.every_epochs": [2]}
     (name,) = names({"methods": ["demo-dcgan"], "seeds": [0], "vary": vary})
     assert name == "demo-dcgan-samples.every_epochs-1-eval.every_epochs-2-seed-0"
@@ -111,7 +111,7 @@ def test_methods_may_be_files_beside_the_study(tmp_path: Path) -> None:
     assert make_study(read_study(file)).runs[0].config.gan.discriminators == 3
 
 
-def test_the_baseline_may_name_a_method_before_what_is_varied() -> None:
+def test_the_baseline_may_name_a_method_without_its_varied_values() -> None:
     values = {**TWO, "baseline": "demo-d3gan", "vary": {"train.batch_size": [16, 32]}}
     assert make_study(values).baseline == "demo-d3gan-batch_size-16"
 
@@ -155,13 +155,13 @@ def test_the_baseline_may_name_a_method_before_what_is_varied() -> None:
         ("methods = [", "not valid TOML"),
     ],
 )  # fmt: skip
-def test_mistakes_are_one_line_that_names_the_key(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_name_the_key_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     file = study_file(tmp_path, text)
     with pytest.raises(UserError, match=re.escape(message)):
         make_study(read_study(file), origin=str(file))
 
 
-def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_study_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no study"):
         read_study(tmp_path / "no.toml")
 
@@ -169,7 +169,7 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
 # Scaled
 
 
-def test_scaled_studies_have_as_many_evaluations_and_a_folder_of_their_own() -> None:
+def test_scaled_studies_have_as_many_evaluations_and_a_separate_folder() -> None:
     values = {**TWO, "name": "two"}
     whole, small = make_study(values), make_study(values, scale=0.25)
     assert small.out_dir == Path("runs/two-scale-0.25")
@@ -193,7 +193,7 @@ def test_scaled_widths(width: int, scale: float, expected: int) -> None:
     assert (model.generator_width, model.discriminator_width) == (expected, expected)
 
 
-def test_however_small_a_study_each_run_makes_a_step(tiny: Config) -> None:
+def test_runs_of_the_smallest_study_have_one_step(tiny: Config) -> None:
     config = scaled(configs.from_dict({"eval": {"every_epochs": 1.0}}, tiny), 1e-9)
     assert config.train.epochs > 0
     study = make_study({**TWO, "seeds": [0]}, scale=1e-9)
@@ -206,11 +206,11 @@ def test_scales_out_of_range(scale: float) -> None:
         make_study(TWO, scale=scale)
 
 
-# The tables
+# The studies of the repository
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
-def test_every_study_can_be_planned_whole_and_small(file: Path) -> None:
+def test_every_study_can_be_planned_at_full_and_small_scale(file: Path) -> None:
     for scale in (1.0, 0.02):
         study = make_study(read_study(file), origin=str(file), scale=scale)
         assert len(study.methods) >= 2
@@ -218,7 +218,7 @@ def test_every_study_can_be_planned_whole_and_small(file: Path) -> None:
 
 
 def test_studies_that_share_runs_plan_the_same_ones() -> None:
-    """What stands in two studies' folders under one name is one run."""
+    """Runs with the same folder are the same run."""
     planned: dict[Path, Config] = {}
     for file in STUDIES:
         for run in make_study(read_study(file)).runs:

@@ -64,10 +64,11 @@ class Entry:
         if status is None:
             return
         rows = [row for row in self.run.folder.metrics() if row["kind"] == "eval"]
-        self.seconds = status.train_seconds + sum(row["eval_seconds"] for row in rows)
-        name = self.metric or (rows[-1]["monitor"] if rows else "")
-        if rows and isinstance(rows[-1].get(name), int | float):
-            self.value = name, rows[-1][name]
+        self.seconds = status.train_seconds + sum(row.get("eval_seconds", 0.0) for row in rows)
+        last = rows[-1] if rows else {}
+        name = self.metric or last.get("monitor", "")
+        if isinstance(last.get(name), int | float):
+            self.value = name, last[name]
 
     def settle(self) -> None:
         """Set the state of a run that no process of this study trains, from its status.
