@@ -14,7 +14,7 @@ from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder, Status
-from d3gan.training import trainer
+from d3gan.training import status as status_module
 from d3gan.training.checkpoint import read_checkpoint
 from d3gan.training.trainer import train
 
@@ -138,7 +138,7 @@ def test_a_refused_resume_leaves_the_status(tiny: Config) -> None:
 def test_operations_are_counted_once(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     train(tiny)
     counted = status_of(tiny).flops_per_step
-    monkeypatch.setattr(trainer, "flops_per_step", None)
+    monkeypatch.setattr(status_module, "flops_per_step", None)
     train(changed(tiny, train={"epochs": 3.0}), resume=True)
     assert status_of(tiny).flops_per_step == counted
 

@@ -1,45 +1,40 @@
 """Training a run, from top to bottom: set-up, steps, what is saved between them, and the end.
 
-The same code serves one process and torchrun. All ranks call every function here together, unless
-its docstring says otherwise.
+The same code serves one process and torchrun. All ranks call every function of this file together.
 """
 
 import math
 import os
-import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
-from d3gan import runs
 from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config, from_dict, refuse_changes, to_dict, to_toml
 from d3gan.data.cache import ImageSet, check_enough, load_images
-from d3gan.errors import Interrupted, ProcessesLost, UserError
+from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
+from d3gan.files import writing
 from d3gan.images import grid, save_picture
 from d3gan.progress import progress_bar
-from d3gan.runs import RunFolder, Status, numbered, writing
+from d3gan.runs import RunFolder, numbered
 from d3gan.training import distributed
 from d3gan.training.checkpoint import checkpoint_to_resume, save_checkpoint, write_checkpoint
 from d3gan.training.early_stopping import Monitor, resumed_monitor
 from d3gan.training.engines import make_engine, total_steps
 from d3gan.training.environment import environment
-from d3gan.training.flops import flops_per_step
 from d3gan.training.inference import EVALUATION_SEED, measure_generator
 from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.sampling import generate, latents, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
-
-
-class Diverged(UserError):
-    """A loss or a weight is infinite or not a number."""
+from d3gan.training.status import Diverged, StatusFile
 
 
 def train(config: Config, *, resume: bool = False) -> RunFolder:
@@ -57,7 +52,13 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         parallel = distributed.make_discriminator_parallel(config.train, config.gan.discriminators)
         _check_batch_size(config, parallel.data)
         with distributed.raise_together():
-            _check_folder(run, resume=resume)
+            if resume != run.exists():
+                raise UserError(
+                    f"there is no run at {run.path} to resume"
+                    if resume
+                    else f"there is a run at {run.path} already; continue it with 'd3gan train "
+                    f"{run.path}', or choose another --name for the new one"
+                )
             if distributed.is_main():
                 stack.enter_context(run.locked())
             images = _load_images(config)
@@ -66,9 +67,10 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         with distributed.raise_together():
             state = make_state(config, device, parallel)
             if saved:
-                _check_same_run(run, saved, config, images)
+                _check_same_run(config, saved, images)
                 state.load_state_dict(saved)
-            if state.step > total_steps(config, len(images.images)):
+            total = total_steps(config, len(images.images))
+            if state.step > total:
                 raise UserError(
                     f"train.epochs = {config.train.epochs:g}: {run.path} has already been trained "
                     f"for longer, to step {state.step}"
@@ -76,7 +78,9 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if distributed.is_main():
                 run.forget_after(state.step)
                 run.begin(to_toml(config), environment(config))
-        _Session(config, run, state, images, evaluator, device).train()
+        clock = Clock(state.train_seconds)
+        with StatusFile(run, config, state, total, clock) as status:
+            _Training(config, run, state, images, evaluator, device, clock, status).run_steps()
     return run
 
 
@@ -88,17 +92,6 @@ def _check_batch_size(config: Config, shards: int) -> None:
         raise UserError(
             f"train.batch_size = {config.train.batch_size}: must be at least {least * shards} "
             f"({least} for each process with these norms)"
-        )
-
-
-def _check_folder(run: RunFolder, *, resume: bool) -> None:
-    """Raise UserError if there is a run already, or, to resume it, if there is none."""
-    if resume and not run.exists():
-        raise UserError(f"there is no run at {run.path} to resume")
-    if not resume and run.exists():
-        raise UserError(
-            f"there is a run at {run.path} already; continue it with 'd3gan train {run.path}', "
-            "or choose another --name for the new one"
         )
 
 
@@ -132,14 +125,12 @@ def _make_evaluator(config: Config, images: ImageSet, device: torch.device) -> E
     )
 
 
-def _check_same_run(
-    run: RunFolder, saved: dict[str, Any], config: Config, images: ImageSet
-) -> None:
+def _check_same_run(config: Config, saved: dict[str, Any], images: ImageSet) -> None:
     """Raise UserError if the checkpoint was saved with other images or another configuration."""
     if saved["data_digest"] != images.digest:
         raise UserError(
-            f"the images of {config.data.source} have changed since {run.path} was saved; restore "
-            "them, or start a new run with another --name"
+            f"the images of {config.data.source} have changed since {config.run_dir} was saved; "
+            "restore them, or start a new run with another --name"
         )
     if "config" in saved:  # older versions did not save it
         trained = from_dict(saved["config"])
@@ -147,8 +138,8 @@ def _check_same_run(
         refuse_changes(replace(trained, name=config.name, out_dir=config.out_dir), config)
 
 
-class _Session:
-    """One session of a run: the steps from `state.step` to the end, and everything between them."""
+class _Training:
+    """The steps from `state.step` to the last one, and everything that is saved between them."""
 
     def __init__(
         self,
@@ -158,51 +149,37 @@ class _Session:
         images: ImageSet,
         evaluator: Evaluator | None,
         device: torch.device,
+        clock: Clock,
+        status: StatusFile,
     ) -> None:
-        self.config, self.run, self.state, self.images = config, run, state, images
-        self.evaluator, self.device = evaluator, device
-        self.clock = Clock(state.train_seconds)
-        self.total = total_steps(config, len(images.images))
-        self.monitor: Monitor | None = None
-        self.flops: float | None = None
-
-    def train(self) -> None:
-        """Make the remaining steps, and keep status.json up to date."""
-        try:
-            with distributed.raise_together():
-                self.flops = self._flops_per_step()
-                self._write_status("running")
-            self._train()
-        except BaseException as error:
-            with suppress(UserError):
-                self._write_status(*_state_after(error))
-            raise
-        if self.monitor and self.monitor.exhausted and self.state.step < self.total:
-            message = self._reason_of_early_end(self.monitor)
-            if distributed.is_main():
-                print(f"d3gan: {message}", file=sys.stderr)
-            self._write_status("stopped_early", message)
-        else:
-            self._write_status("finished")
-
-    def _train(self) -> None:
-        config, state, run = self.config, self.state, self.run
-        engine = make_engine(config, state, self.images.images, self.device)
+        self.config, self.run, self.state, self.clock = config, run, state, clock
+        self.data_digest, self.epoch_images = images.digest, len(images.images)
+        self.evaluator, self.status, self.total = evaluator, status, status.total
+        self.ema = state.average is not None
+        # Their running statistics differ between ranks; what is saved or sampled has the mean.
+        self.generators = nn.ModuleList(n for n in (state.generator, state.average) if n)
+        self.engine = make_engine(config, state, images.images, device)
         self.recorder = Recorder(
             run,
             state.step,
-            clock=self.clock,
+            clock=clock,
             images_per_step=config.images_per_step,
-            epoch_images=len(self.images.images),
-            selects=engine.aggregation.selects,
-            device=self.device,
+            epoch_images=self.epoch_images,
+            selects=self.engine.aggregation.selects,
+            device=device,
         )
-        if self.evaluator:
-            name = config.eval.monitor or self.evaluator.asked[0]
-            protocol = self.evaluator.protocol(seed=EVALUATION_SEED, ema=self._ema)
+        self.monitor: Monitor | None = None
+        if evaluator:
+            name = config.eval.monitor or evaluator.asked[0]
             self.monitor = resumed_monitor(
-                run, Monitor(name, self.evaluator.better[name], config.eval.patience), protocol
+                run,
+                Monitor(name, evaluator.better[name], config.eval.patience),
+                evaluator.protocol(seed=EVALUATION_SEED, ema=self.ema),
             )
+
+    def run_steps(self) -> None:
+        """Make the remaining steps."""
+        config, state = self.config, self.state
         silent = not distributed.is_main()
         with (
             distributed.report_lost_ranks(lambda: f"at step {state.step}"),
@@ -215,8 +192,8 @@ class _Session:
                 self._save_samples()
             elif self._evaluation_due() and not self._is_evaluated():  # interrupted before it
                 self._evaluate()
-            while state.step < self.total and not (self.monitor and self.monitor.exhausted):
-                self.recorder.add(engine.step())
+            while state.step < self.total and not self._exhausted():
+                self.recorder.add(self.engine.step())
                 bar.advance()
                 signal_number = stop.agreed(state.step)
                 ends = bool(signal_number) or state.step == self.total
@@ -229,24 +206,22 @@ class _Session:
                 if evaluation_due:
                     bar.advance(0, "evaluating")
                     self._evaluate()
-                    if self.monitor and self.monitor.exhausted:
-                        samples_due = checkpoint_due = True
-                if samples_due:
+                if samples_due or self._exhausted():
                     self._save_samples()
-                if checkpoint_due:
+                if checkpoint_due or self._exhausted():
                     self._save_checkpoint()
                 if signal_number:
                     raise Interrupted(
                         signal_number,
                         f"interrupted at step {state.step} of {self.total}; a checkpoint is saved; "
-                        f"continue with 'd3gan train {run.path}'",
+                        f"continue with 'd3gan train {self.run.path}'",
                     )
-
-    # When
+        if self._exhausted() and state.step < self.total:
+            self._stop_early()
 
     def _due(self, every_epochs: float) -> bool:
         """Return whether the last step crossed a multiple of `every_epochs`."""
-        steps = every_epochs * len(self.images.images) / self.config.images_per_step
+        steps = every_epochs * self.epoch_images / self.config.images_per_step
         return math.floor(self.state.step / steps) > math.floor((self.state.step - 1) / steps)
 
     def _evaluation_due(self) -> bool:
@@ -257,22 +232,25 @@ class _Session:
         rows = distributed.from_main(self.run.metrics)
         return any(row["kind"] == "eval" and row["step"] == self.state.step for row in rows)
 
-    # What
+    def _exhausted(self) -> bool:
+        """Return whether the monitored metric stopped improving."""
+        return self.monitor is not None and self.monitor.exhausted
 
     def _log(self) -> str:
-        """Write a row of metrics; return the losses in short. Raises NonFinite."""
+        """Write a row of metrics, and return it in short. Raises NonFinite."""
         row = self.recorder.flush()
         if row is None:
             return ""
         with distributed.raise_together():
-            self._write_status("running")
+            self.status.write()
         loss_d = sum(row["loss_d"]) / len(row["loss_d"])
         return f"D {loss_d:.2f} G {row['loss_g']:.2f} {row['images_per_second']:.0f} img/s"
 
     def _save_samples(self) -> None:
         """Write a grid of samples, always from the same latents, which the run's seed gives."""
         config, state = self.config, self.state
-        with self.clock.stopped(), self._averaged_buffers(), distributed.raise_together():
+        averaged = distributed.averaged_buffers(self.generators)
+        with self.clock.stopped(), averaged, distributed.raise_together():
             if distributed.is_main():
                 z = latents(config.samples.count, config.model.latent_dim, config.seed)
                 with in_full_precision(state.sampler), writing(self.run.path):
@@ -285,17 +263,17 @@ class _Session:
         assert self.monitor
         config, state = self.config, self.state
         images = state.step * config.images_per_step
-        with self.clock.stopped(), self._averaged_buffers():
+        with self.clock.stopped(), distributed.averaged_buffers(self.generators):
             start = time.perf_counter()
             with in_full_precision(state.sampler):
                 measured = measure_generator(
-                    self.evaluator, state.sampler, config.model.latent_dim, ema=self._ema
+                    self.evaluator, state.sampler, config.model.latent_dim, ema=self.ema
                 )
             row = {
                 "kind": "eval",
                 "step": state.step,
                 "images": images,
-                "epoch": images / len(self.images.images),
+                "epoch": images / self.epoch_images,
                 "train_seconds": self.clock.seconds,
                 "eval_seconds": time.perf_counter() - start,
                 "monitor": self.monitor.name,
@@ -310,12 +288,9 @@ class _Session:
             self.recorder.evaluated(row)
 
     def _save_checkpoint(self) -> None:
-        """Write the checkpoint of this step."""
         with self.clock.stopped():
-            # Not undone afterwards: the run continues from here as a resumed run does.
-            for network in (self.state.generator, self.state.average):
-                if network is not None:
-                    distributed.average_buffers(network)
+            # Not undone afterwards, so that this run continues as a resumed one does.
+            distributed.average_buffers(self.generators)
             saved = self._saved_state()
             with distributed.raise_together():
                 if distributed.is_main():
@@ -327,50 +302,8 @@ class _Session:
         if not state.is_finite():  # the losses are from before the step, the weights from after it
             raise NonFinite(state.step, f"weights not finite after step {state.step}")
         state.train_seconds = self.clock.seconds
-        more = {"data_digest": self.images.digest, "config": to_dict(self.config)}
+        more = {"data_digest": self.data_digest, "config": to_dict(self.config)}
         return state.state_dict() | more
-
-    @contextmanager
-    def _averaged_buffers(self) -> Iterator[None]:
-        """Average the generator's running statistics over ranks within the block."""
-        with ExitStack() as stack:
-            for network in (self.state.generator, self.state.average):
-                if network is not None:
-                    stack.enter_context(distributed.averaged_buffers(network))
-            yield
-
-    @property
-    def _ema(self) -> bool:
-        """Whether samples come from a moving average of the generator."""
-        return self.state.average is not None
-
-    # How it stands, and how it ends
-
-    def _flops_per_step(self) -> float | None:
-        """Return the operations of a step on the main rank, counted if no earlier session did."""
-        if not distributed.is_main():
-            return None
-        with suppress(UserError):  # a damaged status.json is replaced
-            status = self.run.status()
-            if status and status.flops_per_step:
-                return status.flops_per_step
-        return flops_per_step(self.config)
-
-    def _write_status(self, state: runs.State, message: str = "") -> None:
-        """Write status.json on the main rank, without waiting for the others, which may be lost."""
-        if distributed.is_main():
-            self.run.write_status(
-                Status(
-                    state=state,
-                    step=self.state.step,
-                    total_steps=self.total,
-                    train_seconds=self.clock.seconds,
-                    pid=os.getpid(),
-                    host=platform.node(),
-                    message=message,
-                    flops_per_step=self.flops,
-                )
-            )
 
     @contextmanager
     def _report_divergence(self) -> Iterator[None]:
@@ -386,23 +319,17 @@ class _Session:
                 "lower optim.lr_g and optim.lr_d or a larger gan.r1_gamma"
             ) from error
 
-    def _reason_of_early_end(self, monitor: Monitor) -> str:
-        best, saved = monitor.best, (self.total - self.state.step) * self.config.images_per_step
-        assert best
-        return (
-            f"stopped early at step {self.state.step} of {self.total}, which saves {saved:,} "
-            f"images: {monitor.name} has not improved by more than its standard error for "
-            f"{monitor.patience} evaluations (best: {best[monitor.name]:.4g} at step "
-            f"{best['step']}); continue with a larger --eval.patience"
+    def _stop_early(self) -> None:
+        """Say why training ends before its last step."""
+        assert self.monitor
+        assert self.monitor.best
+        best, name, patience = self.monitor.best, self.monitor.name, self.monitor.patience
+        images = (self.total - self.state.step) * self.config.images_per_step
+        self.status.early_stop = (
+            f"stopped early at step {self.state.step} of {self.total}, which saves {images:,} "
+            f"images: {name} has not improved by more than its standard error for {patience} "
+            f"evaluations (best: {best[name]:.4g} at step {best['step']}); continue with a larger "
+            "--eval.patience"
         )
-
-
-def _state_after(error: BaseException) -> tuple[runs.State, str]:
-    """Return the state of a run that ended by `error`, and its message."""
-    if isinstance(error, Interrupted | KeyboardInterrupt):
-        return "interrupted", str(error) or "interrupted before a checkpoint was saved"
-    if isinstance(error, Diverged):
-        return "diverged", str(error)
-    if isinstance(error, UserError | ProcessesLost):
-        return "failed", str(error)
-    return "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        if distributed.is_main():
+            print(f"d3gan: {self.status.early_stop}", file=sys.stderr)

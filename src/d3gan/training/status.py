@@ -1,0 +1,82 @@
+"""Keeps status.json up to date while a run is trained."""
+
+import os
+import platform
+from contextlib import suppress
+from types import TracebackType
+
+from d3gan import runs
+from d3gan.config import Config
+from d3gan.errors import Interrupted, ProcessesLost, UserError
+from d3gan.runs import RunFolder, Status
+from d3gan.training import distributed
+from d3gan.training.flops import flops_per_step
+from d3gan.training.logging import Clock
+from d3gan.training.state import State
+
+
+class Diverged(UserError):
+    """A loss or a weight is infinite or not a number."""
+
+
+class StatusFile:
+    """Context manager that writes status.json when training starts, and when the block ends.
+
+    Only the main rank writes, and none waits for another, which may be lost. Raises UserError.
+    """
+
+    early_stop = ""
+    """Why training ends before its last step; empty if it does not."""
+
+    def __init__(self, run: RunFolder, config: Config, state: State, total: int, clock: Clock):
+        self.run, self.config, self.state, self.total, self.clock = run, config, state, total, clock
+        self.flops: float | None = None
+
+    def write(self, state: runs.State = "running", message: str = "") -> None:
+        """Replace status.json."""
+        if distributed.is_main():
+            self.run.write_status(
+                Status(
+                    state=state,
+                    step=self.state.step,
+                    total_steps=self.total,
+                    train_seconds=self.clock.seconds,
+                    pid=os.getpid(),
+                    host=platform.node(),
+                    message=message,
+                    flops_per_step=self.flops,
+                )
+            )
+
+    def __enter__(self) -> "StatusFile":
+        with distributed.raise_together():
+            if distributed.is_main():
+                self.flops = self._counted_before() or flops_per_step(self.config)
+            self.write()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.write("stopped_early" if self.early_stop else "finished", self.early_stop)
+            return
+        with suppress(UserError):  # the error itself matters more
+            if isinstance(error, Interrupted | KeyboardInterrupt):
+                self.write("interrupted", str(error) or "interrupted before a checkpoint was saved")
+            elif isinstance(error, Diverged):
+                self.write("diverged", str(error))
+            elif isinstance(error, UserError | ProcessesLost):
+                self.write("failed", str(error))
+            else:
+                self.write("failed", f"{type(error).__name__}: {error}".splitlines()[0])
+
+    def _counted_before(self) -> float | None:
+        """Return the operations per step that an earlier session counted; None if none did."""
+        with suppress(UserError):  # a damaged status.json is replaced
+            status = self.run.status()
+            return status.flops_per_step if status else None
+        return None
