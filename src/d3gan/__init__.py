@@ -1,24 +1,74 @@
 """Train, measure and compare GANs with one, two (D3GAN) or N discriminators.
 
-`d3gan.load("runs/NAME").sample(64, seed=0)` returns images. The command line (`d3gan --help`) does
-everything else.
+    run = d3gan.train("demo-d3gan", {"train": {"epochs": 2}})
+    images = d3gan.load(run).sample(64, seed=0)
+
+The command line (`d3gan --help`) offers the same and more. All functions raise
+`d3gan.errors.UserError` for a mistake in their arguments.
 """
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from d3gan.config import Config
     from d3gan.training.inference import TrainedGenerator
 
-__all__ = ["load"]
+__all__ = ["Config", "compare", "load", "train"]
+
+StrPath = str | os.PathLike[str]
+
+# Importing torch takes seconds, so the functions import what they need.
 
 
-def load(path: str | os.PathLike[str]) -> "TrainedGenerator":
-    """The generator of a run folder or of a .safetensors export, ready to sample.
+def train(start: "StrPath | Config", changes: Mapping[str, Any] | None = None) -> Path:
+    """Train a run, or resume it, and return its folder.
 
-    ``d3gan.load("runs/demo-d3gan").sample(64, seed=0)`` -> images [64, C, H, W] in [0, 1].
-    Raises d3gan.errors.UserError if there is none.
+    `start` is a preset, a .toml file, a run folder or a `Config`; `changes` are values of the
+    configuration, nested as in TOML: ``{"train": {"epochs": 2}}``.
     """
-    from d3gan.training import inference  # torch takes seconds to import; `import d3gan` does not
+    from d3gan import config as configs
+    from d3gan.config_files import starting_point
+    from d3gan.training import trainer
 
-    return inference.load(path)
+    resume = False
+    if not isinstance(start, configs.Config):
+        start, resume = starting_point(os.fspath(start))
+    config = configs.validate(configs.from_dict(changes or {}, start))
+    if resume:
+        configs.refuse_changes(start, config)
+    return trainer.train(config, resume=resume).path
+
+
+def load(path: StrPath, checkpoint: str = "last") -> "TrainedGenerator":
+    """Return the generator of a run folder or of a .safetensors export, ready to sample.
+
+    ``d3gan.load("runs/demo-d3gan").sample(64, seed=0)`` returns images [64, C, H, W] in [0, 1].
+    `checkpoint` of a run is last, best or a step.
+    """
+    from d3gan.training import inference
+
+    return inference.load(path, checkpoint)
+
+
+def compare(runs: Sequence[StrPath], *, metric: str = "", baseline: str = "") -> dict[str, Any]:
+    """Return the comparison of run folders; runs that differ only in their seed are one method.
+
+    The result is described in docs/comparison.md. `metric` is by default the monitored one, and
+    `baseline` the method of the first run.
+    """
+    from d3gan.runs import RunFolder
+    from d3gan.study.compare import compare as compare_runs
+
+    folders = [RunFolder(Path(run)) for run in runs]
+    return compare_runs(folders, metric=metric, baseline=baseline)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Config":
+        from d3gan.config import Config
+
+        return Config
+    raise AttributeError(f"module 'd3gan' has no attribute '{name}'")
