@@ -1,10 +1,10 @@
-"""Real images against real ones: every metric where the right order is known.
+"""Measures real images against real images: every metric in cases whose order is known.
 
     python benchmarks/real_against_real.py mnist cifar10
 
-The test images of a data set, as they are and spoilt in known ways, are measured against its
-training images. Writes results/real-against-real.json beside this file, and prints the tables of
-docs/metrics.md. Takes two and a half minutes on two CPU cores once the classifiers are trained.
+The test images of a data set, unchanged and degraded in known ways, are compared with its training
+images. The program writes results/real-against-real.json beside this file and prints the tables of
+docs/metrics.md. It takes two and a half minutes on two CPU cores once the classifiers are trained.
 """
 
 import io
@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter
 from d3gan.config import DataConfig
 from d3gan.data.cache import load_images
 from d3gan.evaluation.evaluator import Evaluator
-from d3gan.evaluation.metrics.table import names
+from d3gan.evaluation.metrics.names import metric_names
 from d3gan.evaluation.real_statistics import drawn_from
 from d3gan.images import Images, to_picture
 from d3gan.rng import Stream, uniform
@@ -29,11 +29,11 @@ from d3gan.training.environment import environment
 
 ENVIRONMENT = ("commit", "cpu", "cpus", "threads", "gpus", "python", "packages")
 RESULTS = Path(__file__).parent / "results" / "real-against-real.json"
-SHOWN = tuple(names("classifier"))
+SHOWN = tuple(metric_names("classifier"))
 
 
 def each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Images], Images]:
-    """The same change to every one of images [M, C, H, W]."""
+    """Return a function that applies `change` to each of images [M, C, H, W]."""
 
     def changed(images: Images) -> Images:
         arrays = [np.asarray(change(to_picture(image))) for image in images]
@@ -43,12 +43,12 @@ def each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Images], Ima
 
 
 def blur(radius: float) -> Callable[[Images], Images]:
-    """Gaussian blur with this standard deviation in pixels."""
+    """Return a Gaussian blur of images; `radius` is its standard deviation in pixels."""
     return each(lambda picture: picture.filter(ImageFilter.GaussianBlur(radius)))
 
 
 def jpeg(quality: int) -> Callable[[Images], Images]:
-    """There and back through a JPEG file."""
+    """Return a function that compresses images with JPEG."""
 
     def compressed(picture: Image.Image) -> Image.Image:
         file = io.BytesIO()
@@ -59,12 +59,12 @@ def jpeg(quality: int) -> Callable[[Images], Images]:
 
 
 def noise(images: Images) -> Images:
-    """Uniform noise in the place of the images."""
+    """Return uniform noise of the same shape as the images."""
     draws = uniform(0, Stream.SUBSET, 1, torch.arange(images.size), 1)
     return (256 * draws.numpy()).astype(np.uint8).reshape(images.shape)
 
 
-SPOILT: dict[str, Callable[[Images], Images]] = {
+DEGRADED: dict[str, Callable[[Images], Images]] = {
     "test images": lambda images: images,
     "blur 0.5 px": blur(0.5),
     "blur 1 px": blur(1.0),
@@ -77,12 +77,12 @@ SPOILT: dict[str, Callable[[Images], Images]] = {
 
 
 def measure(source: str) -> list[dict[str, Any]]:
-    """One row for each way of spoiling the test images, and one for a single class of them."""
+    """Return a row of results for each way to degrade the test images, and one for class 0 only."""
     channels = 1 if source in ("digits", "mnist", "fashion-mnist") else 3
-    train = DataConfig(source, resolution=32, channels=1 if channels == 1 else 3)
+    train = DataConfig(source, resolution=32, channels=channels)
     test = load_images(DataConfig(source, "test", resolution=32, channels=train.channels))
     real = load_images(train)
-    sets = {name: change(test.images) for name, change in SPOILT.items()}
+    sets = {name: change(test.images) for name, change in DEGRADED.items()}
     sets["class 0 alone"] = test.images[test.labels == 0]
     rows = []
     for name, images in sets.items():
@@ -101,7 +101,7 @@ def measure(source: str) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown."""
+    """Return the rows as a Markdown table."""
     lines = [
         f"| {rows[0]['source']} | " + " | ".join(SHOWN) + " |",
         "|---" * (len(SHOWN) + 1) + "|",

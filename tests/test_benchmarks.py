@@ -1,4 +1,4 @@
-"""What the docs say was measured is what the results say, and it makes sense."""
+"""The documents agree with the stored results, and the results are plausible."""
 
 import importlib.util
 import json
@@ -45,7 +45,7 @@ def test_the_docs_have_the_results(source: str, program: ModuleType) -> None:
 @pytest.mark.parametrize("source", ["mnist", "cifar10"])
 @pytest.mark.parametrize("kind", STRONGER)
 def test_stronger_is_worse(source: str, kind: str) -> None:
-    """By every metric that must tell, beyond its error; cs hardly sees a mild change."""
+    """Every metric must react by more than its error; cs hardly reacts to mild changes."""
     measured = [rows(source)[name] for name in STRONGER[kind]]
     for name, sign in (("fd", 1), ("kid", 1), ("cs", -1), ("recall", -1), ("coverage", -1)):
         for better, worse in pairwise(measured):
@@ -63,12 +63,12 @@ def test_real_against_real_and_one_class(source: str) -> None:
     assert one_class["kl_data"] > 1.5
 
 
-def test_the_program_spoils_images_as_it_says(program: ModuleType) -> None:
+def test_the_program_degrades_images(program: ModuleType) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), np.uint8)
-    for name, spoil in program.SPOILT.items():
-        spoilt = spoil(images)
-        assert (spoilt.shape, spoilt.dtype) == (images.shape, images.dtype)
-        assert np.array_equal(spoilt, images) == (name == "test images")
+    for name, degrade in program.DEGRADED.items():
+        degraded = degrade(images)
+        assert (degraded.shape, degraded.dtype) == (images.shape, images.dtype)
+        assert np.array_equal(degraded, images) == (name == "test images")
     smooth = [float(np.diff(program.blur(r)(images).astype(int)).std()) for r in (0.5, 1.0, 2.0)]
     assert smooth == sorted(smooth, reverse=True)
 
@@ -84,12 +84,12 @@ STEP, HALF_WIDTH, DATA = (results(name) for name in ("step-cpu", "step-width-32-
 
 
 def spread(row: dict[str, Any], name: str, digits: int = 2) -> str:
-    """A median with the smallest and the largest."""
+    """Return a median with the smallest and the largest value."""
     return f"{row[name]:.{digits}f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
 
 
 def scaling_markdown(rows: list[dict[str, Any]]) -> str:
-    """The table of docs/benchmarks.md: `python tests/test_benchmarks.py` prints it."""
+    """Return the table of docs/benchmarks.md; `python tests/test_benchmarks.py` prints it."""
     lines = [
         "| preset | scaling | mesh | processes | batch | images/s | ms/step | efficiency | exposed "
         "| warm-up, s | utilisation | peak memory, GB |",
@@ -112,7 +112,7 @@ def test_the_docs_have_the_scaling_results() -> None:
 
 
 def exchange_markdown(rows: list[dict[str, Any]]) -> str:
-    """The small table of docs/benchmarks.md."""
+    """Return the small table of docs/benchmarks.md."""
     names = {"cifar10-d3gan": "shared memory", "by-gloo": "gloo"}
     lines = ["| exchange | ms/step | efficiency | exposed |", "|---|--:|--:|--:|"]
     for row in rows:
@@ -123,13 +123,15 @@ def exchange_markdown(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def test_the_docs_have_the_exchange_s_results() -> None:
+def test_the_docs_have_the_exchange_results() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     assert exchange_markdown(EXCHANGE["rows"]) in text
     (row,) = WEAK["rows"]
-    told = f"{spread(row, 'efficiency')}, with {row['exposed_communication_share']:.1%} exposed"
+    efficiency = (
+        f"{spread(row, 'efficiency')}, with {row['exposed_communication_share']:.1%} exposed"
+    )
     assert row["rounds"] == 15
-    assert told in " ".join(text.split())
+    assert efficiency in " ".join(text.split())
 
 
 @pytest.mark.parametrize("found", [SCALING, EXCHANGE, WEAK, STEP, HALF_WIDTH, DATA])
@@ -139,7 +141,7 @@ def test_the_results_are_of_clean_commits(found: dict[str, Any]) -> None:
 
 
 def step_markdown(widths: dict[int, list[dict[str, Any]]]) -> str:
-    """The table of docs/roofline.md."""
+    """Return the table of docs/roofline.md."""
     lines = [
         "| engine | width | N | images/s | ms/step | times reference | operations per image "
         "| of the matrix product's rate | peak memory, GB |",
@@ -159,7 +161,7 @@ def step_markdown(widths: dict[int, list[dict[str, Any]]]) -> str:
 
 
 def data_markdown(rows: list[dict[str, Any]]) -> str:
-    """The table of docs/benchmarks.md."""
+    """Return the table of docs/benchmarks.md."""
     lines = [
         "| images from | alone, images/s | ms/step | waiting, ms | share of the step "
         "| step to resident |",

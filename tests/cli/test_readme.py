@@ -83,7 +83,7 @@ def test_commands_of_other_programs_are_covered_elsewhere() -> None:
     others = [line for line in COMMANDS if shlex.split(line)[0] in OTHER_PROGRAMS]
     assert others == [
         "tensorboard --logdir runs",  # see the next test
-        # See tests/training/test_distributed.py.
+        # See tests/training/distributed/test_several_processes.py.
         "torchrun --standalone --nproc-per-node 2 -m d3gan train mnist-d3gan",
     ]
 

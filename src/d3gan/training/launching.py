@@ -1,90 +1,85 @@
-"""Starting the processes of a group on this machine, without torchrun."""
+"""Starts the processes of a group on this machine, without torchrun (docs/decisions/0011)."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
-from queue import Empty, Queue
-from threading import Thread
 from types import FrameType
 
 from d3gan.training import distributed
 from d3gan.training.signals import handling
 
+POLL_SECONDS = 0.1
+SECONDS_TO_REPORT = 5.0
+"""Time that the other processes have, after one has failed, to report that they lost it."""
+SECONDS_TO_TERMINATE = 5.0
+"""Time between SIGTERM and SIGKILL."""
+
 
 def launch(
     processes: int, command: Sequence[str], *, module: str = "d3gan", threads: int | None = None
 ) -> int:
-    """Run `python -m module command...` as `processes` processes of one group on this machine.
+    """Run `python -m module command...` as the processes of one group; return the exit status.
 
-    Does what `torchrun --standalone --nproc-per-node` does, without restarts, and keeps the
-    processes' exit status. Signals are passed on, and when one process fails the others are ended.
-    Each has so many `threads`; where none are named, $OMP_NUM_THREADS or its part of the CPUs.
+    The status is that of the first process that fails, 128 + n if signal n ended it, and 0 if none
+    fails. Signals are passed on. After a failure the other processes end within ten seconds.
+    `threads` of each process: default $OMP_NUM_THREADS, or else its share of the CPUs.
     """
     store = distributed.empty_store()
     share = max(1, (os.cpu_count() or 1) // processes)
-    workers = []
-    for number in range(processes):
-        variables = {
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(store.port),
-            "TORCHELASTIC_USE_AGENT_STORE": "True",
-            "WORLD_SIZE": str(processes),
-            "LOCAL_WORLD_SIZE": str(processes),
-            "RANK": str(number),
-            "LOCAL_RANK": str(number),
-            "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", share)),
-        }
-        workers.append(
-            subprocess.Popen([sys.executable, "-m", module, *command], env=os.environ | variables)
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", share)),
+    }
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, *command],
+            env=environment | {"RANK": str(number), "LOCAL_RANK": str(number)},
         )
+        for number in range(processes)
+    ]
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         for worker in workers:
             with suppress(ValueError):  # Windows passes Ctrl-C on by itself
                 worker.send_signal(number)
 
-    with handling([signal.SIGINT, signal.SIGTERM], pass_on):
-        return _wait_for(workers)
+    try:
+        with handling([signal.SIGINT, signal.SIGTERM], pass_on):
+            failure = 0
+            while not failure and _running(workers):
+                time.sleep(POLL_SECONDS)
+                failure = next((worker.returncode for worker in workers if worker.poll()), 0)
+            if failure:
+                _wait(workers, SECONDS_TO_REPORT)
+            return failure if failure >= 0 else 128 - failure
+    finally:
+        _end(workers)
 
 
-def _wait_for(workers: list["subprocess.Popen[bytes]"]) -> int:
-    """The first failure's exit status, else 0. After a failure the others have ten seconds.
+def _running(workers: list["subprocess.Popen[bytes]"]) -> list["subprocess.Popen[bytes]"]:
+    return [worker for worker in workers if worker.poll() is None]
 
-    A thread waits for each worker: to ask after them would take time from their processors.
-    """
-    ended: Queue[subprocess.Popen[bytes]] = Queue()
 
-    def wait(worker: "subprocess.Popen[bytes]") -> None:
-        worker.wait()
-        ended.put(worker)
-
-    for worker in workers:
-        Thread(target=wait, args=(worker,), daemon=True).start()
-    failure = 0
-    running = list(workers)
-    while running:
-        try:
-            worker = ended.get(timeout=1)  # Windows lets a Ctrl-C through only in between
-        except Empty:
-            continue
-        running.remove(worker)
-        status = worker.returncode
-        if status and not failure:
-            failure = status if status > 0 else 128 - status
-            _end(running)
-    return failure
+def _wait(workers: list["subprocess.Popen[bytes]"], seconds: float) -> None:
+    """Wait until all workers have ended, at most so many seconds."""
+    deadline = time.monotonic() + seconds
+    while _running(workers) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def _end(workers: list["subprocess.Popen[bytes]"]) -> None:
-    for ask in (None, subprocess.Popen.terminate, subprocess.Popen.kill):
-        for worker in workers:
-            if ask and worker.poll() is None:
-                ask(worker)
-        for worker in workers:
-            try:
-                worker.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                break
+    """Terminate the workers that still run, kill those that do not end, and wait for them."""
+    for worker in _running(workers):
+        worker.terminate()
+    _wait(workers, SECONDS_TO_TERMINATE)
+    for worker in _running(workers):
+        worker.kill()
+        worker.wait()

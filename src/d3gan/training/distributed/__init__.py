@@ -1,7 +1,7 @@
-"""Processes that train together. The only importer of torch.distributed.
+"""Processes that train together. This package is the only importer of torch.distributed.
 
-Every function answers sensibly when there is one process and no process group, so that no caller
-asks whether it is distributed (after EDM's torch_utils/distributed.py).
+Every function also works with one process and no process group, so that no caller distinguishes
+the cases (after EDM's torch_utils/distributed.py). The module is an evaluation.ranks.Ranks.
 """
 
 from d3gan.training.distributed.collectives import (
@@ -16,20 +16,16 @@ from d3gan.training.distributed.collectives import (
     mean_over_ranks,
     raise_together,
     rank,
+    report_lost_ranks,
     sum_over_ranks,
     world_size,
 )
-from d3gan.training.distributed.joining import (
-    empty_store,
-    launch_name,
-    process_group,
-    report_lost_ranks,
-)
-from d3gan.training.distributed.mesh import (
+from d3gan.training.distributed.discriminator_parallel import (
     DiscriminatorParallel,
     make_discriminator_parallel,
     mesh_shape,
 )
+from d3gan.training.distributed.rendezvous import empty_store, launch_name, process_group
 
 __all__ = [
     "DiscriminatorParallel",

@@ -1,4 +1,4 @@
-"""Who this process is among the others, and what all of them do together."""
+"""The rank of this process, and the collective operations of all ranks."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,82 +9,168 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from d3gan.errors import UserError
+from d3gan.errors import ProcessesLost, UserError
 
 T = TypeVar("T")
 
+_failed: list[RuntimeError] = []
+"""Errors of collectives in gradient reductions, whose type is lost on the way through autograd."""
+
 
 def rank() -> int:
-    """This process's number in its group, before the group is joined too."""
+    """Return this process's number in its group, also before the group is joined."""
     return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:
-    """Number of processes in the group; 1 without one."""
+    """Return the number of processes in the group; 1 without a group."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this process writes the files and speaks to the user."""
+    """Return whether this process writes files and messages for all."""
     return rank() == 0
+
+
+@contextmanager
+def collective() -> Iterator[None]:
+    """Raise ProcessesLost for an error of the collective operations in the block.
+
+    gloo raises a plain RuntimeError when another process ended or did not answer in time, so only
+    the place where it is raised distinguishes it from other errors. The block must hold nothing but
+    collective operations.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise lost(error) from error
+
+
+def lost(error: RuntimeError, place: str = "") -> ProcessesLost:
+    """Return the ProcessesLost that names this rank, the place and the collective's error."""
+    reason = str(error).partition("\n")[0]
+    return ProcessesLost(
+        f"rank {rank()} lost the other processes{place and ' '}{place}: one of them ended, or did "
+        f"not answer within train.timeout_seconds ({reason})"
+    )
+
+
+@contextmanager
+def report_lost_ranks(place: Callable[[], str]) -> Iterator[None]:
+    """Raise ProcessesLost, which names this rank and `place()`, for errors of collectives.
+
+    These are errors of the functions of this package, of gradient reductions, and every
+    torch.distributed.DistError (NCCL). Other errors pass.
+    """
+    _failed.clear()
+    try:
+        yield
+    except ProcessesLost as error:
+        cause = error.__cause__
+        raise (lost(cause, place()) if isinstance(cause, RuntimeError) else error) from error
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError):
+            raise lost(error, place()) from error
+        if _failed:
+            raise lost(_failed[0], place()) from error
+        raise
+
+
+def average_gradients(
+    group: Any,
+    bucket: dist.GradBucket,  # type: ignore[name-defined]
+) -> torch.futures.Future[Tensor]:
+    """Average a bucket of gradients over `group`: a communication hook of DistributedDataParallel.
+
+    It computes what DistributedDataParallel computes without a hook, and records errors.
+    """
+    mean = bucket.buffer().div_(dist.get_world_size(group))
+    work = dist.all_reduce(mean, group=group, async_op=True)
+
+    def result(future: Any) -> Tensor:
+        try:
+            return cast(Tensor, future.value()[0])
+        except RuntimeError as error:
+            _failed.append(error)
+            raise
+
+    averaged: torch.futures.Future[Tensor] = work.get_future().then(result)
+    return averaged
 
 
 def barrier() -> None:
     """Wait for all processes."""
     if world_size() > 1:
-        dist.barrier()
+        with collective():
+            dist.barrier()
+
+
+def all_reduce(x: Tensor, group: Any = None, op: Any = dist.ReduceOp.SUM) -> None:
+    """Replace `x` by its reduction over the processes of a group (default: all processes)."""
+    with collective():
+        dist.all_reduce(x, op=op, group=group)
+
+
+def all_gather(parts: list[Tensor], part: Tensor, group: Any = None) -> None:
+    """Fill `parts` with the `part` of every process of a group; all parts have one shape."""
+    with collective():
+        dist.all_gather(parts, part, group=group)
 
 
 def mean_over_ranks(x: Tensor) -> Tensor:
-    """The mean of `x` over ranks; the same on every rank, bit for bit."""
+    """Return the mean of `x` over ranks, the same on every rank, bit for bit."""
     if world_size() == 1:
         return x
     total = x.detach().clone()
-    dist.all_reduce(total)
+    all_reduce(total)
     return total / world_size()
 
 
 def sum_over_ranks(x: Tensor) -> None:
     """Replace `x` by its sum over ranks."""
     if world_size() > 1:
-        dist.all_reduce(x)
+        all_reduce(x)
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """The rows [B, D] of all ranks, of which each may have another number, in order of rank."""
+    """Return the rows [B, D] of all ranks in the order of ranks; B may differ between ranks."""
     if world_size() == 1:
         return x
     sizes = [torch.zeros((), dtype=torch.int64, device=x.device) for _ in range(world_size())]
-    dist.all_gather(sizes, torch.tensor(len(x), device=x.device))
+    all_gather(sizes, torch.tensor(len(x), device=x.device))
     most = int(max(sizes))
     parts = [x.new_empty(most, *x.shape[1:]) for _ in sizes]
-    dist.all_gather(parts, torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]))
+    all_gather(parts, torch.cat([x, x.new_zeros(most - len(x), *x.shape[1:])]))
     return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
 
 
 def gathered(part: T, group: Any = None) -> list[T] | None:
-    """The `part` of every process of a group (all of them), in order, on its first one."""
+    """Return the `part` of every process of a group (default: all) on its first one, else None.
+
+    Tensors among the parts must be on the CPU: others are unpickled on the sender's device.
+    """
     if world_size() == 1:
         return [part]
     first = dist.get_rank(group) == 0
     parts: list[Any] | None = [None] * dist.get_world_size(group) if first else None
-    dist.gather_object(part, parts, group=group, group_dst=0)
+    with collective():
+        dist.gather_object(part, parts, group=group, group_dst=0)
     return parts
 
 
 def from_main(work: Callable[[], T]) -> T:
-    """What `work` returns on the main rank, on every rank. Its UserError is raised on all."""
+    """Run `work` on the main rank; return its result, or raise its UserError, on all ranks."""
     with raise_together():
         answer = [work() if is_main() else None]
     if world_size() > 1:
-        dist.broadcast_object_list(answer)
+        with collective():
+            dist.broadcast_object_list(answer)
     return cast(T, answer[0])
 
 
 @contextmanager
 def averaged_buffers(module: nn.Module) -> Iterator[None]:
-    """Within the block the floating-point buffers are averaged over ranks; then each rank has its
-    own again, so that training goes on as if nothing had been."""
+    """Average floating-point buffers over ranks within the block, and restore them after it."""
     own = [buffer.clone() for buffer in module.buffers()]
     average_buffers(module)
     try:
@@ -104,32 +190,31 @@ def average_buffers(module: nn.Module) -> None:
 
 
 def any_rank(flag: int) -> int:
-    """The largest `flag` on any rank."""
+    """Return the largest `flag` of all ranks."""
     if world_size() == 1:
         return flag
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     largest = torch.tensor(flag, device=device)
-    dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+    all_reduce(largest, op=dist.ReduceOp.MAX)
     return int(largest)
 
 
 @contextmanager
 def raise_together() -> Iterator[None]:
-    """If one rank raises UserError in the block, all ranks raise it after the block.
+    """If one rank raises UserError in the block, raise it on all ranks after the block.
 
-    Whatever is done in the block must not wait for other ranks.
+    The block must not wait for other ranks.
     """
     try:
         yield
         problem = None
     except UserError as error:
         problem = str(error)
-    if world_size() == 1:
-        problems = [problem]
-    else:
+    problems = [problem]
+    if world_size() > 1:
         problems = [None] * world_size()
-        dist.all_gather_object(problems, problem)
+        with collective():
+            dist.all_gather_object(problems, problem)
     for number, text in enumerate(problems):
         if text:
-            here = number == 0
-            raise UserError(text if here else f"{text} (on rank {number})")
+            raise UserError(text if number == 0 else f"{text} (on rank {number})")

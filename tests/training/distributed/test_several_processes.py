@@ -1,4 +1,4 @@
-"""Several processes train as one does."""
+"""Several processes train as one process does."""
 
 import dataclasses
 import signal
@@ -24,7 +24,7 @@ TWENTY_STEPS = {"epochs": 4.0, "batch_size": 8, "precision": "fp64"}
 def assert_same_run(one: Path, other: Path, tolerance: float) -> None:
     assert_same_weights(one, other, tolerance)
     assert chosen(one) == chosen(other)
-    assert len(set(chosen(one))) > 1, "the test would not see a wrong choice"
+    assert len(set(chosen(one))) > 1, "the test could not detect a wrong choice"
 
 
 def assert_same_weights(one: Path, other: Path, tolerance: float) -> None:
@@ -40,7 +40,7 @@ def alone(config: Config, **sections: object) -> Path:
 
 
 def together(config: Config, folder: Path, processes: int, **sections: dict[str, Any]) -> Path:
-    """Train the same by several processes."""
+    """Train the same run with several processes."""
     file = written(dataclasses.replace(config, name="together"), folder, **sections)
     result = d3gan("train", file, "--processes", processes)
     assert result.returncode == 0, result.stderr
@@ -56,7 +56,7 @@ def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_uneven_shards_are_weighted_rightly(tiny: Config, tmp_path: Path) -> None:
+def test_uneven_shards_are_weighted_by_size(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"batch_size": 7, "epochs": 2.0}}
     one = alone(tiny, **settings)
     three = together(tiny, tmp_path, 3, **settings)
@@ -109,7 +109,7 @@ def test_under_torchrun(tiny: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_stop_together_and_one_goes_on(tiny: Config, tmp_path: Path) -> None:
+def test_two_processes_stop_together_and_one_continues(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"epochs": 40.0, "log_every_steps": 8}}
     file = written(dataclasses.replace(tiny, name="two"), tmp_path, **settings)
     run = tiny.run_dir.with_name("two")
@@ -118,7 +118,7 @@ def test_two_processes_stop_together_and_one_goes_on(tiny: Config, tmp_path: Pat
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert errors.count("which is saved") == 1, "one process speaks for all"
+    assert errors.count("which is saved") == 1, "one process reports for all"
     saved = sorted((run / "checkpoints").iterdir())
     assert len(weights(run)) > 0
     assert d3gan("train", run).returncode == 0
@@ -126,7 +126,7 @@ def test_two_processes_stop_together_and_one_goes_on(tiny: Config, tmp_path: Pat
     assert sorted((run / "checkpoints").iterdir()) != saved
 
 
-def test_a_mistake_is_told_once_and_ends_all(tiny: Config, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_once_and_ends_all(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path, data={"source": "no-such-source"})
     result = d3gan("train", file, "--processes", 2)
     assert result.returncode == 2
@@ -141,7 +141,7 @@ def test_fewer_images_than_processes_is_refused(tiny: Config) -> None:
         loop._check_batch_size(tiny, shards=9)
 
 
-def test_without_a_group_everything_answers() -> None:
+def test_every_function_works_without_a_group() -> None:
     assert distributed.rank() == 0
     assert distributed.world_size() == 1
     assert distributed.is_main()
@@ -157,7 +157,7 @@ def test_without_a_group_everything_answers() -> None:
         raise UserError("no room")
 
 
-def test_cuda_is_asked_for_only_where_it_is() -> None:
+def test_cuda_without_a_device_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device here")
     with pytest.raises(UserError, match="no CUDA device"), distributed.process_group("cuda"):

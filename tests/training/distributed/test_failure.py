@@ -30,7 +30,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in
 def test_a_run_whose_workers_are_killed_ends_with_the_same_weights(
     tiny: Config, tmp_path: Path
 ) -> None:
-    """A random one of two, at a random moment of the whole job; in $KILLS jobs, 3 by default."""
+    """A random one of two, at a random time; in $KILLS jobs, 3 by default."""
     draw = random.Random(time.time_ns())
     alone = written(dataclasses.replace(tiny, name="alone"), tmp_path, **LONG)
     begun = time.monotonic()
@@ -53,12 +53,12 @@ def test_a_run_whose_workers_are_killed_ends_with_the_same_weights(
         one = weights(config.run_dir)
         assert all(torch.equal(one[name], whole[name]) for name in whole), moment
         restarted += len(RunFolder(config.run_dir).sessions()) > 1
-    print(f"{restarted} of them were killed after they had begun")
+    print(f"{restarted} of them were killed after their first step")
 
 
 @linux
 @pytest.mark.slow
-def test_a_killed_worker_is_started_again_and_goes_on(tiny: Config, tmp_path: Path) -> None:
+def test_a_killed_worker_is_restarted_and_continues(tiny: Config, tmp_path: Path) -> None:
     process = torchrun("train", written(tiny, tmp_path, **LONG), restarts=1)
     run = RunFolder(tiny.run_dir)
     wait_for(lambda: any(run.checkpoints.glob("step-*.pt")), process)
@@ -102,7 +102,7 @@ FAILS = HANGS.replace("time.sleep(15)", 'raise ZeroDivisionError("of this rank")
 
 
 @pytest.mark.slow
-def test_a_process_that_hangs_is_not_waited_for_for_ever(tiny: Config, tmp_path: Path) -> None:
+def test_waiting_for_a_process_that_hangs_is_bounded(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path, train={"timeout_seconds": 3.0})
     waiting, _ = group(HANGS, "train", file)
     assert waiting.returncode == 1
@@ -124,7 +124,7 @@ def test_one_process_that_fails_ends_all_with_a_line(tiny: Config, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_preempts_gets_a_checkpoint(tiny: Config, tmp_path: Path) -> None:
+def test_a_preempted_run_saves_a_checkpoint(tiny: Config, tmp_path: Path) -> None:
     """Slurm sends SIGTERM to every process."""
     file = written(tiny, tmp_path, train={"batch_size": 8, "epochs": 10_000.0})
     process = start("train", file, "--processes", 2)

@@ -1,0 +1,240 @@
+"""How ranks divide the work: parts of the batch and, if requested, of the discriminators."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.nn.parallel import DistributedDataParallel
+
+from d3gan.config import TrainConfig
+from d3gan.data.sampler import shard
+from d3gan.errors import UserError
+from d3gan.networks.norms import SyncBatchNorm2d
+from d3gan.training.distributed.collectives import (
+    all_gather,
+    all_reduce,
+    average_gradients,
+    gathered,
+    mean_over_ranks,
+    rank,
+    world_size,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DiscriminatorParallel:
+    """A grid of ranks: row d has part d of every batch, column k has share k of the discriminators.
+
+    Every rank has the generator.
+    """
+
+    data: int
+    """Number of rows."""
+    discriminator: int
+    """Number of columns, which is the number of ranks in a row."""
+    discriminators: int
+    """Number N of discriminators in all shares together."""
+    row: Any = None
+    """Process group of the ranks in this rank's row."""
+    column: Any = None
+    """Process group of the ranks in this rank's column."""
+
+    @property
+    def size(self) -> int:
+        """Number of ranks. One rank may compute alone within a larger process group."""
+        return self.data * self.discriminator
+
+    def images(self, batch_size: int) -> range:
+        """Return the positions of this rank's part of a batch."""
+        return shard(batch_size, rank() // self.discriminator, self.data)
+
+    def members(self) -> range:
+        """Return the numbers of this rank's discriminators."""
+        return self._share(rank() % self.discriminator)
+
+    def _share(self, column: int) -> range:
+        return shard(self.discriminators, column, self.discriminator)
+
+    def generator(self, network: nn.Module) -> Callable[..., Tensor]:
+        """Return the generator with its gradients averaged over all ranks.
+
+        The gradients that the discriminators of a row give the generated images are summed.
+        """
+        _share_statistics(network, self.column, self.data)
+        wrapped = _averaging(network, None, self.size)
+        if self.discriminator == 1:
+            return wrapped
+
+        def generate(*inputs: Tensor) -> Tensor:
+            images: Tensor = _SumOfGradients.apply(wrapped(*inputs), self.row)  # type: ignore[no-untyped-call]
+            return images
+
+        return generate
+
+    def ensemble(self, network: nn.Module) -> nn.Module:
+        """Return this rank's discriminators with their gradients averaged over its column."""
+        _share_statistics(network, self.column, self.data)
+        return _averaging(network, self.column, self.data)
+
+    def all_gather_discriminators(self, x: Tensor) -> Tensor:
+        """Return [..., N, B] of all discriminators, given [..., n, B] of this rank's.
+
+        The gradient is that of this rank's part.
+        """
+        if self.discriminator == 1:
+            return x
+        return cast(Tensor, _AllGatherDiscriminators.apply(x, self))  # type: ignore[no-untyped-call]
+
+    def mean_over_ranks(self, x: Tensor) -> Tensor:
+        """Return the mean over all ranks, the same on each, bit for bit."""
+        return mean_over_ranks(x) if self.size > 1 else x
+
+    def gather_row(self, part: T) -> list[T] | None:
+        """Return the `part` of each rank of the first row on the main rank, else None.
+
+        Tensors in dictionaries, lists and tuples arrive on the CPU, whatever device they are on.
+        """
+        if rank() >= self.discriminator:
+            return None
+        return [part] if self.discriminator == 1 else gathered(_on_cpu(part), self.row)
+
+
+def mesh_shape(text: str, processes: int) -> tuple[int, int]:
+    """Return the rows and columns that `train.mesh` describes.
+
+    The default is one column, and as many rows as there are processes for.
+    """
+    axes = {name: int(size) for name, size in (axis.split("=") for axis in text.split(",") if axis)}
+    columns = axes.get("discriminator", 1)
+    return axes.get("data", max(1, processes // columns)), columns
+
+
+def make_discriminator_parallel(train: TrainConfig, discriminators: int) -> DiscriminatorParallel:
+    """Return the grid of ranks that `train.mesh` describes. All ranks call it together.
+
+    Raises UserError, on all ranks, if the grid does not fit the number of processes or has more
+    columns than there are discriminators.
+    """
+    rows, columns = mesh_shape(train.mesh, world_size())
+    if rows * columns != world_size():
+        raise UserError(
+            f"train.mesh = '{train.mesh}': needs {rows * columns} processes, and there are "
+            f"{world_size()}; start {rows * columns}, or change --train.mesh "
+            "('' divides the batch only)"
+        )
+    if columns > discriminators:
+        raise UserError(
+            f"train.mesh = '{train.mesh}': there are only {discriminators} discriminators to divide"
+        )
+    if columns == 1:
+        return DiscriminatorParallel(rows, 1, discriminators)
+    timeout = timedelta(seconds=train.timeout_seconds)
+    ranks = torch.arange(rows * columns).view(rows, columns)
+    row, _ = dist.new_subgroups_by_enumeration(ranks.tolist(), timeout=timeout)
+    column, _ = dist.new_subgroups_by_enumeration(ranks.T.tolist(), timeout=timeout)
+    return DiscriminatorParallel(rows, columns, discriminators, row, column)
+
+
+def _averaging(network: nn.Module, group: Any, size: int) -> nn.Module:
+    """Return the network with its gradients averaged over a group during the backward pass.
+
+    One backward pass must follow every forward pass.
+    """
+    if size == 1:
+        return network
+    device = next(network.parameters()).device
+    # A 1 x 1 kernel or a single channel leaves the strides ambiguous, which costs nothing here.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    with warnings.catch_warnings():
+        # torch 2.13 renames broadcast_buffers; 2.9 has no other name for it.
+        warnings.simplefilter("ignore", FutureWarning)
+        wrapped = DistributedDataParallel(
+            network,
+            device_ids=[device.index] if device.type == "cuda" else None,
+            process_group=group,
+            broadcast_buffers=False,
+            gradient_as_bucket_view=True,
+        )
+    if dist.get_backend(group) == "gloo":
+        wrapped.register_comm_hook(group, average_gradients)
+    return wrapped
+
+
+def _share_statistics(module: nn.Module, group: Any, size: int) -> None:
+    """Make batch norms of the kind `sync` compute their statistics over the group."""
+
+    def total(x: Tensor) -> Tensor:
+        return cast(Tensor, _Sum.apply(x, group))  # type: ignore[no-untyped-call]
+
+    for layer in module.modules():
+        if isinstance(layer, SyncBatchNorm2d) and size > 1:
+            layer.sum_over_ranks = total
+
+
+def _summed(x: Tensor, group: Any) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    all_reduce(total, group)
+    return total
+
+
+class _Sum(Function):
+    """The sum over a group's ranks. The sum of the losses over ranks is what is differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        return _summed(x, group)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Sum.apply(gradients[0], ctx.group), None  # type: ignore[no-untyped-call]
+
+
+class _SumOfGradients(Function):
+    """The same tensor; its gradient is the sum over a group's ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _summed(gradients[0], ctx.group), None
+
+
+class _AllGatherDiscriminators(Function):
+    """All ranks compute identical gradients, so backward slices locally without a reduction."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, parallel: DiscriminatorParallel) -> Tensor:
+        ctx.members = parallel.members()
+        shares = [parallel._share(column) for column in range(parallel.discriminator)]
+        most = max(map(len, shares))
+        padded = x.new_zeros(*x.shape[:-2], most, x.shape[-1])
+        padded[..., : x.shape[-2], :] = x
+        parts = [torch.empty_like(padded) for _ in shares]
+        all_gather(parts, padded, parallel.row)
+        return torch.cat(
+            [part[..., : len(share), :] for part, share in zip(parts, shares, strict=True)], dim=-2
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0][..., ctx.members.start : ctx.members.stop, :], None
+
+
+def _on_cpu(part: Any) -> Any:
+    if isinstance(part, Tensor):
+        return part.cpu()
+    if isinstance(part, dict):
+        return {name: _on_cpu(one) for name, one in part.items()}
+    return type(part)(map(_on_cpu, part)) if isinstance(part, list | tuple) else part

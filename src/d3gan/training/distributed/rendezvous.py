@@ -1,0 +1,143 @@
+"""How processes find each other and form a process group."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from d3gan.errors import ProcessesLost, UserError
+
+SECONDS_BEFORE_DESTROYING = 0.1
+"""Time for gloo's threads to release the tensors of the last collective, for which they need
+Python's lock. When the last owner of the group is a DistributedDataParallel, torch 2.13 waits for
+these threads while it holds that lock, forever (pytorch issue 56297)."""
+
+START_TIMEOUT = timedelta(minutes=5)
+"""Longest time between the starts of two processes, also where the group's timeout is shorter."""
+
+
+def launch_name() -> str | None:
+    """Return torchrun's id of this launch, which restarts keep; None without torchrun."""
+    return os.environ.get("TORCHELASTIC_RUN_ID")
+
+
+@contextmanager
+def process_group(
+    device_name: str, timeout_seconds: float = 1800, backend: str = ""
+) -> Iterator[torch.device]:
+    """Join the process group that torchrun's environment variables describe; yield the device.
+
+    Without these variables the process is alone and there is no group. `device_name` is auto, cpu
+    or cuda. The default backend is NCCL on CUDA and gloo on the CPU. Collectives fail when another
+    process does not answer within `timeout_seconds`. Raises UserError without a CUDA device for
+    this process.
+    """
+    device = _device(device_name)
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield device
+        return
+    timeout = timedelta(seconds=timeout_seconds)
+    number = int(os.environ["RANK"])
+    store = _store(number, size, max(timeout, START_TIMEOUT))
+    if device.type == "cuda":
+        _check_own_device(store, device, number, size)
+    dist.init_process_group(
+        backend or ("nccl" if device.type == "cuda" else "gloo"),
+        store=store,
+        rank=number,
+        world_size=size,
+        timeout=timeout,
+        device_id=device if device.type == "cuda" else None,
+    )
+    try:
+        yield device
+    finally:
+        time.sleep(SECONDS_BEFORE_DESTROYING)
+        dist.destroy_process_group()
+
+
+def _device(name: str) -> torch.device:
+    """Return this process's device. Some schedulers show each process its own CUDA device only."""
+    cuda = torch.cuda.is_available()
+    if name == "cuda" and not cuda:
+        raise UserError("train.device = 'cuda': there is no CUDA device here; use auto or cpu")
+    if name == "cpu" or not cuda:
+        return torch.device("cpu")
+    local_rank, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if here > devices > 1:  # checked by every process, so that the main one reports it
+        raise _too_few_devices(here, devices)
+    device = torch.device("cuda", local_rank if devices > 1 else 0)
+    torch.cuda.set_device(device)
+    return device
+
+
+def _check_own_device(store: Any, device: torch.device, number: int, size: int) -> None:
+    """Raise UserError, on all ranks, if two of them have the same CUDA device."""
+    uuid_here = str(torch.cuda.get_device_properties(device).uuid)
+    store.set(f"device/{number}", uuid_here)
+    used = {store.get(f"device/{other}") for other in range(size)}  # get() waits for the others
+    if len(used) < size:
+        raise _too_few_devices(size, len(used))
+
+
+def _too_few_devices(processes: int, devices: int) -> UserError:
+    return UserError(
+        f"{processes} processes for {devices} CUDA {'device' if devices == 1 else 'devices'}; "
+        "start one process per device, or use --train.device cpu"
+    )
+
+
+def _store(number: int, size: int, timeout: timedelta) -> Any:
+    """Return the store in which the processes of this start, and no others, find each other.
+
+    torchrun's agent keeps its store over restarts, with the addresses of the processes that have
+    ended, and torch 2.13 connects to them. A prefix for each start keeps the starts apart.
+    """
+    agents_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        is_master=number == 0 and not agents_store,
+        timeout=timeout,
+        wait_for_workers=False,
+    )
+    prefix = _name_of_this_start(store, number, size, timeout)
+    return dist.PrefixStore(prefix, store)  # type: ignore[attr-defined]
+
+
+def _name_of_this_start(store: Any, number: int, size: int, timeout: timedelta) -> str:
+    """Return a name that rank 0 draws and that only the processes of this start receive.
+
+    A count of restarts would not do, because each host's agent counts its own. So every other rank
+    announces a random word, and rank 0 replies under that word; replies to the words of earlier
+    starts are never read.
+    """
+    word = uuid.uuid4().hex
+    if number > 0:
+        store.set(f"hello/{number}", word)
+        name: str = store.get(f"welcome/{word}").decode()  # waits for rank 0
+        store.set(f"joined/{name}/{number}", "")
+        return name
+    deadline = time.monotonic() + timeout.total_seconds()
+    others = range(1, size)
+    while not all(store.check([f"joined/{word}/{other}"]) for other in others):
+        for other in others:
+            if store.check([f"hello/{other}"]):
+                store.set(f"welcome/{store.get(f'hello/{other}').decode()}", word)
+        if time.monotonic() > deadline:
+            raise ProcessesLost("rank 0 waited in vain for the other processes to start")
+        time.sleep(0.02)
+    return word
+
+
+def empty_store() -> Any:
+    """Return a store on a free port of this machine, for processes that this process starts."""
+    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
