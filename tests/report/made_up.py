@@ -139,8 +139,6 @@ def _train_row(
         "train_seconds": images / 1000 * about["cost"] * speed,
         "loss_g": 0.8 + (0.9 - 0.2 * (n > 1)) * math.sqrt(done) + rng.normal(0, 0.06),
         "loss_d": [r + f for r, f in zip(real, fake, strict=True)],
-        "loss_d_real": real,
-        "loss_d_fake": fake,
         "images_per_second": 1000 / about["cost"] / speed,
         "peak_memory_bytes": int(1.1e9 + 0.45e9 * n),
         "utilisation": 0.7 + 0.08 * n,

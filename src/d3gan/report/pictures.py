@@ -61,12 +61,8 @@ def corner(sheet: Image.Image, resolution: int, most: int) -> Image.Image:
 
     `resolution` is the side of one image in pixels.
     """
-    across = [
-        min(most, max(1, (side - GAP) // (resolution + GAP)))
-        for side in (sheet.width, sheet.height)
-    ]
-    width, height = (GAP + n * (resolution + GAP) for n in across)
-    return sheet.crop((0, 0, min(width, sheet.width), min(height, sheet.height)))
+    side = GAP + most * (resolution + GAP)
+    return sheet.crop((0, 0, min(side, sheet.width), min(side, sheet.height)))
 
 
 def of_one_size(sheets: Sequence[Image.Image], least_width: int) -> list[Image.Image]:

@@ -247,17 +247,19 @@ def differences(comparison: Comparison) -> Table:
 
 def configurations(comparison: Comparison) -> dict[str, Table]:
     """Return the full configuration of each method."""
-    found = {}
-    for name, config in comparison["configs"].items():
-        rows: Rows = [[Cell(key, "code"), wording.setting(value)] for key, value in config.items()]
-        found[name] = Table(f"Configuration of {name}", ["key", "value"], rows, "words")
-    return found
+    return {
+        name: _settings(f"Configuration of {name}", "key", config)
+        for name, config in comparison["configs"].items()
+    }
 
 
 def protocol(comparison: Comparison) -> Table:
     """Return the evaluation protocol."""
-    rows: Rows = [
-        [key.replace("_", " "), wording.setting(value)]
-        for key, value in comparison["protocol"].items()
-    ]
-    return Table("Protocol of all evaluations", ["property", "value"], rows, "words")
+    found = {key.replace("_", " "): value for key, value in comparison["protocol"].items()}
+    return _settings("Protocol of all evaluations", "property", found)
+
+
+def _settings(caption: str, head: str, values: Mapping[str, object]) -> Table:
+    look: Literal["code", "plain"] = "code" if head == "key" else "plain"
+    rows: Rows = [[Cell(key, look), wording.setting(value)] for key, value in values.items()]
+    return Table(caption, [head, "value"], rows, "words")

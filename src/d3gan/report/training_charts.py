@@ -168,31 +168,24 @@ def selection(comparison: Comparison) -> Chart | None:
     if not shares:
         return None
     look = styles(comparison)
-    bars = sum(map(len, shares.values()))
-    thickness, gap = 0.2, 0.42
 
     def draw(axes: Axes) -> None:
-        top = 0.0
-        for name, of_runs in shares.items():
-            count = len(of_runs[0])
-            first = top - 0.22
+        for row, (name, of_runs) in enumerate(shares.items()):
+            count, thickness = len(of_runs[0]), 0.46 / len(of_runs)
+            row_title(axes, 0.3 - row, name, "D1 left" if count == 2 else "D1, D2, ... from left")
             for i, share in enumerate(of_runs):
                 left = 0.0
                 for k, part in enumerate(share):
                     axes.barh(
-                        first - i * thickness, 100 * part, thickness * 0.8, left,
+                        0.12 - row - (i + 0.5) * thickness, 100 * part, 0.85 * thickness, left,
                         color=look[name].colour, alpha=1.0 - 0.72 * k / (len(share) - 1),
                     )  # fmt: skip
                     left += 100 * part
-            row_title(axes, top + 0.03, name, "D1 left" if count == 2 else "D1, D2, ... from left")
-            span = [first - (len(of_runs) - 0.5) * thickness, first + 0.5 * thickness]
-            axes.plot([100 / count] * 2, span, color=INK, linewidth=1.2, linestyle=(0, (2, 1.5)))
-            top -= gap + len(of_runs) * thickness
-        axes.set_xlim(0, 100)
-        axes.set_ylim(top + 0.12, 0.2)
-        axes.set_yticks([])
+            equal = [100 / count] * 2
+            axes.plot(equal, [0.12 - row, -0.34 - row], color=INK, lw=1.2, linestyle=(0, (2, 1.5)))
+        row_axes(axes, len(shares))
         axes.grid(visible=False)
-        axes.spines["left"].set_visible(False)
+        axes.set_xlim(0, 100)
         axes.set(xlabel="share of steps, %")
 
     words = "; ".join(f"{name} {mean_shares(of_runs)}" for name, of_runs in shares.items())
@@ -201,7 +194,7 @@ def selection(comparison: Comparison) -> Chart | None:
         "How often the generator faced each discriminator",
         f"Share of steps in which each discriminator was chosen, mean over runs: {words}.",
         draw,
-        height=0.75 + gap * len(shares) + thickness * bars,
+        height=0.75 + len(shares) * (0.5 + 0.1 * max(map(len, shares.values()))),
     )
 
 
