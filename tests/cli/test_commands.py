@@ -208,20 +208,6 @@ def test_onnx_gives_the_same_images_as_the_run(run: Path, tmp_path: Path) -> Non
         )
 
 
-def test_data_show_and_list(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("D3GAN_DATA", str(tmp_path))
-    (tmp_path / "svhn").mkdir()
-    assert main(["data", "list"]) == 0
-    output = capsys.readouterr().out
-    assert "hub: uoft-cs/cifar100" in output
-    assert all(len(line) <= 80 for line in output.splitlines() if str(tmp_path) not in line)
-    file = tmp_path / "grid.png"
-    assert main(["data", "show", "digits", "-n", "16", "-o", str(file)]) == 0
-    assert min(size(file)) >= 480
-
-
 def test_the_demo_writes_table_grid_and_animation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], quick_classifier: None
 ) -> None:

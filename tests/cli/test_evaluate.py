@@ -133,7 +133,7 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
     run = train(measured).path
     cases = {
         ("no/such/place",): "there is no data source 'no/such/place'",
-        (labelled,): f"name the real images that {labelled} is measured against: --against SOURCE",
+        (labelled,): f"name the real images to compare {labelled} with: --against SOURCE",
         (run, "--metrics", "fid"): "'fid' is not a metric of classifier features (it is fd)",
         (
             run,
@@ -144,12 +144,12 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
         (run, "--samples", "1"): "samples = 1: must be at least 2",
         (run, "--checkpoint", "7"): "has no checkpoint '7'; it has: best, 4, 8",
         (run, "--checkpoint", "first"): "checkpoint = 'first': must be best, last or a step",
-        (run, "--resolution", "32"): "resolution and channels are those of the run",
+        (run, "--resolution", "32"): "resolution and channels are fixed by the run",
         (run, "--against", "cifar-10"): "(did you mean 'cifar10'?)",
         (run, "--seed", "-1"): "seed = -1: must be at least 0",
         (labelled, "--against", labelled, "--samples", "201"): "has only 200 images",
         (labelled, "--against", labelled, "--channels", "2"): "channels = 2: must be 1 or 3",
-        (run, "--split", "test"): "split is for images; for the real ones give --against-split",
+        (run, "--split", "test"): "split is for images; for the real images give --against-split",
         (
             run,
             "--weights",

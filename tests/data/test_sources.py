@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +246,12 @@ def test_mistakes_are_one_line_that_says_what_to_do(
         assert message in str(caught.value), source
         assert "\n" not in str(caught.value)
     assert len(SOURCES) == 8
+
+
+def test_looking_up_sources_does_not_import_torch_or_pyarrow() -> None:
+    """The configuration, which the cache needs, is left out."""
+    code = (
+        "import sys, d3gan.data.sources; "
+        "sys.exit(bool({'torch', 'pyarrow', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -16,7 +16,6 @@ from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.registry import nearest
-from d3gan.rng import Stream, permutation
 from d3gan.runs import writing
 
 
@@ -59,19 +58,20 @@ def _prepare(
     channels: int = 0,
     skip_broken: bool = False,
 ) -> None:
-    """Fetch and decode a source now, so that training starts at once.
+    """Download and decode a source now, so that training starts at once.
 
     Args:
-        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file.
-        split: Which part.
-        resolution: Side of the square images, pixels.
-        channels: 1 grey, 3 colour; 0: as the presets have it.
+        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file,
+            or a plugin module.path:Name.
+        split: Part of the data set.
+        resolution: Side of the square images in pixels.
+        channels: 1 grey, 3 colour; 0: 1 for sources that are grey.
         skip_broken: Leave out images that cannot be read.
     """
     images = _load(source, split, resolution, channels, skip_broken)
     shape = " x ".join(str(side) for side in images.images.shape[1:])
-    classes = len(set(images.labels[images.labels >= 0].tolist()))
-    print(f"{images.name} {split}: {len(images.images)} images of {shape}, {classes} classes")
+    classes = f"{images.classes} classes" if images.classes else "without classes"
+    print(f"{images.name} {split}: {len(images.images)} images of {shape}, {classes}")
 
 
 def _show(
@@ -87,17 +87,20 @@ def _show(
     """Draw a grid of real images as training sees them.
 
     Args:
-        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file.
-        split: Which part.
-        resolution: Side of the square images, pixels.
-        channels: 1 grey, 3 colour; 0: as the presets have it.
-        count: How many images, chosen at random.
-        seed: Which ones.
-        output: The PNG file to write.
+        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file,
+            or a plugin module.path:Name.
+        split: Part of the data set.
+        resolution: Side of the square images in pixels.
+        channels: 1 grey, 3 colour; 0: 1 for sources that are grey.
+        count: Number of images, chosen at random.
+        seed: Seed of the choice.
+        output: PNG file to write.
         skip_broken: Leave out images that cannot be read.
     """
     check_draw(count, seed)
     check_output(output, (".png",))
+    from d3gan.rng import Stream, permutation  # imports torch
+
     images = _load(source, split, resolution, channels, skip_broken).images
     chosen = permutation(seed, Stream.SUBSET, 0, len(images))[:count].numpy()
     with writing(output):
@@ -107,12 +110,12 @@ def _show(
 
 
 def _load(source: str, split: str, resolution: int, channels: int, skip_broken: bool) -> ImageSet:
-    grey = source in ("digits", "mnist", "fashion-mnist")
+    native = SOURCES[source].channels if source in SOURCES else 3
     values = {
         "source": source,
         "split": split,
         "resolution": resolution,
-        "channels": channels or (1 if grey else 3),
+        "channels": channels or native,
         "skip_broken": skip_broken,
     }
     images = load_images(configs.from_dict({"data": values}).data)

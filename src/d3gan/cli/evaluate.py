@@ -26,61 +26,67 @@ from d3gan.training import distributed
 from d3gan.training.inference import best_step, checkpoints, load, measure_generator
 
 RUN_SAMPLES = 50_000
-"""Images generated for a run's metrics unless told: the number that papers use for FID."""
+"""Default number of images generated for a run's metrics, as in papers that report FID."""
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """Measure a run's generator, or a set of images, against real images."""
 
-    # A help text keeps its line breaks, and has 58 of a terminal's 80 columns.
+    # Help texts keep their line breaks and have 58 of a terminal's 80 columns.
 
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|IMAGES")]
-    """A run: its folder, or a .safetensors file of d3gan export.
+    """Run: its folder, or a .safetensors file of d3gan export.
     Images: a folder, a .npy or .npz file, a name (d3gan data list)."""
     against: str = ""
-    """The real images, named as the others; if not given, those that the run learned from."""
+    """Real images, named likewise; if not given, those the run
+    was trained on."""
     features: str = ""
-    """inception: the network of FID; the numbers fid and is.
+    """inception: the network of FID; metrics fid and is.
     classifier: trained on the real images' labels; fd and cs.
     classifier:SOURCE: trained on another source's labels.
+    module.path:Name: a plugin; fd.
     If not given, those of the run's config; for images inception."""
     metrics: tuple[str, ...] = ()
     """Some of fid is (inception) or fd cs (classifier), kid,
-    precision, recall, density, coverage, and with a
-    classifier modes, kl_uniform, kl_data; if not given, all."""
+    precision, recall, density, coverage; with a classifier
+    modes, kl_uniform, kl_data; and for a conditional run
+    label_agreement; if none is given, all possible ones."""
     samples: int = 0
-    """How many images to measure; if not given, 50,000 of a run, all of a set."""
+    """Number of images to measure; 0: 50,000 of a run, all of a set."""
     checkpoint: str = "last"
-    """Of a run: best, last, a step, or all beside each other."""
+    """Checkpoint of a run: best, last, a step, or all side by side."""
     split: str = ""
-    """Of images that have splits; if not given, train."""
+    """Split of the images; if not given, train."""
     against_split: str = ""
-    """Of the real images; if not given, train."""
+    """Split of the real images; if not given, train."""
     resolution: int = 0
-    """Side of the images compared, pixels; if not given, the run's or that of the images."""
+    """Side of the images compared, in pixels; 0: as the run or
+    the images."""
     channels: int = 0
-    """1 grey, 3 colour; if not given, the run's or those of the images."""
+    """1 grey, 3 colour; 0: as the run or the images."""
     seed: int = 0
-    """Which images a run generates."""
+    """Seed of the latents of a run's images."""
     weights: str = ""
-    """A local file of the Inception weights, for machines without a network."""
+    """Local file of the Inception weights, for machines without
+    a network."""
     allow_few: bool = False
-    """Let the Fréchet distance be taken from fewer images than features."""
+    """Compute the Fréchet distance even from fewer images than
+    features."""
     skip_broken: bool = False
     """Leave out images that cannot be read."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: CUDA where there is one."""
     json: str = ""
-    """Write the numbers to this file; -: to standard output, and nothing else."""
+    """Write the numbers to this file; -: only them, to standard output."""
 
 
 class Row(NamedTuple):
-    """Numbers, and what they are numbers of."""
+    """The metrics of one checkpoint or of one set of images."""
 
     heading: str
-    of: dict[str, int]
-    """The step of a generator, for JSON."""
+    step: dict[str, int]
+    """``{"step": N}`` of a checkpoint, for JSON; empty for images."""
     measured: Measurement
 
 
@@ -95,7 +101,7 @@ def evaluate(arguments: list[str]) -> int:
     with distributed.process_group(options.device) as device:
         rows = list(_of_run(options, device)) if is_run else [_of_images(options, device)]
         if distributed.is_main():
-            values = [{"target": options.target, **r.of, **r.measured.to_dict()} for r in rows]
+            values = [{"target": options.target, **r.step, **r.measured.to_dict()} for r in rows]
             write_json(values if options.checkpoint == "all" else values[0], options.json)
             if options.json != STANDARD_OUTPUT:
                 _print(options.target, rows)
@@ -103,7 +109,7 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def _check_values(options: Evaluate) -> None:
-    """Raise UserError for one out of range; 0 stands for what was not given."""
+    """Raise UserError for a value out of range; 0 means not given."""
     check_seed(options.seed)
     if options.samples:
         checked(Annotated[int, Range(2, 10**7)], options.samples, "samples")
@@ -116,13 +122,13 @@ def _check_values(options: Evaluate) -> None:
 
 
 def _check_flags(options: Evaluate, is_run: bool) -> None:
-    """Raise UserError for a flag that says nothing about such a target or such features."""
+    """Raise UserError for a flag that does not apply to the target or the features."""
     if is_run and (options.resolution or options.channels):
-        raise UserError("resolution and channels are those of the run; leave them out")
+        raise UserError("resolution and channels are fixed by the run; leave them out")
     if is_run and options.split:
-        raise UserError("split is for images; for the real ones give --against-split")
+        raise UserError("split is for images; for the real images give --against-split")
     if not is_run and (options.seed or options.checkpoint != "last"):
-        raise UserError(f"seed and checkpoint are for runs, and {options.target} is none")
+        raise UserError(f"seed and checkpoint are for runs, and {options.target} is not a run")
     if options.weights and options.features not in ("", "inception"):
         raise UserError("weights are those of Inception: give --features inception with them")
 
@@ -131,7 +137,7 @@ def _of_run(options: Evaluate, device: torch.device) -> Iterator[Row]:
     path = Path(options.target)
     with distributed.raise_together():
         names = _which(path, options.checkpoint)
-        loaded = [load(path, name) for name in names]  # a broken one is told before the long work
+        loaded = [load(path, name) for name in names]  # reports a broken one before long work
         best = best_step(path) if options.checkpoint == "all" else None
         config = loaded[0].config
         data = config.data
@@ -148,7 +154,7 @@ def _of_run(options: Evaluate, device: torch.device) -> Iterator[Row]:
     features, classes = config.eval.features, real.classes if config.model.conditional else 0
     evaluator = _evaluator(options, data, real, features, samples, device, classes)
     while loaded:
-        trained = loaded.pop(0)  # let go when it has been measured, so that a device holds one
+        trained = loaded.pop(0)  # so that the device holds one at a time
         measured = measure_generator(
             evaluator,
             trained.generator.to(device),
@@ -165,8 +171,8 @@ def _which(path: Path, checkpoint: str) -> list[str]:
     if checkpoint != "all":
         return [checkpoint]
     if path.suffix == ".safetensors":
-        raise UserError(f"{path} holds one generator; --checkpoint all needs a run's folder")
-    return checkpoints(path) or ["last"]  # which says that there is none
+        raise UserError(f"{path} holds one generator; --checkpoint all needs a run folder")
+    return checkpoints(path) or ["last"]  # reports that there is none
 
 
 def _of_images(options: Evaluate, device: torch.device) -> Row:
@@ -174,9 +180,7 @@ def _of_images(options: Evaluate, device: torch.device) -> Row:
     with distributed.raise_together():
         side, channels = native_shape(target, split)
         if not options.against:
-            raise UserError(
-                f"name the real images that {target} is measured against: --against SOURCE"
-            )
+            raise UserError(f"name the real images to compare {target} with: --against SOURCE")
         here = DataConfig(
             source=target,
             split=split,
@@ -222,7 +226,7 @@ def _evaluator(
 
 
 COLUMNS = 4
-"""Checkpoints beside each other in a table of 80 columns."""
+"""Number of checkpoints side by side in a table of 80 columns."""
 
 
 def _print(target: str, rows: list[Row]) -> None:
@@ -232,22 +236,22 @@ def _print(target: str, rows: list[Row]) -> None:
         for row in part:
             table.add_column(row.heading, justify="right")
         for name in part[0].measured.numbers:
-            table.add_row(name, *(_words(row.measured.numbers[name]) for row in part))
+            table.add_row(name, *(_text(row.measured.numbers[name]) for row in part))
         print_table(table)
         print()
     protocol = rows[0].measured.protocol
     accuracy = protocol.test_accuracy
-    sure = "" if accuracy is None else f" (test accuracy {accuracy:.2%})"
+    tested = "" if accuracy is None else f" (test accuracy {accuracy:.2%})"
     print(
         f"{protocol.generated_images:,} images of {target}\n"
         f"against {protocol.real_images:,} of {protocol.real_source}, {protocol.real_split}, "
         f"at {protocol.resolution} x {protocol.resolution}\n"
-        f"features: {protocol.features}{sure}\n"
+        f"features: {protocol.features}{tested}\n"
         "±: standard error"
     )
 
 
-def _words(estimate: Estimate) -> str:
+def _text(estimate: Estimate) -> str:
     value, error = estimate
     negligible = error <= 1e-5 * abs(value)
     return f"{value:.4g}" if negligible else f"{value:.4g} ± {error:.1g}"

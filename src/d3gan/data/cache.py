@@ -138,7 +138,7 @@ def _cached(source: Source, data: DataConfig) -> ImageSet:
     except OSError as error:
         raise UserError(
             f"cannot decode {source.name} into the cache {folder}: {error}; "
-            "set D3GAN_CACHE to a folder with enough space"
+            "set D3GAN_CACHE to a folder with free space"
         ) from error
 
 

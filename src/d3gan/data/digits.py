@@ -15,6 +15,7 @@ class Digits:
     name = "digits"
     images = "5,000 of 28 x 28, grey"
     splits = ("train",)
+    channels = 1
 
     def find(self, split: str) -> Source:
         """Return the digits. Raises UserError for any split but ``train``."""

@@ -22,6 +22,8 @@ class HubSource:
     """Name of the column of images."""
     label: str
     """Name of the column of labels."""
+    channels: int = 3
+    """Number of channels of the original images."""
     splits: tuple[str, ...] = ("train", "test")
     revision: str = "main"
     """Commit that is downloaded; "main" is not pinned."""
@@ -45,11 +47,11 @@ class HubSource:
 HUB_SOURCES = (
     HubSource(
         "mnist", "60,000 of 28 x 28, grey", "ylecun/mnist", "mnist", "image", "label",
-        revision="77f3279092a1c1579b2250db8eafed0ad422088c",
+        channels=1, revision="77f3279092a1c1579b2250db8eafed0ad422088c",
     ),
     HubSource(
         "fashion-mnist", "60,000 of 28 x 28, grey", "zalando-datasets/fashion_mnist",
-        "fashion_mnist", "image", "label",
+        "fashion_mnist", "image", "label", channels=1,
     ),
     HubSource(
         "cifar10", "50,000 of 32 x 32", "uoft-cs/cifar10", "plain_text", "img", "label",

@@ -8,15 +8,16 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from d3gan.data.decode import Item
 from d3gan.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Source(NamedTuple):
@@ -86,6 +87,9 @@ def read_parquet(
 
     Without column names, the first column of images and its labels are used. Raises UserError.
     """
+    import pyarrow as pa  # here, because the import is slow and `d3gan data list` needs no data
+    import pyarrow.parquet as pq
+
     try:
         tables = [pq.ParquetFile(file) for file in files]
         schema = tables[0].schema_arrow
@@ -124,7 +128,7 @@ def read_parquet(
     return Source(name, files, count, items, " ".join((image_column, label_column)), names)
 
 
-def _class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:
+def _class_names(schema: "pa.Schema", label_column: str) -> tuple[str, ...]:
     """Return the names of a ClassLabel column from the metadata that the hub's library writes."""
     try:
         metadata = json.loads((schema.metadata or {})[b"huggingface"])
@@ -138,7 +142,9 @@ def _constant(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
-def _image_column(schema: pa.Schema, file: Path) -> str:
+def _image_column(schema: "pa.Schema", file: Path) -> str:
+    import pyarrow as pa
+
     for column in schema:
         struct = pa.types.is_struct(column.type) and "bytes" in [part.name for part in column.type]
         if struct or pa.types.is_binary(column.type):
@@ -146,7 +152,9 @@ def _image_column(schema: pa.Schema, file: Path) -> str:
     raise UserError(f"{file} has no column of images; columns: {', '.join(schema.names)}")
 
 
-def _label_column(schema: pa.Schema) -> str:
+def _label_column(schema: "pa.Schema") -> str:
+    import pyarrow as pa
+
     for name in ("label", "fine_label", "labels"):
         if name in schema.names and pa.types.is_integer(schema.field(name).type):
             return name

@@ -31,6 +31,10 @@ class NamedSource(Protocol):
     def splits(self) -> tuple[str, ...]:
         """Names of the splits."""
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of the original images."""
+
     def find(self, split: str) -> Source:
         """Return the images of a split. Raises UserError."""
 

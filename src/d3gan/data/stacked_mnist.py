@@ -23,6 +23,7 @@ class StackedMnist:
     name = "stacked-mnist"
     images = "60,000 of 28 x 28"
     splits = ("train", "test")
+    channels = 3
 
     def find(self, split: str) -> Source:
         """Return the stacked digits of a split. Raises UserError as mnist does."""
@@ -41,7 +42,11 @@ class StackedMnist:
 
         names = tuple(f"{number:03d}" for number in range(CLASSES))
         return mnist._replace(
-            name=self.name, items=items, labelling="stacked", class_names=names, channels=3
+            name=self.name,
+            items=items,
+            labelling="stacked",
+            class_names=names,
+            channels=self.channels,
         )
 
     def location(self) -> str:

@@ -1,1 +1,1 @@
-"""Metrics: features of images, and numbers from features."""
+"""Evaluation: measuring generated images against real ones."""

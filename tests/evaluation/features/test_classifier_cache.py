@@ -65,9 +65,11 @@ def test_images_without_labels(tmp_path: Path) -> None:
         load_classifier(shaped(few), tmp_path, CPU)
 
 
-def test_a_cache_without_room(labelled: Path, tmp_path: Path, quick_classifier: None) -> None:
+def test_an_unusable_cache_folder_is_reported(
+    labelled: Path, tmp_path: Path, quick_classifier: None
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="set D3GAN_CACHE to a folder with room"):
+    with pytest.raises(UserError, match="set D3GAN_CACHE to a folder with free space"):
         load_classifier(shaped(labelled), tmp_path / "file", CPU)
 
 

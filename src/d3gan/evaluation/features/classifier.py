@@ -1,6 +1,6 @@
-"""A small network trained on the labels of the data set itself, for features of its images.
+"""A small classifier of a data set's own labels, whose features describe its images.
 
-The recipe is deterministic: the same data and recipe give the same network.
+Training is deterministic: the same data and recipe give the same network.
 """
 
 import math
@@ -15,19 +15,18 @@ from d3gan.progress import progress_bar
 from d3gan.rng import Stream, normal, uniform
 
 SIDE = 32
-"""Larger images are averaged down to this before the network sees them."""
+"""Larger images are averaged down to this side before the network."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a classifier is trained. Any change makes other features: they are part of the cache's
-    key, and so is `version`, to be raised when the code below computes something else."""
+    """Hyperparameters of a classifier, which are part of the key of the cache."""
 
     width: int
     epochs: float
-    """How often every image is seen, where that is within the limits below."""
+    """Number of passes over the data, within the limits below."""
     least_images: int = 60_000
-    """Seen in all, at the least; but no more often than `most_epochs`."""
+    """Smallest number of images to train on, repeated at most `most_epochs` times."""
     most_images: int = 500_000
     most_epochs: float = 60.0
     batch_size: int = 64
@@ -35,24 +34,25 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warm_up: float = 0.2
-    """Share of the steps in which the learning rate rises; in the others it falls to 0."""
+    """Share of the steps in which the learning rate rises; then it falls to 0."""
     shift: int = 2
-    """Images are moved by up to so many pixels."""
+    """Largest random translation of an image, in pixels."""
     version: int = 1
+    """Increase it when the code below computes something else."""
 
     def steps(self, images: int) -> int:
-        """Steps of training on so many images."""
+        """Return the number of training steps for a set of `images` images."""
         wanted = max(self.epochs * images, self.least_images)
         seen = min(wanted, self.most_images, self.most_epochs * images)
         return math.ceil(seen / self.batch_size)
 
 
 RECIPES = {1: Recipe(width=32, epochs=3.0), 3: Recipe(width=48, epochs=5.0)}
-"""By the number of channels."""
+"""Recipe for each number of channels."""
 
 
 class Classifier(nn.Module):
-    """Images [B, C, H, W], 0..255, to features [B, 128] and logits [B, K]."""
+    """Maps images [B, C, H, W], 0..255, to features [B, 128] and logits [B, K]."""
 
     dimensions = 128
 
@@ -86,10 +86,10 @@ def _stage(channels: int, out: int, kernel: int = 3, stride: int = 1) -> list[nn
 
 
 class PerChannel(nn.Module):
-    """A classifier of grey images on each of three channels: 128 * 3 features, K^3 classes.
+    """Applies a classifier of grey images to each of three channels: 3 * 128 features, K^3 classes.
 
-    The logits [B, K^3] of the class 100 r + 10 g + b are the sums of the three classifiers', so
-    the probabilities are products.
+    The logit [B, K^3] of class 100 r + 10 g + b is the sum of the three log-probabilities, so its
+    probability is their product.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -107,7 +107,10 @@ class PerChannel(nn.Module):
 def train_classifier(
     images: Tensor, labels: Tensor, recipe: Recipe, device: torch.device, title: str = "classifier"
 ) -> Classifier:
-    """Train on uint8 images [M, C, H, W] with labels [M] of 0..K-1: a function of these alone."""
+    """Return a classifier trained on uint8 images [M, C, H, W] and labels [M] in 0..K-1.
+
+    The result is a function of images, labels and recipe.
+    """
     network = Classifier(images.shape[1], recipe.width, int(labels.max()) + 1)
     _initialise(network)
     network.to(device)
@@ -139,9 +142,9 @@ def train_classifier(
 
 
 def shifted(images: Tensor, positions: Tensor, most: int) -> Tensor:
-    """Images [B, C, H, W], each moved by up to `most` pixels each way, its edge repeated.
+    """Return images [B, C, H, W], each translated by up to `most` pixels with repeated edges.
 
-    `positions` [B] in the order of training decide by how much.
+    The translation is a function of the image's position [B] in the order of training.
     """
     draws = uniform(0, Stream.CLASSIFIER, 0, positions, 2)
     down, right = ((2 * most + 1) * draws).long().unbind(1)
@@ -156,7 +159,7 @@ def shifted(images: Tensor, positions: Tensor, most: int) -> Tensor:
 
 @torch.no_grad()
 def _initialise(network: nn.Module) -> None:
-    """He et al. 2015: N(0, 2 / fan in) for what a ReLU follows; norms and biases as torch does."""
+    """Initialise weights with N(0, 2 / fan in) (He et al. 2015) and biases with 0."""
     for member, module in enumerate(network.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear):
             weight = module.weight
@@ -169,7 +172,7 @@ def _initialise(network: nn.Module) -> None:
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of the images [M, C, H, W] that the network puts into their class."""
+    """Return the share of images [M, C, H, W] that the network classifies as labels [M]."""
     device = next(network.parameters()).device
     hits = 0
     for batch, truth in zip(images.split(500), labels.split(500), strict=True):

@@ -1,9 +1,9 @@
-"""The 2015 Inception-v3 of the FID paper, under the parameter names of its PyTorch checkpoint.
+"""The 2015 Inception-v3 of the FID paper, with the parameter names of its PyTorch checkpoint.
 
 Network: Szegedy et al. 2016, "Rethinking the Inception architecture for computer vision", as in
 the TensorFlow graph inception-2015-12-05 that Salimans et al. 2016 and Heusel et al. 2017 used.
-It differs from later versions: average pools leave out padding, and the last block pools by
-maximum. Weights: pytorch-fid. The arithmetic before the network follows torch-fidelity.
+It differs from later versions: average pools exclude padding, and the last block uses a maximum
+pool. Weights: pytorch-fid. The arithmetic before the network follows torch-fidelity.
 """
 
 from typing import Any
@@ -16,10 +16,10 @@ SIDE = 299
 
 
 def tf1_bilinear(images: Tensor, side: int = SIDE) -> Tensor:
-    """Images [B, C, H, W] resized to [B, C, side, side] as TensorFlow 1's resize_bilinear does.
+    """Return images [B, C, H, W] resized to [B, C, side, side] as TensorFlow 1's resize_bilinear.
 
-    Output pixel i reads the input at i * H / side, without the half-pixel shift that everyone else
-    makes, between the two pixels there; past the last one the last one again.
+    Output pixel i interpolates the input at i * H / side, without the half-pixel offset of other
+    implementations; beyond the last pixel the last one is repeated.
     """
     for dimension in (2, 3):
         size = images.shape[dimension]
@@ -33,7 +33,7 @@ def tf1_bilinear(images: Tensor, side: int = SIDE) -> Tensor:
 
 
 class Inception(nn.Module):
-    """Images [B, 1 or 3, H, W], 0..255, to pool3 features [B, 2048] and logits [B, 1008].
+    """Maps images [B, 1 or 3, H, W], 0..255, to pool3 features [B, 2048] and logits [B, 1008].
 
     The logits have no bias, as in the program of the Inception score's authors.
     """
@@ -60,7 +60,7 @@ class Inception(nn.Module):
         self.Mixed_7b = BlockE(1280, average_pool)
         self.Mixed_7c = BlockE(2048, max_pool)
         self.fc = nn.Linear(self.dimensions, self.classes)
-        # 1.6 times as fast on a CPU with AVX-512 (107 against 173 ms an image on two cores).
+        # 1.6 times as fast on a CPU with AVX-512 (107 versus 173 ms per image on two cores).
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -90,12 +90,12 @@ class Conv(nn.Module):
 
 
 def average_pool(x: Tensor) -> Tensor:
-    """Over 3 x 3 pixels, those outside the image left out."""
+    """Average over 3 x 3 pixels, excluding those outside the image."""
     return functional.avg_pool2d(x, 3, 1, padding=1, count_include_pad=False)
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """Over 3 x 3 pixels, the size kept."""
+    """Maximum over 3 x 3 pixels; the size is kept."""
     return functional.max_pool2d(x, 3, 1, padding=1)
 
 
@@ -140,7 +140,7 @@ class BlockB(nn.Module):
 
 
 class BlockC(nn.Module):
-    """17 x 17: 1x1; 7x7 in two strokes; double 7x7 in four; pool."""
+    """17 x 17: 1x1; 7x7 as two convolutions; double 7x7 as four; pool."""
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class BlockD(nn.Module):
 
 
 class BlockE(nn.Module):
-    """8 x 8: 1x1; 3x3 and double 3x3, each ending in two strokes side by side; pool."""
+    """8 x 8: 1x1; 3x3 and double 3x3, each ending in two parallel convolutions; pool."""
 
     def __init__(self, channels: int, pool: Any) -> None:
         super().__init__()

@@ -15,17 +15,17 @@ from d3gan.evaluation.statistics import Statistics
 def frechet_estimate(
     real_mean: Tensor, real_cov: Tensor, mean: Tensor, cov: Tensor, count: int
 ) -> Estimate:
-    """The distance of `count` generated images from real ones, with its standard error.
+    """Return the distance of `count` generated images from real ones, with its standard error.
 
     It is |m - m_r|^2 + tr(C_r + C - 2 (C_r C)^1/2), for means [D] and covariances [D, D], float64.
-    tr (C_r C)^1/2 is the sum of the singular values of F_r^T F, where C = F F^T comes from a
-    symmetric eigendecomposition: nothing complex turns up, and no square root is taken of
-    rounding errors, so equal Gaussians have distance 0 also where the covariance is singular.
+    tr (C_r C)^1/2 is computed as the sum of the singular values of F_r^T F, where C = F F^T comes
+    from a symmetric eigendecomposition. This avoids complex numbers and square roots of rounding
+    errors, so equal Gaussians have distance 0 even if the covariance is singular.
 
-    The error is that of the delta method. The distance d has the gradients 2 (m - m_r) by the mean
-    and A = I - T by the covariance, where T C T = C_r (T is the optimal transport map; Takatsu
-    2011, "Wasserstein geometry of Gaussian measures"). Under the Gaussian that the distance
-    itself assumes, this gives Var d = (4 (m - m_r)^T C (m - m_r) + 2 tr (A C)^2) / count.
+    The standard error is that of the delta method. The gradients of the distance d are 2 (m - m_r)
+    with respect to the mean and A = I - T with respect to the covariance, where T C T = C_r (T is
+    the optimal transport map; Takatsu 2011, "Wasserstein geometry of Gaussian measures"). For
+    Gaussian features, Var d = (4 (m - m_r)^T C (m - m_r) + 2 tr (A C)^2) / count.
     """
     factor = _factor(cov)
     _, singular, vt = torch.linalg.svd(_factor(real_cov).T @ factor)
@@ -39,7 +39,7 @@ def frechet_estimate(
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """F [D, D] with F F^T = covariance."""
+    """Return F [D, D] with F F^T = covariance."""
     values, vectors = torch.linalg.eigh(covariance)
     factor: Tensor = vectors * values.clamp(min=0).sqrt()
     return factor

@@ -1,4 +1,4 @@
-"""The Inception score, and with other networks the classifier score.
+"""The Inception score, called classifier score with other networks.
 
 Salimans et al. 2016, "Improved techniques for training GANs", section 4.
 """
@@ -10,11 +10,11 @@ from d3gan.evaluation.statistics import ScoreSums, Statistics
 
 
 def classifier_score(sums: ScoreSums) -> Estimate:
-    """exp E_x KL(p(y|x) || p(y)), its mean over parts of the set, and the mean's standard error.
+    """Return exp E_x KL(p(y|x) || p(y)): the mean over parts of the set, and its standard error.
 
-    Parts are random; the authors' program takes runs of images in order, which is the same for
-    images that come in no order. The spread that papers print after a plus-minus sign is the
-    standard deviation over ten parts: sqrt(10) times the standard error here.
+    Parts are random; the authors' program takes consecutive images, which is equivalent if their
+    order is random. Papers print the standard deviation over ten parts after a plus-minus sign:
+    sqrt(10) times the standard error here.
     """
     count = sums.count[sums.count > 0]
     probabilities, negative_entropy = (

@@ -12,13 +12,13 @@ from d3gan.evaluation.statistics import Statistics
 from d3gan.rng import Stream, permutation
 
 SUBSET = 1000
-"""Images in a subset, at the most."""
+"""Largest number of images in a subset."""
 SUBSETS = 10
-"""Subsets, at the least: smaller sets of images are divided into smaller subsets."""
+"""Smallest number of subsets; smaller sets of images are divided into smaller subsets."""
 
 
 def squared_mmd(x: Tensor, y: Tensor) -> float:
-    """Unbiased estimate of the squared MMD between features x [M, D] and y [M', D]; may be < 0."""
+    """Return the unbiased squared MMD between features x [M, D] and y [M', D]; may be negative."""
     x, y = x.double(), y.double()
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
@@ -32,17 +32,17 @@ def squared_mmd(x: Tensor, y: Tensor) -> float:
 
 
 def kernel_distance(real: Tensor, generated: Tensor) -> Estimate:
-    """KID between features real [M, D] and generated [M', D], of at least 20 images each.
+    """Return the KID between features real [M, D] and generated [M', D] of at least 20 images each.
 
-    The subsets do not overlap, so their estimates are independent and their spread gives an honest
-    standard error. (The usual 100 random subsets share images: their spread says nothing certain.)
+    The subsets are disjoint, so their estimates are independent and their spread gives a valid
+    standard error. (The usual 100 random subsets share images, which makes it too small.)
     """
     images = min(len(real), len(generated))
     size = min(SUBSET, images // SUBSETS)
     if size < 2:
         raise ValueError(f"kid needs {2 * SUBSETS} images, not {images}")
     number = images // size
-    # Two orders, lest an image that both sets hold meet itself.
+    # Two orders, so that an image in both sets is not compared with itself.
     x, y = (
         features[permutation(0, Stream.EVALUATION_SUBSET, side, len(features))[: number * size]]
         for side, features in enumerate((real, generated))

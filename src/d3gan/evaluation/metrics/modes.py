@@ -12,10 +12,10 @@ from d3gan.evaluation.statistics import Statistics
 
 
 def modes_found(counts: Tensor) -> Estimate:
-    """Classes with at least one of the M images, by counts [K].
+    """Return the number of classes with at least one of the M images, from counts [K].
 
-    Its standard error counts, for each class of share q that was found, the variance of its being
-    found again: by a chance of 1 - (1 - q)^M.
+    Its variance is the sum over the classes found, of share q, of the variance of finding the class
+    in another sample, which has probability 1 - (1 - q)^M.
     """
     share = counts / counts.sum()
     missed = ((1 - share) ** counts.sum())[counts > 0]
@@ -23,7 +23,7 @@ def modes_found(counts: Tensor) -> Estimate:
 
 
 def kl_divergence(counts: Tensor, shares: Tensor) -> Estimate:
-    """KL(q || p) in nats, of the class shares q of counts [K] from p = shares [K], all above 0.
+    """Return KL(q || p) in nats for the class shares q of counts [K] and p = shares [K] > 0.
 
     Its standard error is that of the mean of log q/p over the images.
     """
@@ -36,10 +36,13 @@ def kl_divergence(counts: Tensor, shares: Tensor) -> Estimate:
 
 
 def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
-    """Classes of real images are the classifier's too: its mistakes are the same on both sides."""
+    """Return modes found and both divergences.
+
+    Real images are classified too, so that the classifier's errors are the same on both sides.
+    """
     counts = real.class_counts
     uniform = torch.full_like(counts, 1 / len(counts))
-    # Laplace's rule: no share is 0, which would make the divergence infinite.
+    # Laplace's rule avoids shares of 0, which would make the divergence infinite.
     data = (counts + 1) / (counts.sum() + len(counts))
     return {
         "modes": modes_found(generated.class_counts),

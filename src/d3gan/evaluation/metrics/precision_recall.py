@@ -1,9 +1,9 @@
-"""How good and how varied: precision and recall, density and coverage.
+"""Fidelity and diversity: precision and recall, density and coverage.
 
 Precision and recall: Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing
 generative models", k = 3. Density and coverage: Naeem et al. 2020, "Reliable fidelity and
-diversity metrics for generative models", k = 5. All from balls round each image's features that
-reach to its k-th nearest neighbour in its own set.
+diversity metrics for generative models", k = 5. All use balls around the features of each image
+whose radius is the distance to its k-th nearest neighbour in its own set.
 """
 
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ from d3gan.evaluation.statistics import Statistics
 PRECISION_RECALL_NEIGHBOURS = 3
 DENSITY_COVERAGE_NEIGHBOURS = 5
 BLOCK = 128
-"""Rows of the matrix of distances held at once."""
+"""Number of rows of the distance matrix in memory at once."""
 
 
 def precision_recall_density_coverage(real: Tensor, generated: Tensor) -> dict[str, Estimate]:
-    """For features real [M, D] and generated [M', D], more than 5 each.
+    """Return the four metrics for features real [M, D] and generated [M', D], more than 5 each.
 
-    Precision: the share of generated images inside some real image's ball. Recall: the share of
-    real images inside some generated image's ball. Density: how many real images' balls hold a
-    generated image, on average, over k. Coverage: the share of real images whose ball holds a
-    generated image. Standard errors are those of a share, and of a mean.
+    Precision: share of generated images inside the ball of a real image. Recall: share of real
+    images inside the ball of a generated image. Density: number of real balls that contain a
+    generated image, averaged and divided by k. Coverage: share of real images whose ball contains a
+    generated image. Standard errors are those of a share or of a mean.
     """
     k, larger_k = PRECISION_RECALL_NEIGHBOURS, DENSITY_COVERAGE_NEIGHBOURS
     real_radii, larger_radii = radii(real, (k, larger_k))
@@ -52,11 +52,11 @@ def precision_recall_density_coverage(real: Tensor, generated: Tensor) -> dict[s
 
 
 def radii(features: Tensor, neighbours: tuple[int, ...]) -> list[Tensor]:
-    """Squared distances [M] of each of features [M, D] to its k-th nearest other, for each k."""
+    """Return squared distances [M] of features [M, D] to their k-th nearest neighbour, each k."""
     most = max(neighbours)
     if len(features) <= most:
         raise ValueError(f"the {most}-th nearest neighbour needs more than {most} images")
-    # The nearest one of all is the image itself, or a copy of it.
+    # The nearest of all is the image itself, or a copy of it.
     nearest = torch.cat(
         [d.topk(most + 1, dim=1, largest=False).values for d in _distances(features, features)]
     )
@@ -64,10 +64,10 @@ def radii(features: Tensor, neighbours: tuple[int, ...]) -> list[Tensor]:
 
 
 def _distances(a: Tensor, b: Tensor) -> Iterator[Tensor]:
-    """Squared distances of a [M, D] to b [M', D], float64, block by block of rows.
+    """Yield squared distances of a [M, D] to b [M', D], float64, in blocks of rows.
 
-    |a|^2 + |b|^2 - 2 a.b as one matrix product; what is 0 up to rounding is exactly 0, so copies
-    of an image are at no distance.
+    Computes |a|^2 + |b|^2 - 2 a.b as one matrix product. Distances that are 0 up to rounding are
+    set to 0, so copies of an image have distance 0.
     """
     a, b = a.double(), b.double()
     a_norm, b_norm = (x.square().sum(1, keepdim=True) for x in (a, b))
@@ -84,7 +84,7 @@ def _share(hits: Tensor) -> Estimate:
 
 
 def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
-    """Of equally many images on both sides: the balls shrink as a set grows."""
-    real_rows, generated_rows = real.rows, generated.rows  # each a copy of all features
+    """Return the metrics of equally many images of both sets: balls shrink as a set grows."""
+    real_rows, generated_rows = real.rows, generated.rows  # each call copies all features
     images = min(len(real_rows), len(generated_rows))
     return precision_recall_density_coverage(real_rows[:images], generated_rows[:images])

@@ -1,0 +1,60 @@
+"""d3gan data list, prepare and show."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from d3gan.cli.main import main
+from d3gan.data.sources import SOURCES
+
+
+def test_list_shows_every_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("D3GAN_DATA", str(tmp_path))
+    (tmp_path / "svhn").mkdir()
+    assert main(["data", "list"]) == 0
+    output = capsys.readouterr().out
+    lines = output.splitlines()
+    assert "hub: uoft-cs/cifar100" in output
+    assert str(tmp_path / "svhn") in output
+    assert all(len(line) <= 80 for line in lines if str(tmp_path) not in line)
+    assert [line.split()[0] for line in lines[1 : 1 + len(SOURCES)]] == list(SOURCES)
+
+
+def test_prepare_counts_images_and_classes(
+    labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "plain.npy", np.zeros((5, 20, 20), np.uint8))
+    for source, line in (
+        (str(labelled), "200 images of 3 x 16 x 16, 4 classes"),
+        (str(tmp_path / "plain.npy"), "5 images of 3 x 16 x 16, without classes"),
+    ):
+        assert main(["data", "prepare", source, "--resolution", "16"]) == 0
+        assert capsys.readouterr().out.endswith(f"{line}\n")
+
+
+def test_grey_sources_are_shown_grey(tmp_path: Path) -> None:
+    file = tmp_path / "digits.png"
+    assert main(["data", "show", "digits", "-n", "4", "-o", str(file)]) == 0
+    with Image.open(file) as picture:
+        assert picture.mode == "L"
+        assert min(picture.size) >= 480
+
+
+def test_a_plugin_can_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_pictures.py").write_text(
+        "import numpy as np\n"
+        "def red():\n"
+        "    images = np.zeros((3, 16, 16, 3), np.uint8)\n"
+        "    images[..., 0] = 255\n"
+        "    return images, np.arange(3)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert main(["data", "show", "own_pictures:red", "-n", "1", "-o", "red.png"]) == 0
+    with Image.open("red.png") as picture:
+        assert (np.asarray(picture) == [255, 0, 0]).all(axis=2).any()
