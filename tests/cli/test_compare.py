@@ -32,7 +32,7 @@ RESULT: dict[str, Any] = {
         "a": {"fd": {"mean": 9.5, "low": 9.0, "high": 10.0, "seeds": 2}},
         "b": {"fd": {"mean": 8.25, "low": None, "high": None, "seeds": 1}},
     },
-    "speedup": {"b over a": {"mean": 1.25, "low": 0.9, "high": 1.6}},
+    "speedup": {"b over a": {"seconds": {"mean": 1.25, "low": 0.9, "high": 1.6, "censored": 0}}},
     "verdict": "No clear difference.",
     "verdicts": {"b": "No clear difference."},
     "warnings": ["1 of 3 runs did not finish"],
@@ -63,9 +63,10 @@ def test_a_study_trains_its_runs_and_prints_the_comparison(
     assert main(flags) == 0
     output, errors = capsys.readouterr()
     assert output.splitlines() == [
-        " method  seeds    fd     95 %  speed-up        95 %",
-        " a           2   9.5  9 to 10         -           -",
-        " b           1  8.25        -      1.25  0.9 to 1.6",
+        " method  seeds                    fd             speed-up",
+        " a           2  9.50 (9.00 to 10.00)                    \N{EN DASH}",
+        " b           1                  8.25  1.25 (0.90 to 1.60)",
+        "mean (95 % confidence interval)",
         "",
         "No clear difference.",
         "Warning: 1 of 3 runs did not finish.",

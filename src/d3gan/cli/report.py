@@ -11,6 +11,7 @@ from rich.table import Table
 from d3gan.cli.parsing import check_output, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.errors import UserError
+from d3gan.report import wording
 from d3gan.report.page import write_page, write_plots
 from d3gan.runs import RunFolder
 from d3gan.study.compare import compare
@@ -109,34 +110,20 @@ def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
 
 
 def result_table(comparison: Mapping[str, Any]) -> Table:
-    """Return a table of each method's metric and speed-up, at most 80 columns wide."""
+    """Return a table of each method's metric and speed-up, with 95 % confidence intervals."""
     metric = comparison["metric"]
     table = Table("method", box=None)
-    for heading in ("seeds", metric, "95 %", "speed-up", "95 %"):
+    for heading in ("seeds", metric, "speed-up"):
         table.add_column(heading, justify="right")
-    for method, numbers in comparison["methods"].items():
-        found = numbers.get(metric, {})
-        faster = comparison["speedup"].get(f"{method} over {comparison['baseline']}", {})
+    for method, estimates in comparison["methods"].items():
+        estimate = estimates.get(metric, {})
+        speedup = comparison["speedup"].get(f"{method} over {comparison['baseline']}", {})
         table.add_row(
             method,
-            str(found.get("seeds", 0)),
-            _number_or_dash(found.get("mean")),
-            _interval(found),
-            _speedup(faster),
-            _interval(faster),
+            str(estimate.get("seeds", 0)),
+            wording.interval(estimate),
+            wording.at_most(speedup.get("seconds", {})),
         )
+    table.caption = "mean (95 % confidence interval)"
+    table.caption_justify = "left"
     return table
-
-
-def _speedup(found: Mapping[str, Any]) -> str:
-    bounded = found.get("seconds", {}).get("censored")  # a run never reached that quality
-    return ("at most " if bounded else "") + _number_or_dash(found.get("mean"))
-
-
-def _number_or_dash(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _interval(found: Mapping[str, Any]) -> str:
-    low, high = found.get("low"), found.get("high")
-    return "-" if low is None or high is None else f"{low:.4g} to {high:.4g}"

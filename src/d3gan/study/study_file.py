@@ -12,6 +12,7 @@ from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation, metric_names
+from d3gan.fields import checked
 from d3gan.registry import nearest
 from d3gan.study.plan import PlannedRun, Study
 
@@ -66,8 +67,12 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
             raise UserError(f"{where}unknown key {key}{nearest(key, list(KEYS)) or known}")
     if not 0 < scale <= 1:
         raise UserError(f"scale = {scale:g}: must be above 0 and at most 1")
-    name = _text(values, "name", where) or "study"
-    out_dir = _text(values, "out_dir", where) or f"runs/{name}"
+    name, out_dir, metric, baseline = (
+        checked(str, values.get(key, ""), f"{where}{key}")
+        for key in ("name", "out_dir", "metric", "baseline")
+    )
+    name = name or "study"
+    out_dir = out_dir or f"runs/{name}"
     if scale < 1:
         out_dir = f"{out_dir.rstrip('/')}-scale-{scale:g}"
     top = configs.from_dict({"name": name, "out_dir": out_dir}, origin=origin)
@@ -81,21 +86,13 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
     # All methods with one seed come before the next seed, so that pairs are complete early.
     runs = [_run(*method, seed, top.out_dir, where) for seed in seeds for method in methods]
     _check_unique([run.name for run in runs], where)
-    metric = _text(values, "metric", where)
     for run in runs:
         _check_metric(metric, run, where)
     slurm = values.get("slurm", {})
     if not isinstance(slurm, Mapping):
         raise UserError(f"{where}slurm = {slurm!r}: must be a table of keys")
-    baseline = _baseline(_text(values, "baseline", where), [run.method for run in runs], where)
+    baseline = _baseline(baseline, [run.method for run in runs], where)
     return Study(name, tuple(runs), Path(top.out_dir), baseline, metric, dict(slurm))
-
-
-def _text(values: Mapping[str, Any], key: str, where: str) -> str:
-    value = values.get(key, "")
-    if not isinstance(value, str):
-        raise UserError(f"{where}{key} = {value!r}: must be a string")
-    return value
 
 
 def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
@@ -236,14 +233,7 @@ def scaled(config: Config, scale: float) -> Config:
         unit = 1 if value % WIDTH_MULTIPLE else WIDTH_MULTIPLE
         return min(value, max(WIDTH_MULTIPLE, unit * round(value * scale / unit)))
 
-    changes = {
-        "model": {
-            "generator_width": width(config.model.generator_width),
-            "discriminator_width": width(config.model.discriminator_width),
-        },
-        "train": {"epochs": epochs(config.train.epochs)},
-        "samples": {"every_epochs": epochs(config.samples.every_epochs)},
-        "eval": {"every_epochs": epochs(config.eval.every_epochs)},
-        "checkpoint": {"every_epochs": epochs(config.checkpoint.every_epochs)},
-    }
-    return configs.from_dict(changes, config)
+    flat = configs.flatten(configs.to_dict(config))
+    changes = {key: epochs(value) for key, value in flat.items() if key.endswith("epochs")}
+    changes |= {key: width(value) for key, value in flat.items() if key.endswith("_width")}
+    return configs.from_dict(configs.nested(changes), config)
