@@ -1,12 +1,14 @@
 """Convert arrays of images to picture files."""
 
+import io
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from d3gan.files import write_bytes
 
 Images = npt.NDArray[np.uint8]
 """[M, C, H, W], C = 1 or 3."""
@@ -44,9 +46,6 @@ def enlarged(picture: Image.Image, least: int = 480) -> Image.Image:
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG file atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        picture.save(temporary, format="PNG")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue(), flush=False)

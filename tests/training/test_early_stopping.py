@@ -10,7 +10,7 @@ def row(step: int, value: float, error: float = 0.1) -> dict[str, Any]:
     return {"step": step, "fd": value, "fd_stderr": error, "protocol": {"features": "f"}}
 
 
-def test_best_is_any_improvement_and_patience_wants_more_than_noise() -> None:
+def test_any_gain_is_the_best_but_patience_asks_for_more_than_the_standard_error() -> None:
     monitor = Monitor("fd", "lower", patience=3)
     values = [5.0, 4.0, 3.95, 3.93, 3.0, 3.1, 2.99, 2.98]
     best = [monitor.update(row(step, value)) for step, value in enumerate(values)]
@@ -20,8 +20,8 @@ def test_best_is_any_improvement_and_patience_wants_more_than_noise() -> None:
     assert monitor.best["step"] == 7
 
 
-def test_small_steps_add_up() -> None:
-    """Each is within the noise of the one before, but not of where they began."""
+def test_small_gains_add_up() -> None:
+    """Each is within the standard error of the one before, but not of the first."""
     monitor = Monitor("fd", "lower", patience=3)
     for step in range(20):
         monitor.update(row(step, 5.0 - 0.08 * step))
@@ -36,14 +36,14 @@ def test_higher_may_be_better() -> None:
     assert monitor.exhausted
 
 
-def test_no_patience_never_ends() -> None:
+def test_patience_of_zero_never_stops() -> None:
     monitor = Monitor("fd", "lower", patience=0)
     for step in range(50):
         monitor.update(row(step, 1.0))
     assert not monitor.exhausted
 
 
-def test_rows_of_another_protocol() -> None:
+def test_rows_of_another_protocol_are_refused() -> None:
     monitor = Monitor("fd", "lower", patience=0)
     monitor.update(row(0, 1.0))
     with pytest.raises(UserError, match="step 0 and step 1 cannot be compared"):

@@ -14,9 +14,9 @@ from d3gan.data.cache import ImageSet, cache_folder, load_images
 from d3gan.data.hub_sources import data_folder
 from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
+from d3gan.files import writing
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.registry import nearest
-from d3gan.runs import writing
 
 
 def data(arguments: list[str]) -> int:

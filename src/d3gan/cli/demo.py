@@ -13,11 +13,12 @@ from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.config import Config
 from d3gan.config_files import starting_point
+from d3gan.files import writing
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.report.pictures import side_by_side
 from d3gan.report.sample_grids import animation
 from d3gan.report.summary import summary, summary_table
-from d3gan.runs import RunFolder, writing
+from d3gan.runs import RunFolder
 
 PRESETS = {"demo-dcgan": "DCGAN (1 discriminator)", "demo-d3gan": "D3GAN (2 discriminators)"}
 SHOWN = 100

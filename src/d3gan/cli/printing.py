@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from d3gan.errors import UserError
-from d3gan.runs import write_text, writing
+from d3gan.files import write_text, writing
 
 STANDARD_OUTPUT = "-"
 

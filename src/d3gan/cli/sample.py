@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from d3gan.cli.parsing import check_draw, check_output, parse
+from d3gan.files import write_bytes, writing
 from d3gan.images import Images, grid, save_picture, to_picture
 from d3gan.progress import progress_bar
-from d3gan.runs import RunFolder, write_bytes, writing
+from d3gan.runs import RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor

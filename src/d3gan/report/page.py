@@ -8,12 +8,12 @@ from typing import Final
 
 import jinja2
 
+from d3gan.files import write_text, writing
 from d3gan.report import sample_grids, tables, wording
 from d3gan.report.chart import drawing, figure_of, inline_svg, styles
 from d3gan.report.charts import study_charts
 from d3gan.report.comparison import BUDGETS, Comparison, Runs, completed
 from d3gan.report.environment import environment
-from d3gan.runs import write_text, writing
 
 POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content-Security-Policy of the page: nothing is loaded and no script runs."""

@@ -7,8 +7,8 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from d3gan.files import writing
 from d3gan.report.chart import LINES, MARKERS, METHOD_COLOURS, empty_axes
-from d3gan.runs import writing
 
 Row = Mapping[str, Any]
 

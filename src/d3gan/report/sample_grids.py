@@ -7,11 +7,12 @@ from pathlib import Path
 from PIL import Image
 
 from d3gan.errors import UserError
+from d3gan.files import write_bytes, writing
 from d3gan.images import GAP
 from d3gan.report.comparison import Runs
 from d3gan.report.pictures import corner, gif, of_one_size, open_sheet, png, side_by_side
 from d3gan.report.wording import listed
-from d3gan.runs import RunFolder, numbered, step_of, write_bytes, writing
+from d3gan.runs import RunFolder, numbered, step_of
 
 SHEET_PIXELS = 800_000
 """Limit for all grids of a page together; at most three bytes a pixel."""

@@ -12,7 +12,8 @@ from typing import Any, Literal, Protocol
 
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, writing
+from d3gan.files import writing
+from d3gan.runs import RunFolder
 from d3gan.study.plan import PlannedRun, changes
 from d3gan.training.signals import handling
 

@@ -11,7 +11,8 @@ from typing import Literal
 
 from d3gan.config import to_toml
 from d3gan.errors import UserError
-from d3gan.runs import Status, write_text, writing
+from d3gan.files import write_text, writing
+from d3gan.runs import Status
 from d3gan.study.launchers import Job, Launcher
 from d3gan.study.plan import PlannedRun, Study, is_done, planned_steps
 from d3gan.training.signals import handling

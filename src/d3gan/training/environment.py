@@ -1,4 +1,4 @@
-"""What a run's figures depend on beside its config."""
+"""Versions, hardware and source on which the results of a run depend, besides its configuration."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ from d3gan.training import distributed
 def environment(config: Config | None = None) -> dict[str, Any]:
     """Return versions, hardware, commit, command and plugins: plain values for environment.json."""
     packages = ("d3gan", "torch", "numpy", "pillow", "pyarrow", "mlxtend")
-    cuda = torch.cuda.is_available()
+    gpus = torch.cuda.device_count()
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": _command(),
@@ -31,30 +31,28 @@ def environment(config: Config | None = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": distributed.world_size(),
         "launch": distributed.launch_name(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        if cuda
-        else [],
-        "cuda": torch.version.cuda if cuda else None,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(gpus)],
+        "cuda": torch.version.cuda if gpus else None,
         "plugins": plugins(config) if config else {},
     }
 
 
 def hardware() -> dict[str, Any]:
-    """The part of it that a benchmark's figures depend on."""
+    """Return the part of `environment` on which the results of a benchmark depend."""
     names = ("time", "commit", "cpu", "cpus", "gpus", "cuda", "python", "platform", "packages")
     here = environment()
     return {name: here[name] for name in names}
 
 
 def _command() -> list[str]:
-    """What was typed; the program by its name, wherever it is installed."""
+    """Return the command line, with the name of the program instead of its path."""
     program, *arguments = sys.argv
     name = Path(program).name
     return ["d3gan" if name in ("__main__.py", "d3gan", "d3gan.exe") else name, *arguments]
 
 
 def _commit() -> str | None:
-    """The commit of the source that runs, if it runs from a checkout of its own."""
+    """Return the commit of the source that runs; None if it is not under version control."""
     try:
         git = ["git", "-C", str(Path(__file__).parent)]
         subprocess.run(
@@ -72,6 +70,7 @@ def _commit() -> str | None:
 
 
 def _cpu_name() -> str:
+    """Return the model of the CPU, or what the platform says of it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

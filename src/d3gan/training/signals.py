@@ -1,4 +1,4 @@
-"""Stopping on Ctrl-C and SIGTERM, between two steps and on all ranks at the same one."""
+"""Stops training after SIGINT or SIGTERM, between two steps and on all ranks after the same one."""
 
 import signal
 import time
@@ -7,28 +7,29 @@ from contextlib import contextmanager
 from types import FrameType
 
 STEPS_BETWEEN_AGREEMENTS = 8
-"""Asking all ranks costs a collective, so they agree on stopping only so often."""
+"""Ranks agree on stopping by an all-reduce, which would slow down every step."""
 
 SECONDS_OF_ONE_REQUEST = 1.0
-"""Ctrl-C reaches a worker twice, from the terminal and from the process that launched it."""
+"""Signals within this time count as one. Ctrl-C reaches a process twice: from the terminal and from
+the launcher."""
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop."""
+    """A request to stop, made by a signal to any rank."""
 
     def __init__(self) -> None:
         self._received = 0
         self._when = 0.0
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. Whoever asks twice does not wait for the step to end."""
+        """Handle a signal. A second one raises KeyboardInterrupt in the middle of a step."""
         if not self._received:
             self._received, self._when = number, time.monotonic()
         elif time.monotonic() - self._when > SECONDS_OF_ONE_REQUEST:
             raise KeyboardInterrupt
 
     def agreed(self, step: int) -> int:
-        """The signal to stop for after `step`, on any rank; 0 if there is none."""
+        """Return the signal that asks to stop after `step`, on any rank; 0 if there is none."""
         from d3gan.training import distributed  # imports torch
 
         if distributed.world_size() > 1 and step % STEPS_BETWEEN_AGREEMENTS:
@@ -38,7 +39,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Catch SIGINT and SIGTERM for the block."""
+    """Handle SIGINT and SIGTERM within the block."""
     request = StopRequest()
     with handling([signal.SIGINT, signal.SIGTERM], request.receive):
         yield request
@@ -48,7 +49,7 @@ def stop_request() -> Iterator[StopRequest]:
 def handling(
     signals: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Install a signal handler for the block (in the main thread; elsewhere do nothing)."""
+    """Install a signal handler within the block. Does nothing outside of the main thread."""
     previous = {}
     try:
         for number in signals:

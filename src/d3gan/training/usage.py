@@ -1,4 +1,4 @@
-"""What a process uses of its machine: memory and computing time."""
+"""Measures peak memory and utilisation of a process and its device."""
 
 import functools
 import threading
@@ -12,14 +12,14 @@ import torch
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """Most memory that this process held so far: of the CUDA device, or resident on the CPU.
+    """Return the peak memory of this process: allocated on the CUDA device, or resident on the CPU.
 
-    None where the system does not tell (without CUDA: all but Linux).
+    None where the platform does not report it (without CUDA: all but Linux).
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     with suppress(OSError):
-        # Not getrusage: on Linux that counts the program which started this one too.
+        # On Linux, getrusage would include the process that started this one.
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -27,7 +27,7 @@ def peak_memory_bytes(device: torch.device) -> int | None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Let `peak_memory_bytes` begin anew, where the system can (CUDA, Linux)."""
+    """Reset `peak_memory_bytes`, where the platform can (CUDA, Linux)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
@@ -36,20 +36,17 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Utilisation:
-    """Share of the time within the block in which the device computed.
-
-    On CUDA the mean of what NVML reports, which is the share of time in which some kernel ran; on
-    the CPU the process's computing time over wall time and threads. `share` is None where it could
-    not be had.
-    """
+    """Context manager that measures the utilisation of the device within the block."""
 
     share: float | None = None
+    """Utilisation in [0, 1]: on CUDA the share of time in which a kernel ran, None without NVML; on
+    the CPU the CPU time of the process, divided by wall time and threads."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -60,7 +57,7 @@ class Utilisation:
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         if self.device.type == "cuda" and (handle := _nvml_handle(self.device)):
-            self._thread = threading.Thread(target=self._watch, args=[handle], daemon=True)
+            self._thread = threading.Thread(target=self._sample, args=[handle], daemon=True)
             self._thread.start()
         return self
 
@@ -79,13 +76,13 @@ class Utilisation:
             wall, computing = time.perf_counter() - self._start[0], time.process_time()
             self.share = (computing - self._start[1]) / wall / torch.get_num_threads()
 
-    def _watch(self, handle: Any) -> None:
+    def _sample(self, handle: Any) -> None:
         while not self._done.wait(0.05):
             self._samples.append(_busy_percent(handle))
 
 
 def cuda_utilisation(device: torch.device) -> float | None:
-    """Share of the last moments in which some kernel ran, by NVML; None if it does not answer."""
+    """Return the share of the last second or less in which a kernel ran; None without NVML."""
     handle = _nvml_handle(device)
     return None if handle is None else _busy_percent(handle) / 100
 
@@ -98,7 +95,7 @@ def _busy_percent(handle: Any) -> int:
 
 @functools.cache
 def _nvml_handle(device: torch.device) -> Any:
-    """What NVML calls this CUDA device; None where NVML does not answer."""
+    """Return NVML's handle of this CUDA device; None without NVML."""
     import pynvml
 
     try:
