@@ -140,7 +140,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     assert saved is not None
     return {
         f"{part}.{name}": tensor
-        for part in ("generator", "discriminators", "average")
+        for part in ("generator", "discriminators", "ema")
         for name, tensor in saved[part].items()
     }
 
@@ -197,7 +197,7 @@ COUNTED = """
 import json, sys
 from torch.profiler import ProfilerActivity, profile
 from d3gan.training import distributed
-from d3gan.training.engines import Engine
+from d3gan.training.engine import Engine
 step = Engine.step
 def counting(engine):
     if engine.state.step != 5:

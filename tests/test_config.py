@@ -84,7 +84,7 @@ def test_toml_round_trip_is_the_identity(
         ("[optim]\nlr_g = nan", "optim.lr_g = nan: must be above 0"),
         ("[optim]\nbeta1 = 1.0", "optim.beta1 = 1.0: must be at least 0 and at most 0.999999"),
         ("[data]\nflip = 1", "data.flip = 1: must be true or false"),
-        ("[data]\nresolution = 48", "data.resolution = 48: allowed: 16, 32, 64, 128"),
+        ("[data]\nresolution = 2", "data.resolution = 2: must be at least 4 and at most 4096"),
         ("[data]\nchannels = 2", "data.channels = 2: allowed: 1, 3"),
         ("[model]\ngenerator_norm = 'bach'", "allowed: batch, sync, group, none (did you mean"),
         ("[gan]\naggregation = 'maximum'", "'maximum' is not an aggregation rule"),
@@ -121,9 +121,25 @@ def test_a_file_starts_from_a_preset_and_is_named_after_itself(tmp_path: Path) -
 
 
 def test_values_that_do_not_fit_together_are_reported() -> None:
-    hinge = configs.from_dict({"gan": {"objective": "hinge", "aggregation": "hypervolume"}})
-    with pytest.raises(UserError, match="needs losses above zero"):
-        configs.validate(hinge)
+    for gan, message in (
+        (
+            {"objective": "hinge", "aggregation": "hypervolume", "discriminators": 2},
+            "needs losses above zero",
+        ),
+        (
+            {"objective": "relativistic", "discriminators": 2},
+            r"gan\.aggregation = 'original' is defined for separable objectives only",
+        ),
+        ({"objective": "d2gan"}, r"gan\.discriminators = 1: .* is defined for 2"),
+        ({"penalties": ["r1", "r1(gamma=2)"]}, "names a penalty twice"),
+    ):
+        with pytest.raises(UserError, match=message):
+            configs.validate(configs.from_dict({"gan": gan}))
+    one = {"objective": "hinge", "aggregation": "hypervolume"}
+    configs.validate(configs.from_dict({"gan": one}))  # one discriminator: no rule is used
+    odd = configs.from_dict({"data": {"resolution": 48}})
+    with pytest.raises(UserError, match=r"data\.resolution = 48: .* is made for 16, 32, 64, 128"):
+        configs.validate(odd)
     grey = configs.from_dict({"data": {"source": "stacked-mnist", "channels": 1}})
     with pytest.raises(UserError, match=r"stacked-mnist needs 3"):
         configs.validate(grey)

@@ -55,16 +55,43 @@ def validate(config: Config) -> Config:
         config = dataclasses.replace(config, gan=gan)
     config = from_dict(to_dict(config))
     built = _built(config)
-    if built["gan.objective"].signed and not built["gan.aggregation"].takes_signed:
-        raise UserError(
-            f"gan.aggregation = {config.gan.aggregation!r} needs losses above zero, which "
-            f"gan.objective = {config.gan.objective!r} does not give; choose another of the two"
-        )
+    _check_game(config.gan, built)
+    for key in ("model.architecture", "gan.members"):
+        found = built[key]
+        for architecture in found if isinstance(found, list) else [found]:
+            if config.data.resolution not in architecture.resolutions:
+                sides = ", ".join(map(str, architecture.resolutions))
+                raise UserError(
+                    f"data.resolution = {config.data.resolution}: {key} is made for {sides}"
+                )
     if config.train.engine == "reference" and config.train.precision == "bf16":
         raise UserError("train.engine = 'reference': knows fp32 and fp64; use fast for bf16")
     if config.data.source == "stacked-mnist" and config.data.channels != 3:
         raise UserError("data.channels = 1: stacked-mnist needs 3")
     return config
+
+
+def _check_game(gan: GanConfig, built: Mapping[str, Any]) -> None:
+    """Raise UserError if objective, aggregation, penalties and N do not fit together."""
+    objective, rule = built["gan.objective"], built["gan.aggregation"]
+    if objective.discriminators not in (None, gan.discriminators):
+        raise UserError(
+            f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} is "
+            f"defined for {objective.discriminators}"
+        )
+    if gan.discriminators > 1 and objective.signed and not rule.takes_signed:
+        raise UserError(
+            f"gan.aggregation = {gan.aggregation!r} needs losses above zero, which gan.objective = "
+            f"{gan.objective!r} does not give; choose another of the two"
+        )
+    if gan.discriminators > 1 and rule.needs_separable and not objective.separable:
+        raise UserError(
+            f"gan.aggregation = {gan.aggregation!r} is defined for separable objectives only, and "
+            f"gan.objective = {gan.objective!r} is not; choose another rule, for example mean"
+        )
+    names = [penalty.name for penalty in built["gan.penalties"]]
+    if len(set(names)) < len(names):
+        raise UserError(f"gan.penalties = {list(gan.penalties)}: names a penalty twice")
 
 
 def _built(config: Config) -> dict[str, Any]:

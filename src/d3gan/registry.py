@@ -77,16 +77,19 @@ class Registry(Collection[str], Generic[T]):
             if not isinstance(self._entries[name], str):
                 self.build(text)
 
-    def build(self, text: str) -> T:
+    def build(self, text: str, defaults: Mapping[str, Any] | None = None) -> T:
         """Return the object that `text` describes, for example ``"softmax(temperature=0.5)"``.
 
-        Raises UserError that names what is allowed.
+        `defaults` are values for those of its parameters that the text does not give. Raises
+        UserError that names what is allowed.
         """
         name, parameters = parse_call(text)
-        if is_plugin(name):
-            return _call(_load(name), name, parameters)  # type: ignore[no-any-return]
-        self._require(name)
-        return _call(self[name], name, parameters)  # type: ignore[no-any-return]
+        if not is_plugin(name):
+            self._require(name)
+        target = _load(name) if is_plugin(name) else self[name]
+        known = _parameters(target) or {}
+        parameters = {k: v for k, v in (defaults or {}).items() if k in known} | parameters
+        return _call(target, name, parameters)  # type: ignore[no-any-return]
 
     def describe(self) -> str:
         """Return the names, with the parameters of entries that need no import.

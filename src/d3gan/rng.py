@@ -33,6 +33,9 @@ class Stream(enum.IntEnum):
     EVALUATION_SUBSET = 11
     HELD_OUT = 12
     CLASSIFIER = 13
+    AUGMENTATION = 14
+    INTERPOLATION = 15
+    LABELS = 16
 
 
 # Constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps around as uint64 does.

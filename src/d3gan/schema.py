@@ -1,22 +1,21 @@
 """The schema of the configuration: types, defaults, help texts, allowed values and roles."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from typing_extensions import Doc
 
-from d3gan.fields import Matching, OneOf, Range, Role
+from d3gan.fields import Matching, Range, Role
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
 from d3gan.gan.schedules import SCHEDULES
 from d3gan.networks import ARCHITECTURES
-from d3gan.registry import parse_call
 
 RESULT, SCHEDULE, MACHINE = Role
-RESOLUTIONS = (16, 32, 64, 128)
 SIZE = r"[1-9]\d{0,5}"
 
 Count = Annotated[int, Range(1, 10**6)]
@@ -39,7 +38,7 @@ class DataConfig:
     hub data set's folder, a .npy or .npz file of uint8 images."""
     split: Annotated[str, Matching(r"[\w.-]+", "a split such as train or test"), RESULT] = "train"
     """Part of a data set that has parts."""
-    resolution: Annotated[int, OneOf(RESOLUTIONS), RESULT] = 32
+    resolution: Annotated[int, Range(4, 4096), RESULT] = 32
     """Side of the square images in pixels. Other images are cropped at the centre and resized."""
     channels: Annotated[Literal[1, 3], RESULT] = 3
     """1: grey; 3: colour."""
@@ -60,7 +59,7 @@ class DataConfig:
 class ModelConfig:
     """The networks."""
 
-    architecture: Annotated[str, OneOf(tuple(ARCHITECTURES)), RESULT] = "dcgan"
+    architecture: Annotated[str, ARCHITECTURES, RESULT] = "dcgan"
     conditional: Annotated[bool, RESULT] = False
     """Generate images of a requested class; needs labelled data."""
     latent_dim: Annotated[Count, RESULT] = 100
@@ -80,7 +79,7 @@ class GanConfig:
 
     discriminators: Annotated[int, Range(1, 64), RESULT] = 1
     """Number of discriminators. 1: DCGAN; 2: D3GAN."""
-    members: Annotated[tuple[str, ...], OneOf(tuple(ARCHITECTURES)), RESULT] = ()
+    members: Annotated[tuple[str, ...], ARCHITECTURES, RESULT] = ()
     """Architecture of each discriminator, if they differ; empty: model.architecture for all."""
     objective: Annotated[
         str, OBJECTIVES, RESULT, Doc(f"Losses to minimise: {OBJECTIVES.describe()}.")
@@ -105,12 +104,6 @@ class GanConfig:
     ] = ()
     discriminator_steps: Annotated[int, Range(1, 64), RESULT] = 1
     """Updates of the discriminators, each on its own batch, per update of the generator."""
-
-    @property
-    def r1_gamma(self) -> float:
-        """Gamma of the R1 penalty; 0 without one."""
-        calls = dict(parse_call(text) for text in self.penalties)
-        return float(calls.get("r1", {}).get("gamma", 0.0))
 
 
 @dataclass(frozen=True)
@@ -235,6 +228,13 @@ class Config:
     def images_per_step(self) -> int:
         """Real images that a step shows to the discriminators, over all processes."""
         return self.train.batch_size * self.gan.discriminator_steps
+
+    def total_steps(self, images: int) -> int:
+        """Return the steps of a run over a data set of `images` images.
+
+        Batches have one size, so the last one may reach into another epoch.
+        """
+        return math.ceil(self.train.epochs * images / self.images_per_step)
 
     @property
     def run_dir(self) -> Path:

@@ -3,14 +3,14 @@
 import pytest
 import torch
 from tests.program import weights
+from tests.small_networks import make_discriminators
 
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.data.cache import load_images
 from d3gan.evaluation.evaluator import Evaluator
-from d3gan.networks import build_discriminators
 from d3gan.networks.ensemble import Way
-from d3gan.training.engines import Engine, make_engine
+from d3gan.training.engine import Engine
 from d3gan.training.inference import load, measure_generator
 from d3gan.training.state import make_state
 from d3gan.training.trainer import train
@@ -45,29 +45,29 @@ def test_a_run_goes_on_bit_for_bit(tiny: Config) -> None:
     assert all(torch.equal(one[name], other[name]) for name in other)
 
 
-def engine(config: Config, *, graphs: bool = True) -> Engine:
+def engine(config: Config, *, graph: bool = True) -> Engine:
     cuda = torch.device("cuda")
     images = load_images(config.data).images
-    return make_engine(config, make_state(config, cuda), images, cuda, graphs=graphs)
+    return Engine(config, make_state(config, cuda), images, cuda, graph=graph)
 
 
 def test_replayed_steps_are_those_that_are_launched(tiny: Config) -> None:
     config = on("cuda", tiny, epochs=4.0)
-    graphed, launched = engine(config), engine(config, graphs=False)
+    graphed, launched = engine(config), engine(config, graph=False)
     for _ in range(20):
         graphed.step(), launched.step()
-    for network in ("generator", "discriminators", "average"):
+    for network in ("generator", "discriminators", "ema"):
         mine, theirs = (getattr(e.state, network).state_dict() for e in (graphed, launched))
         for name, tensor in theirs.items():
             torch.testing.assert_close(mine[name], tensor, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("resident", ["always", "never"])
-@pytest.mark.parametrize("graphs", [True, False])
-def test_a_step_never_waits_for_the_device(tiny: Config, graphs: bool, resident: str) -> None:
+@pytest.mark.parametrize("graph", [True, False])
+def test_a_step_never_waits_for_the_device(tiny: Config, graph: bool, resident: str) -> None:
     made = engine(
         configs.from_dict({"data": {"resident": resident, "flip": True}}, on("cuda", tiny)),
-        graphs=graphs,
+        graph=graph,
     )
     for _ in range(6):
         made.step()
@@ -82,14 +82,14 @@ def test_a_step_never_waits_for_the_device(tiny: Config, graphs: bool, resident:
 @pytest.mark.parametrize("way", ["stacked", "concurrent"])
 def test_discriminators_compute_the_same_every_way(way: Way) -> None:
     shape = {"resolution": 16, "channels": 3, "width": 4, "norm": "batch", "seed": 0}
-    ensemble = build_discriminators("dcgan", 3, **shape).double().cuda()
+    ensemble = make_discriminators("dcgan", 3, **shape).double().cuda()
     images = torch.randn(5, 3, 16, 16, dtype=torch.float64, device="cuda")
     found = {}
-    for each in ("in turn", way):
+    for each in ("sequential", way):
         ensemble.way = each
         logits = ensemble(images, -images)
         found[each] = [logits, *torch.autograd.grad(logits.sin().sum(), ensemble.parameters())]
-    for mine, theirs in zip(found[way], found["in turn"], strict=True):
+    for mine, theirs in zip(found[way], found["sequential"], strict=True):
         torch.testing.assert_close(mine, theirs)
 
 

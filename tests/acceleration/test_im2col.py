@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.small_networks import make_discriminators
 from torch import Tensor, nn
 from torch.nn.functional import fold, unfold
 from torch.utils.flop_counter import FlopCounterMode
 
 from d3gan.acceleration.im2col import LOWERED, added_up, patches, use_im2col
-from d3gan.networks import build_discriminators
 from d3gan.networks.ensemble import Ensemble
 
 LAYERS = {
@@ -151,7 +151,7 @@ def test_gradients_that_are_zero_everywhere_still_arrive() -> None:
 @pytest.mark.parametrize("lowered", [False, True])
 def test_a_discriminator_that_is_not_faced_costs_a_forward_pass_alone(lowered: bool) -> None:
     shape = {"resolution": 32, "channels": 3, "width": 4, "norm": "batch", "seed": 0}
-    ensemble = build_discriminators("dcgan", 2, **shape)
+    ensemble = make_discriminators("dcgan", 2, **shape)
     if lowered:
         use_im2col(ensemble)
     ensemble.requires_grad_(False)

@@ -13,7 +13,7 @@ from d3gan.bench import data as feeding
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.data.cache import load_images
-from d3gan.data.loader import Gathered, Streamed
+from d3gan.data.loader import Prepared, Streamed
 
 CPU = torch.device("cpu")
 
@@ -36,13 +36,13 @@ def test_all_ways_are_measured_and_told(tiny: Config, tmp_path: Path, capsys: An
 def test_waiting_is_told_where_there_is_waiting(
     tiny: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gathered = Streamed.gathered
+    prepare = Streamed.prepare
 
-    def slow(self: Streamed, number: int) -> Gathered:
+    def slow(self: Streamed, number: int) -> Prepared:
         time.sleep(0.1)
-        return gathered(self, number)
+        return prepare(self, number)
 
-    monkeypatch.setattr(Streamed, "gathered", slow)
+    monkeypatch.setattr(Streamed, "prepare", slow)
     rows = feeding.measure(tiny, load_images(tiny.data).images, CPU, steps=2, warm_up=1, rounds=2)
     resident, streamed, _ = rows
     assert streamed["waiting_ms"] > 100 > resident["waiting_ms"]

@@ -18,7 +18,7 @@ from d3gan.bench.scaling import Case
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.training.distributed import DiscriminatorParallel
-from d3gan.training.engines import make_engine
+from d3gan.training.engine import Engine
 from d3gan.training.inference import load
 from d3gan.training.state import make_state
 from d3gan.training.trainer import train
@@ -125,12 +125,12 @@ def test_one_process_is_measured_once_for_both_kinds_of_scaling(
 @pytest.mark.parametrize("mesh", [DiscriminatorParallel(1, 1, 2), worker.Silent(1, 1, 2)])
 def test_the_timed_steps_are_those_of_training(tiny: Config, mesh: DiscriminatorParallel) -> None:
     images = worker.load_images(tiny.data).images
-    engine = make_engine(tiny, make_state(tiny, CPU, mesh), images, CPU)
+    engine = Engine(tiny, make_state(tiny, CPU, mesh), images, CPU)
     for _ in range(engine.total):
         engine.step()
     trained = load(train(tiny).path).generator.state_dict()
-    assert engine.state.average is not None
-    for name, tensor in engine.state.average.state_dict().items():
+    assert engine.state.ema is not None
+    for name, tensor in engine.state.ema.state_dict().items():
         assert torch.equal(tensor.float(), trained[name].float())
 
 
@@ -140,17 +140,17 @@ def test_a_silent_process_waits_for_nobody(tiny: Config, tmp_path: Path) -> None
 import sys
 from pathlib import Path
 from d3gan.config_files import load_file
-from d3gan.bench.worker import Silent, load_images, make_engine, make_state
+from d3gan.bench.worker import Engine, Silent, load_images, make_state
 from d3gan.training import distributed
 config = load_file(Path(sys.argv[1]))
 with distributed.process_group("cpu", 2) as device:
     if distributed.is_main():
         for shape in ((2, 1), (1, 2)):
             state = make_state(config, device, Silent(*shape, 2))
-            engine = make_engine(config, state, load_images(config.data).images, device)
+            engine = Engine(config, state, load_images(config.data).images, device)
             for _ in range(3):
                 losses = engine.step()
-            print(len(losses.real), len(losses.weights))
+            print(len(losses["loss_d_real"]), len(losses["weights"]))
 """
     main, other = group(code, written(tiny, tmp_path))
     assert main.returncode == other.returncode == 0, main.stderr + other.stderr

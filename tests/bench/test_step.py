@@ -14,26 +14,25 @@ from d3gan.bench import step as stepping
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.data.cache import load_images
-from d3gan.training.engines import Engine, make_engine
-from d3gan.training.state import make_state
+from d3gan.training.engine import Engine
 
 CPU = torch.device("cpu")
 
 
-def engine_of(config: Config) -> Engine:
-    return make_engine(config, make_state(config, CPU), load_images(config.data).images, CPU)
+def trainer_of(name: str, config: Config) -> stepping.Trainer:
+    return stepping.make_trainer(name, config, load_images(config.data).images, CPU)
 
 
-@pytest.mark.parametrize("name", ["fast", "reference"])
+@pytest.mark.parametrize("name", ["d3gan", "baseline"])
 def test_the_parts_add_up_to_the_step(
     tiny: Config, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = engine_of(stepping.with_engine(tiny, name))
+    engine = trainer_of(name, tiny)
     real_images = type(engine).real_images
 
-    def slow(self: Engine, step: int) -> torch.Tensor:
+    def slow(self: Any, step: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         time.sleep(0.05)
-        return real_images(self, step)
+        return real_images(self, step)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(type(engine), "real_images", slow)
     engine.step()
@@ -54,24 +53,24 @@ def test_the_engines_are_compared_block_by_block(
 ) -> None:
     apart = [1.0, 1.0]  # for memory alone, and warm-up
     seconds = {
-        "fast": iter([*apart, 1.0, 2.0, 4.0]),
-        "reference": iter([*apart, 3.0, 3.0, 20.0]),
+        "d3gan": iter([*apart, 1.0, 2.0, 4.0]),
+        "baseline": iter([*apart, 3.0, 3.0, 20.0]),
     }
     monkeypatch.setattr(
         stepping, "timed_steps", lambda engine, steps: steps * next(seconds[kind(engine)])
     )
 
-    def kind(engine: Engine) -> str:
-        return engine.config.train.engine
+    def kind(trainer: stepping.Trainer) -> str:
+        return "d3gan" if isinstance(trainer, Engine) else "baseline"
 
     images = load_images(tiny.data).images
     row, other = stepping.measure(
-        tiny, ["fast", "reference"], images, CPU, steps=2, warm_up=1, rounds=3
+        tiny, ["d3gan", "baseline"], images, CPU, steps=2, warm_up=1, rounds=3
     )
-    assert (row["engine"], other["engine"]) == ("fast", "reference")
-    low_and_high = (row["ratio_to_reference_low"], row["ratio_to_reference_high"])
-    assert (row["ratio_to_reference"], *low_and_high) == (3.0, 1.5, 5.0)
-    assert other["ratio_to_reference"] == 1
+    assert (row["engine"], other["engine"]) == ("d3gan", "baseline")
+    low_and_high = (row["ratio_to_baseline_low"], row["ratio_to_baseline_high"])
+    assert (row["ratio_to_baseline"], *low_and_high) == (3.0, 1.5, 5.0)
+    assert other["ratio_to_baseline"] == 1
     assert (row["ms_per_step"], row["images_per_second"]) == (2000, 4)
     assert row["flops_per_second"] == row["flops_per_step"] / 2
     assert row["matmul_flops_per_second"] > 1e8
@@ -91,7 +90,7 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path, capfd: Any) -> None:
     assert status == 0, errors
     found = json.loads((tmp_path / "step.json").read_text())
     cases = [(r["discriminators"], r["batch_size"], r["engine"]) for r in found["rows"]]
-    assert cases == [(n, b, e) for n in (1, 2) for b in (4, 8) for e in ("fast", "reference")]
+    assert cases == [(n, b, e) for n in (1, 2) for b in (4, 8) for e in ("d3gan", "baseline")]
     for row in found["rows"]:
         assert row["images_per_second_low"] <= row["images_per_second"]
         assert row["peak_memory_bytes"] is None or row["peak_memory_bytes"] > 1e7

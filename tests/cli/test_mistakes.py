@@ -42,7 +42,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --gan.discriminators", "Missing value for argument '--gan.discriminators'"),
         ("train demo-dcgan --gan.discriminators 0", "gan.discriminators = 0: must be at least 1"),
         ("train demo-dcgan --model.generator-width -8", "model.generator_width = -8: must be at least"),
-        ("train demo-dcgan --data.resolution 33", "data.resolution = 33: allowed: 16, 32, 64, 128"),
+        ("train demo-dcgan --data.resolution 33", "data.resolution = 33: model.architecture is made for 16, 32, 64, 128"),
         ("train demo-dcgan --data.channels 2", "invalid choice '2' for argument '--data.channels'"),
         ("train demo-dcgan --gan.aggregation softmx", "'softmx' is not an aggregation rule (did you mean"),
         ("train demo-dcgan --optim.lr-g 0", "optim.lr_g = 0.0: must be above 0"),
@@ -68,7 +68,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("data", "write data list, data prepare SOURCE or data show SOURCE"),
         ("data lst", "there is no command 'data lst' (did you mean 'list'?)"),
         ("data show digts", "there is no data source 'digts' (did you mean 'digits'?)"),
-        ("data show digits --resolution 20", "data.resolution = 20: allowed: 16, 32, 64, 128"),
+        ("data show digits --resolution 2", "data.resolution = 2: must be at least 4 and at most"),
         ("demo --epochs -1", "train.epochs = -1.0: must be at least 1e-06 and at most 1000000"),
         ("demo --epochs inf", "train.epochs = inf: must be at least 1e-06 and at most 1000000"),
         ("demo --json no/folder/a.json", "cannot write JSON to no/folder/a.json: must be a file"),
@@ -284,8 +284,8 @@ def test_weights_that_do_not_fit_the_config_are_reported(
     assert "model.generator_width = 5: cannot change" in line
     assert "the run has 4" in line
     forget_config(run)
-    assert "does not fit the run's config.toml" in error_line(capsys, "train", run.path)
-    assert "do not fit their config" in error_line(capsys, "sample", run.path)
+    assert "does not match the run's config.toml" in error_line(capsys, "train", run.path)
+    assert "do not match their configuration" in error_line(capsys, "sample", run.path)
 
 
 def test_a_config_with_an_unknown_key_is_reported(

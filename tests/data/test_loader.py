@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from d3gan.data import loader as batches
-from d3gan.data.loader import Resident, Streamed, make_batches
+from d3gan.data import loader
+from d3gan.data.loader import Resident, Streamed, make_loader
 
 CPU = torch.device("cpu")
+LABELS = np.arange(7) % 4
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 6), np.uint8)
 KINDS = {"always": Resident, "never": Streamed}
 
@@ -36,29 +37,34 @@ def _no_thread_is_left() -> Iterator[None]:
 
 @pytest.mark.parametrize("resident", KINDS)
 def test_batches_are_gathered_normalised_and_mirrored(resident: str) -> None:
-    made = make_batches(PIXELS, order, CPU, torch.float64, resident)  # type: ignore[arg-type]
+    made = make_loader(PIXELS, LABELS, order, CPU, torch.float64, resident)  # type: ignore[arg-type]
     assert type(made) is KINDS[resident]
     for number in (0, 1, 2, 9, 10, 1):  # 9 and the last 1: not the next in order
         indices, mirrored = order(number)
         expected = torch.from_numpy(PIXELS[indices.numpy()]).double() / 255 * 2 - 1
         if mirrored is not None:
             expected[0] = expected[0].flip(2)
-        batch = made.images(*made.gathered(number))
+        prepared = made.prepare(number)
+        assert prepared.labels is not None
+        assert prepared.labels.tolist() == LABELS[indices.numpy()].tolist()
+        batch = made.images(*prepared[:2])
         torch.testing.assert_close(batch, expected)
         assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_normalisation_reaches_both_ends() -> None:
     pixels = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
-    made = make_batches(pixels, lambda number: (torch.tensor([0, 1]), None), CPU, torch.float32)
-    assert made.images(*made.gathered(0)).flatten().tolist() == [-1.0, 1.0]
+    made = make_loader(
+        pixels, None, lambda number: (torch.tensor([0, 1]), None), CPU, torch.float32
+    )
+    assert made.images(*made.prepare(0)[:2]).flatten().tolist() == [-1.0, 1.0]
 
 
 def test_images_that_do_not_fit_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_free_memory", lambda device: 2 * PIXELS.nbytes)
-    assert type(make_batches(PIXELS, order, CPU, torch.float32)) is Streamed
-    monkeypatch.setattr(batches, "_free_memory", lambda device: 2 * PIXELS.nbytes + 1)
-    assert type(make_batches(PIXELS, order, CPU, torch.float32)) is Resident
+    monkeypatch.setattr(loader, "_free_memory", lambda device: 2 * PIXELS.nbytes)
+    assert type(make_loader(PIXELS, LABELS, order, CPU, torch.float32)) is Streamed
+    monkeypatch.setattr(loader, "_free_memory", lambda device: 2 * PIXELS.nbytes + 1)
+    assert type(make_loader(PIXELS, LABELS, order, CPU, torch.float32)) is Resident
 
 
 def test_a_stream_gathers_ahead_but_not_without_bound() -> None:
@@ -68,13 +74,13 @@ def test_a_stream_gathers_ahead_but_not_without_bound() -> None:
         asked.append(number)
         return order(number)
 
-    stream = Streamed(PIXELS, told, CPU, torch.float32)
-    stream.gathered(3)
+    stream = Streamed(PIXELS, LABELS, told, CPU, torch.float32)
+    stream.prepare(3)
     deadline = time.monotonic() + 5
-    while len(asked) < batches.AHEAD + 1 and time.monotonic() < deadline:
+    while len(asked) < loader.AHEAD + 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(0.1)
-    assert batches.AHEAD + 1 <= len(asked) <= batches.AHEAD + 2
+    assert loader.AHEAD + 1 <= len(asked) <= loader.AHEAD + 2
     assert asked == list(range(3, 3 + len(asked)))
 
 
@@ -84,17 +90,17 @@ def test_what_goes_wrong_in_the_thread_is_told_to_who_asks() -> None:
             raise OSError("the disk is gone")
         return order(number)
 
-    stream = Streamed(PIXELS, broken, CPU, torch.float32)
-    stream.gathered(0), stream.gathered(1)
+    stream = Streamed(PIXELS, LABELS, broken, CPU, torch.float32)
+    stream.prepare(0), stream.prepare(1)
     for _ in range(2):  # and again, instead of waiting for ever
         with pytest.raises(OSError, match="the disk is gone"):
-            stream.gathered(2)
+            stream.prepare(2)
 
 
 def test_a_stream_that_is_let_go_of_ends_its_thread() -> None:
-    made: Callable[[], Streamed] = lambda: Streamed(PIXELS, order, CPU, torch.float32)  # noqa: E731
+    made: Callable[[], Streamed] = lambda: Streamed(PIXELS, LABELS, order, CPU, torch.float32)  # noqa: E731
     before = threading.active_count()
     stream = made()
-    stream.gathered(0)
+    stream.prepare(0)
     assert threading.active_count() == before + 1
     del stream  # the fixture waits for the thread

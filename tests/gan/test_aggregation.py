@@ -1,4 +1,4 @@
-"""Properties of every rule in the registry; a new one is tested unasked."""
+"""Properties of every rule in the registry; a new one is tested without being named."""
 
 import pytest
 import torch
@@ -80,7 +80,7 @@ def test_original_pairs_real_losses_with_the_next_ones_fake_losses() -> None:
     rule = AGGREGATIONS.build("original")
     r = torch.tensor([[1.0], [2.0], [3.0]])
     f = torch.tensor([[10.0], [20.0], [40.0]])
-    score = rule.early_score(r, f)
+    score = rule.early_score({"real": r, "fake": f})
     assert score is not None
     assert score.flatten().tolist() == [1 + 20, 2 + 40, 3 + 10]
     assert rule.weights(score, torch.rand(3, 1)).flatten().tolist() == [0, 1, 0]

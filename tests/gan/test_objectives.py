@@ -1,22 +1,41 @@
+"""Every objective in the registry, and the closed forms of each."""
+
 import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from d3gan.gan.objectives import OBJECTIVES, r1_penalty
+from d3gan.gan.objectives import OBJECTIVES, Objective, SeparableObjective
+
+REAL = torch.tensor([0.3, -0.2], dtype=torch.float64)
+FAKE = torch.tensor([-0.5, 1.1], dtype=torch.float64)
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def members(objective: Objective) -> range:
+    return range(objective.discriminators or 3)
+
+
+def separable(name: str) -> SeparableObjective:
+    objective = OBJECTIVES.build(name)
+    assert isinstance(objective, SeparableObjective)
+    return objective
 
 
 def test_non_saturating_is_binary_cross_entropy() -> None:
     logits = torch.linspace(-30, 30, 13, dtype=torch.float64)[None]
-    objective = OBJECTIVES.build("non_saturating")
+    objective = separable("non_saturating")
     cross_entropy = nn.functional.binary_cross_entropy_with_logits
     ones, zeros = torch.ones_like(logits), torch.zeros_like(logits)
     real = cross_entropy(logits, ones, reduction="none")
     fake = cross_entropy(logits, zeros, reduction="none")
-    torch.testing.assert_close(objective.real(logits), real)
-    torch.testing.assert_close(objective.fake(logits), fake)
-    torch.testing.assert_close(objective.generator(logits), real)
+    torch.testing.assert_close(objective.real_loss(logits), real)
+    torch.testing.assert_close(objective.fake_loss(logits), fake)
+    torch.testing.assert_close(objective.generator_loss(logits), real)
 
 
 def test_values_at_zero_and_one() -> None:
@@ -25,49 +44,90 @@ def test_values_at_zero_and_one() -> None:
         "non_saturating": ([math.log(2), math.log1p(math.exp(-1))], [math.log(2), 1.3132617]),
         "hinge": ([1, 0], [1, 2]),
         "least_squares": ([0.5, 0], [0, 0.5]),
+        "wasserstein": ([0, -1], [0, 1]),
     }
-    assert set(expected) == set(OBJECTIVES)
+    built = {name: OBJECTIVES.build(name) for name in OBJECTIVES}
+    assert set(expected) == {name for name, objective in built.items() if objective.separable}
     for name, (real, fake) in expected.items():
-        objective = OBJECTIVES.build(name)
-        torch.testing.assert_close(objective.real(logits), torch.tensor([real]).float())
-        torch.testing.assert_close(objective.fake(logits), torch.tensor([fake]).float())
+        objective = separable(name)
+        torch.testing.assert_close(objective.real_loss(logits), torch.tensor([real]).float())
+        torch.testing.assert_close(objective.fake_loss(logits), torch.tensor([fake]).float())
+
+
+def test_relativistic_pairs_each_real_image_with_a_generated_one() -> None:
+    objective = OBJECTIVES.build("relativistic")
+    expected = [softplus(-(r - f)) for r, f in zip(REAL.tolist(), FAKE.tolist(), strict=True)]
+    assert objective.discriminator(REAL, FAKE, 0)["relativistic"].tolist() == pytest.approx(
+        expected
+    )
+    swapped = [softplus(-(f - r)) for r, f in zip(REAL.tolist(), FAKE.tolist(), strict=True)]
+    assert objective.generator(FAKE, REAL, 0)["relativistic"].tolist() == pytest.approx(swapped)
+    shifted = objective.discriminator(REAL + 7, FAKE + 7, 0)["relativistic"]
+    torch.testing.assert_close(shifted, objective.discriminator(REAL, FAKE, 0)["relativistic"])
+
+
+def test_d2gan_is_equation_1() -> None:
+    alpha, beta = 0.3, 0.7
+    objective = OBJECTIVES.build(f"d2gan(alpha={alpha}, beta={beta})")
+    positive = [softplus(x) for x in REAL.tolist()], [softplus(x) for x in FAKE.tolist()]
+    logs = [math.log(x) for x in positive[0]], [math.log(x) for x in positive[1]]
+    first, second = (objective.discriminator(REAL, FAKE, k) for k in (0, 1))
+    assert first["real"].tolist() == pytest.approx([-alpha * x for x in logs[0]])
+    assert first["fake"].tolist() == pytest.approx(positive[1])
+    assert second["real"].tolist() == pytest.approx(positive[0])
+    assert second["fake"].tolist() == pytest.approx([-beta * x for x in logs[1]])
+    g = [objective.generator(FAKE, None, k)["adversarial"].tolist() for k in (0, 1)]
+    assert g[0] == pytest.approx([-x for x in positive[1]])
+    assert g[1] == pytest.approx([beta * x for x in logs[1]])
+
+
+def test_d2gan_stays_finite_where_softplus_underflows() -> None:
+    objective = OBJECTIVES.build("d2gan(alpha=1.0)")
+    logits = torch.tensor([-1000.0, -40.0, 0.0, 1000.0], requires_grad=True)
+    loss = objective.discriminator(logits, torch.zeros(4), 0)["real"]
+    torch.testing.assert_close(loss.detach()[:2], torch.tensor([1000.0, 40.0]))
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    torch.testing.assert_close(gradient[:2], torch.tensor([-1.0, -1.0]))
+    assert gradient.isfinite().all()
+
+
+def slope(loss: Tensor, logits: Tensor) -> Tensor:
+    return torch.autograd.grad(loss.sum(), logits)[0]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_every_objective_pulls_the_right_way(name: str) -> None:
+def test_the_players_pull_in_opposite_directions(name: str) -> None:
     objective = OBJECTIVES.build(name)
-    logits = torch.tensor([[0.3, -0.2]], requires_grad=True)
-    for loss, sign in ((objective.real, -1), (objective.fake, 1), (objective.generator, -1)):
-        assert loss(logits).shape == logits.shape
-        (gradient,) = torch.autograd.grad(loss(logits).sum(), logits)
-        if name == "least_squares" and sign == 1:
-            continue  # pulls towards 0, from either side
-        assert (gradient * sign > 0).all()
+    for k in members(objective):
+        real, fake = REAL.clone().requires_grad_(), FAKE.clone().requires_grad_()
+        terms = objective.discriminator(real, fake, k)
+        total = torch.stack([*terms.values()]).sum(dim=0)
+        towards_real, towards_fake = torch.autograd.grad(total.sum(), (real, fake))
+        if name == "least_squares":
+            continue  # pulls towards 1 and 0, from either side
+        sign = -1 if not objective.asymmetric or k == 0 else 1  # D_2 of D2GAN rewards fakes
+        assert (towards_real * sign > 0).all()
+        assert (towards_fake * sign < 0).all()
+        paired = real.detach() if objective.pairs else None
+        losses = objective.generator(fake, paired, k)
+        pull = slope(torch.stack([*losses.values()]).sum(dim=0), fake)
+        assert (pull * sign > 0).all(), "the generator opposes the discriminator"
 
 
-def test_r1_of_a_linear_discriminator_is_its_squared_norm() -> None:
-    images = torch.randn(5, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-    weights = torch.randn(2, 48, dtype=torch.float64, requires_grad=True)
-    penalty = r1_penalty(weights @ images.flatten(1).T, images)
-    torch.testing.assert_close(penalty, weights.square().sum(1, keepdim=True).expand(2, 5))
-    penalty.mean().backward()
-    torch.testing.assert_close(weights.grad, weights.detach())
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_terms_are_named_and_have_the_shape_of_the_logits(name: str) -> None:
+    objective = OBJECTIVES.build(name)
+    logits = REAL if objective.asymmetric else REAL.expand(3, 2)
+    names = set()
+    for k in members(objective):
+        terms = objective.discriminator(logits, -logits, k)
+        names.add(tuple(terms))
+        for term in [*terms.values(), *objective.generator(-logits, logits, k).values()]:
+            assert term.shape == logits.shape
+    assert len(names) == 1, "all discriminators have the same terms"
+    assert not objective.separable or names == {("real", "fake")}
 
 
-def test_r1_equals_finite_differences() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.Tanh(), nn.Linear(7, 1)).double()
-    images = torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True)
-    penalty = r1_penalty(network(images).T, images)[0]
-    step = 1e-6
-    for i in range(2):
-        slopes = []
-        for pixel in range(12):
-            moved = images.detach()[i].clone().flatten()
-            moved[pixel] += step
-            up = network(moved.view(1, 3, 2, 2))
-            moved[pixel] -= 2 * step
-            slopes.append(float((up - network(moved.view(1, 3, 2, 2))).detach() / (2 * step)))
-        assert float(penalty[i].detach()) == pytest.approx(
-            sum(slope**2 for slope in slopes), rel=1e-6
-        )
+def test_bad_parameters_are_refused() -> None:
+    with pytest.raises(Exception, match=r"must be above 0"):
+        OBJECTIVES.build("d2gan(alpha=0)")

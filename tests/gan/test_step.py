@@ -2,17 +2,20 @@
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from tests.small_networks import make_discriminators, make_generator
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.optim import Adam
 
 from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.objectives import OBJECTIVES
-from d3gan.gan.step import Game, StepLosses, frozen, train_step
-from d3gan.networks import build_discriminators, build_generator
+from d3gan.gan.penalties import PENALTIES
+from d3gan.gan.step import Batch, Game, Losses, frozen, train_step
 from d3gan.networks.ensemble import Ensemble
 
 STEPS = 10
@@ -21,38 +24,47 @@ LATENT = 5
 
 
 def networks(n: int, norm: str = "batch") -> tuple[nn.Module, Ensemble]:
-    shape = {"resolution": 16, "channels": 1, "width": 2, "norm": norm, "seed": 3}
-    generator = build_generator("dcgan", latent_dim=LATENT, **shape)
-    return generator.double(), build_discriminators("dcgan", n, **shape).double()
+    shape: dict[str, Any] = {"channels": 1, "width": 2, "norm": norm, "seed": 3}
+    generator = make_generator("dcgan", latent_dim=LATENT, **shape)
+    return generator.double(), make_discriminators("dcgan", n, **shape).double()
 
 
 def adam(network: nn.Module) -> Adam:
     return Adam(network.parameters(), 2e-3, (0.5, 0.999))
 
 
-def batches() -> Iterator[tuple[Tensor, Tensor]]:
+def batches() -> Iterator[Batch]:
     generator = torch.Generator().manual_seed(0)
     for _ in range(STEPS):
         real = torch.rand(BATCH, 1, 16, 16, dtype=torch.float64, generator=generator) * 2 - 1
-        yield real, torch.randn(BATCH, LATENT, dtype=torch.float64, generator=generator)
+        yield Batch(real, torch.randn(BATCH, LATENT, dtype=torch.float64, generator=generator))
 
 
-def game(generator: nn.Module, discriminators: nn.Module, rule: str, gamma: float = 0.0) -> Game:
+def game(
+    generator: nn.Module,
+    discriminators: Ensemble,
+    rule: str,
+    objective: str = "non_saturating",
+    penalties: tuple[str, ...] = (),
+    augmentations: tuple[str, ...] = (),
+) -> Game:
     return Game(
         generator=generator,
         discriminators=discriminators,
+        members=range(len(discriminators)),
         optimizer_g=adam(generator),
         optimizer_d=adam(discriminators),
-        objective=OBJECTIVES.build("non_saturating"),
+        objective=OBJECTIVES.build(objective),
         aggregation=AGGREGATIONS.build(rule),
-        r1_gamma=gamma,
+        penalties=[PENALTIES.build(text) for text in penalties],
+        augmentations=[AUGMENTATIONS.build(text) for text in augmentations],
         expectation=lambda losses: losses.mean(dim=-1),
         mean_over_ranks=lambda x: x,
         all_gather_discriminators=lambda x: x,
     )
 
 
-def play(played: Game, n: int) -> list[StepLosses]:
+def play(played: Game, n: int) -> list[Losses]:
     uniform = torch.rand(STEPS, n, 1, generator=torch.Generator().manual_seed(1))
     return [train_step(played, [batch], u) for batch, u in zip(batches(), uniform, strict=True)]
 
@@ -74,7 +86,7 @@ def test_one_discriminator_is_dcgan_whatever_the_rule(rule: str) -> None:
     optimizer_g, optimizer_d = adam(plain_g), adam(plain_d)
     ones = torch.ones(BATCH, dtype=torch.float64)
     zeros = torch.zeros(BATCH, dtype=torch.float64)
-    for real, z in batches():
+    for real, z, *_ in batches():
         plain_d.zero_grad()
         criterion(plain_d(real), ones).backward()
         fake = plain_g(z)
@@ -101,7 +113,7 @@ def test_original_with_two_is_the_succeeded_algorithm() -> None:
     ones = torch.ones(BATCH, dtype=torch.float64)
     zeros = torch.zeros(BATCH, dtype=torch.float64)
     chosen = []
-    for real, z in batches():
+    for real, z, *_ in batches():
         fake = plain_g(z)
         d1.zero_grad()
         d2.zero_grad()
@@ -121,7 +133,7 @@ def test_original_with_two_is_the_succeeded_algorithm() -> None:
             criterion(d2(fake), ones).backward()
         optimizer_g.step()
 
-    assert [int(step.weights.argmax()) for step in losses] == chosen
+    assert [int(step["weights"].argmax()) for step in losses] == chosen
     assert set(chosen) == {0, 1}, "the test would not see a wrong choice"
     assert_same_parameters(generator, plain_g)
     assert_same_parameters(ensemble.members[0], d1)
@@ -143,10 +155,10 @@ def test_softmax_trains_like_max_when_cold_and_like_mean_when_hot() -> None:
 
 def test_mean_weighs_the_gradients_of_all() -> None:
     generator, ensemble = networks(2, norm="none")
-    real, z = next(batches())
+    real, z, *_ = next(batches())
     played = game(generator, ensemble, "mean")
     before = copy.deepcopy(generator)
-    train_step(played, [(real, z)], torch.rand(2, 1))
+    train_step(played, [Batch(real, z)], torch.rand(2, 1))
     fake = before(z)
     loss = softplus(-ensemble(fake)).mean()  # the discriminators are as they were after the D step
     gradients = torch.autograd.grad(loss, list(before.parameters()))
@@ -156,13 +168,13 @@ def test_mean_weighs_the_gradients_of_all() -> None:
 
 def test_per_sample_rule_takes_the_hardest_for_each_image() -> None:
     generator, ensemble = networks(3, norm="none")
-    real, z = next(batches())
+    real, z, *_ = next(batches())
     losses = train_step(
-        game(generator, ensemble, "hardest_per_sample"), [(real, z)], torch.rand(3, 1)
+        game(generator, ensemble, "hardest_per_sample"), [Batch(real, z)], torch.rand(3, 1)
     )
     fresh, _ = networks(3, norm="none")  # the generator before its step
     g = softplus(-ensemble(fresh(z)))
-    torch.testing.assert_close(losses.loss_g, g.amax(dim=0).mean().detach())
+    torch.testing.assert_close(losses["loss_g"], g.amax(dim=0).mean().detach())
 
 
 def test_discriminators_get_no_gradient_in_the_generators_step() -> None:
@@ -190,7 +202,7 @@ def test_several_updates_of_the_discriminators_before_one_of_the_generator() -> 
 
     generator_by_hand, ensemble_by_hand = other
     optimizer_d, optimizer_g = adam(ensemble_by_hand), adam(generator_by_hand)
-    for real, z in (batch_one, batch_two):
+    for real, z, *_ in (batch_one, batch_two):
         fake = generator_by_hand(z)
         logits_real, logits_fake = ensemble_by_hand(real), ensemble_by_hand(fake.detach())
         optimizer_d.zero_grad()
@@ -221,9 +233,11 @@ def test_r1_adds_its_gradient_for_every_discriminator() -> None:
     gamma = 0.7
     generator, ensemble = networks(2, norm="none")
     before = copy.deepcopy(ensemble)
-    real, z = next(batches())
+    real, z, *_ = next(batches())
     losses = train_step(
-        game(generator, ensemble, "mean", gamma), [(real.clone(), z)], torch.rand(2, 1)
+        game(generator, ensemble, "mean", penalties=(f"r1(gamma={gamma})",)),
+        [Batch(real.clone(), z)],
+        torch.rand(2, 1),
     )
     fake = networks(2, norm="none")[0](z).detach()
     for k, member in enumerate(before.members):
@@ -232,7 +246,7 @@ def test_r1_adds_its_gradient_for_every_discriminator() -> None:
         (slope,) = torch.autograd.grad(logits.sum(), pixels, create_graph=True)
         penalty = slope.square().sum(dim=(1, 2, 3)).mean()
         loss = softplus(-logits).mean() + softplus(member(fake)).mean() + gamma / 2 * penalty
-        torch.testing.assert_close(losses.penalty[k], penalty.detach())
+        torch.testing.assert_close(losses["r1"][k], penalty.detach())
         gradients = torch.autograd.grad(loss, list(member.parameters()))
         for expected, parameter in zip(gradients, ensemble.members[k].parameters(), strict=True):
             torch.testing.assert_close(parameter.grad, expected)
@@ -241,24 +255,131 @@ def test_r1_adds_its_gradient_for_every_discriminator() -> None:
 def test_losses_are_those_of_the_formulas() -> None:
     generator, ensemble = networks(2)
     before_g, before_d = copy.deepcopy(generator), copy.deepcopy(ensemble)
-    real, z = next(batches())
-    losses = train_step(game(generator, ensemble, "max"), [(real, z)], torch.rand(2, 1))
+    real, z, *_ = next(batches())
+    losses = train_step(game(generator, ensemble, "max"), [Batch(real, z)], torch.rand(2, 1))
     fake = before_g(z)
-    torch.testing.assert_close(losses.real, softplus(-before_d(real)).mean(1).detach())
-    torch.testing.assert_close(losses.fake, softplus(before_d(fake)).mean(1).detach())
+    torch.testing.assert_close(losses["loss_d_real"], softplus(-before_d(real)).mean(1).detach())
+    torch.testing.assert_close(losses["loss_d_fake"], softplus(before_d(fake)).mean(1).detach())
     g = softplus(-ensemble(fake)).mean(1).detach()  # against the discriminators after their step
-    torch.testing.assert_close(losses.generator, g)
-    torch.testing.assert_close(losses.loss_g, g.max())
-    assert not any(loss.requires_grad for loss in losses)
+    torch.testing.assert_close(losses["loss_g_adversarial"], g)
+    torch.testing.assert_close(losses["loss_g"], g.max())
+    assert not any(loss.requires_grad for loss in losses.values())
+
+
+def test_relativistic_with_both_penalties_is_r3gan_s_step() -> None:
+    gamma = 0.3
+    generator, ensemble = networks(2, norm="none")
+    plain_g, plain_d = copy.deepcopy(generator), copy.deepcopy(ensemble)
+    penalties = (f"r1(gamma={gamma})", f"r2(gamma={gamma})")
+    play(game(generator, ensemble, "mean", "relativistic", penalties), 2)
+
+    optimizer_g, optimizer_d = adam(plain_g), adam(plain_d)
+    for real, z, *_ in batches():
+        fake = plain_g(z)
+        loss_d = torch.zeros((), dtype=torch.float64)
+        for member in plain_d.members:
+            x, y = real.clone().requires_grad_(), fake.detach().clone().requires_grad_()
+            on_real, on_fake = member(x), member(y)
+            loss_d = loss_d + softplus(-(on_real - on_fake)).mean()
+            for logits, images in ((on_real, x), (on_fake, y)):
+                (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+                loss_d = loss_d + gamma / 2 * slope.square().sum(dim=(1, 2, 3)).mean()
+        optimizer_d.zero_grad()
+        loss_d.backward()
+        optimizer_d.step()
+        with torch.no_grad():
+            on_real = torch.stack([member(real) for member in plain_d.members])
+        on_fake = torch.stack([member(fake) for member in plain_d.members])
+        optimizer_g.zero_grad()
+        softplus(-(on_fake - on_real)).mean().backward()
+        optimizer_g.step()
+
+    assert_same_parameters(generator, plain_g)
+    assert_same_parameters(ensemble, plain_d)
+
+
+def test_d2gan_is_the_two_player_loop_of_its_paper() -> None:
+    alpha, beta = 0.2, 0.1
+    generator, ensemble = networks(2, norm="none")
+    plain_g = copy.deepcopy(generator)
+    d1, d2 = (copy.deepcopy(member) for member in ensemble.members)
+    play(game(generator, ensemble, "mean", "d2gan"), 2)
+
+    optimizer_g, optimizer_1, optimizer_2 = adam(plain_g), adam(d1), adam(d2)
+    for real, z, *_ in batches():
+        fake = plain_g(z)
+        one, two = (lambda x: softplus(d1(x))), (lambda x: softplus(d2(x)))
+        objective_d = (
+            alpha * one(real).log() - one(fake.detach()) - two(real)
+            + beta * two(fake.detach()).log()
+        ).mean()  # fmt: skip
+        optimizer_1.zero_grad(), optimizer_2.zero_grad()
+        (-objective_d).backward()
+        optimizer_1.step(), optimizer_2.step()
+        optimizer_g.zero_grad()
+        ((-one(fake) + beta * two(fake).log()) / 2).mean().backward()
+        optimizer_g.step()
+
+    assert_same_parameters(generator, plain_g)
+    assert_same_parameters(ensemble.members[0], d1)
+    assert_same_parameters(ensemble.members[1], d2)
+
+
+def test_wgan_gp_is_the_critic_s_loop() -> None:
+    generator, ensemble = networks(1, norm="none")
+    plain_g, critic = copy.deepcopy(generator), copy.deepcopy(ensemble.members[0])
+    uniform = torch.rand(BATCH, 1, generator=torch.Generator().manual_seed(2)).double()
+    played = game(generator, ensemble, "mean", "wasserstein", ("wgan_gp(coefficient=5)",))
+    steps = [b._replace(interpolation=uniform) for b in batches()]
+    for batch in steps:
+        train_step(played, [batch], torch.rand(1, 1))
+
+    optimizer_g, optimizer_d = adam(plain_g), adam(critic)
+    for real, z, *_ in batches():
+        fake = plain_g(z)
+        share = uniform[:, :, None, None]
+        between = (share * real + (1 - share) * fake.detach()).requires_grad_()
+        (slope,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        penalty = (slope.flatten(1).norm(dim=1) - 1).square().mean()
+        optimizer_d.zero_grad()
+        (critic(fake.detach()).mean() - critic(real).mean() + 5 * penalty).backward()
+        optimizer_d.step()
+        optimizer_g.zero_grad()
+        (-critic(fake).mean()).backward()
+        optimizer_g.step()
+
+    assert_same_parameters(generator, plain_g)
+    assert_same_parameters(ensemble.members[0], critic)
+
+
+def test_both_players_see_augmented_images_and_penalties_images_before() -> None:
+    generator, ensemble = networks(2, norm="none")
+    before_g, before_d = copy.deepcopy(generator), copy.deepcopy(ensemble)
+    real, z, *_ = next(batches())
+    draws = torch.rand(4, BATCH, 3, generator=torch.Generator().manual_seed(3)).double()
+    played = game(generator, ensemble, "mean", "relativistic", ("r1",), ("color",))
+    losses = train_step(played, [Batch(real, z, None, draws)], torch.rand(2, 1))
+    color = AUGMENTATIONS.build("color")
+    fake, x = before_g(z), real.clone().requires_grad_()
+    on_real, on_fake = before_d(color(x, draws[0])), before_d(color(fake, draws[1]))
+    expected = softplus(on_fake - on_real).mean(dim=1)
+    torch.testing.assert_close(losses["loss_d_relativistic"], expected.detach())
+    (slope,) = torch.autograd.grad(on_real[0].sum(), x)
+    torch.testing.assert_close(losses["r1"][0], slope.square().sum(dim=(1, 2, 3)).mean())
+    g = softplus(ensemble(color(real, draws[2])) - ensemble(color(fake, draws[3]))).mean(dim=1)
+    torch.testing.assert_close(losses["loss_g_relativistic"], g.detach())
 
 
 @pytest.mark.parametrize("rule", AGGREGATIONS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_goes_with_every_rule(objective: str, rule: str) -> None:
-    if OBJECTIVES.build(objective).signed and not AGGREGATIONS.build(rule).takes_signed:
-        return  # the config refuses the pair
+    built, chosen = OBJECTIVES.build(objective), AGGREGATIONS.build(rule)
+    refused = (built.signed and not chosen.takes_signed) or (
+        chosen.needs_separable and not built.separable
+    )
+    if refused:
+        return  # the configuration refuses the pair
     generator, ensemble = networks(2, norm="group")
-    played = game(generator, ensemble, rule, gamma=0.1)
-    changed = Game(**{**vars(played), "objective": OBJECTIVES.build(objective)})
-    for losses in play(changed, 2):
-        assert all(loss.isfinite().all() for loss in losses)
+    played = game(generator, ensemble, rule, objective, ("r1(gamma=0.1)",))
+    for losses in play(played, 2):
+        assert all(loss.isfinite().all() for loss in losses.values())

@@ -1,13 +1,18 @@
+"""Every architecture in the registry, and the known sizes of DCGAN."""
+
+from typing import Any
+
 import pytest
 import torch
+from tests.small_networks import make_discriminators, make_generator
 from torch import nn
 
-from d3gan.networks import ARCHITECTURES, build_discriminators, build_generator
-from d3gan.networks.initialisation import DRAWN_AT_ONCE, initialise
+from d3gan.networks import ARCHITECTURES
+from d3gan.networks.architecture import ImageShape
+from d3gan.networks.dcgan import DCGAN
+from d3gan.networks.initialisation import CHUNK, fill_normal
 from d3gan.networks.norms import NORMS, SyncBatchNorm2d, make_norm
 from d3gan.rng import Stream, normal
-
-SMALL = {"channels": 3, "width": 2, "norm": "batch", "seed": 0}
 
 
 def parameters(network: nn.Module) -> int:
@@ -15,34 +20,82 @@ def parameters(network: nn.Module) -> int:
 
 
 def test_parameter_counts_of_dcgan_at_32() -> None:
-    shape = {"resolution": 32, "channels": 3, "width": 64, "norm": "batch", "seed": 0}
-    assert parameters(build_generator("dcgan", latent_dim=100, **shape)) == 2_962_304
-    assert parameters(build_discriminators("dcgan", 1, **shape)) == 2_759_424
-    assert parameters(build_discriminators("dcgan", 2, **shape)) == 2 * 2_759_424
+    shape: dict[str, Any] = {"resolution": 32, "width": 64}
+    assert parameters(make_generator(latent_dim=100, **shape)) == 2_962_304
+    assert parameters(make_discriminators(**shape)) == 2_759_424
+    assert parameters(make_discriminators("dcgan", 2, **shape)) == 2 * 2_759_424
 
 
 def test_dcgan_at_64_is_the_paper_s_network() -> None:
     # The PyTorch DCGAN tutorial's generator and discriminator have these sizes.
-    shape = {"resolution": 64, "channels": 3, "width": 64, "norm": "batch", "seed": 0}
-    assert parameters(build_generator("dcgan", latent_dim=100, **shape)) == 3_576_704
-    assert parameters(build_discriminators("dcgan", 1, **shape)) == 2_765_568
+    shape: dict[str, Any] = {"resolution": 64, "width": 64}
+    assert parameters(make_generator(latent_dim=100, **shape)) == 3_576_704
+    assert parameters(make_discriminators(**shape)) == 2_765_568
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("classes", [0, 3])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_shapes_at_every_resolution(name: str, norm: str, channels: int) -> None:
-    for resolution in ARCHITECTURES[name].resolutions:
-        shape = SMALL | {"resolution": resolution, "channels": channels, "norm": norm}
-        images = build_generator(name, latent_dim=7, **shape)(torch.randn(2, 7))
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_shapes_at_every_resolution(name: str, norm: str, channels: int, classes: int) -> None:
+    labels = torch.tensor([0, 2]) if classes else None
+    for resolution in ARCHITECTURES.build(name).resolutions:
+        shape: dict[str, Any] = {"resolution": resolution, "channels": channels, "norm": norm}
+        shape |= {"width": 2, "classes": classes}
+        images = make_generator(name, latent_dim=7, **shape)(torch.randn(2, 7), labels)
         assert images.shape == (2, channels, resolution, resolution)
         assert images.abs().max() <= 1
-        logits = build_discriminators(name, 3, **shape)(images, images[:1].repeat(2, 1, 1, 1))
+        ensemble = make_discriminators(name, 3, **shape)
+        logits = ensemble(images, images[:1].repeat(2, 1, 1, 1), labels=labels)
         assert logits.shape == (3, 4)
 
 
-def test_each_batch_is_normalised_by_itself() -> None:
-    ensemble = build_discriminators("dcgan", 2, resolution=16, **SMALL)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_conditional_network_depends_on_its_label(name: str) -> None:
+    generator = make_generator(name, classes=3, norm="group").eval()
+    z = torch.randn(1, 8).repeat(2, 1)
+    one, other = generator(z, torch.tensor([0, 1]))
+    assert not torch.allclose(one, other)
+    ensemble = make_discriminators(name, classes=3, norm="group")
+    images = torch.randn(1, 3, 16, 16).repeat(3, 1, 1, 1)
+    logits = ensemble(images, labels=torch.tensor([0, 1, 2]))[0]
+    assert len(set(logits.tolist())) == 3
+
+
+def test_the_projection_is_the_inner_product_with_the_label_s_embedding() -> None:
+    member = make_discriminators(classes=4, norm="none").members[0]
+    images, labels = torch.randn(5, 3, 16, 16), torch.tensor([0, 1, 2, 3, 1])
+    features = member.layers[:-1](images).sum(dim=(2, 3))
+    expected = member.layers(images).flatten() + torch.einsum(
+        "bc,bc->b", features, member.embedding.weight[labels]
+    )
+    torch.testing.assert_close(member(images, labels), expected)
+
+
+def test_activation_is_an_option() -> None:
+    for text, kinds in (("dcgan", (nn.ReLU, nn.LeakyReLU)), ("dcgan(activation='mish')", nn.Mish)):
+        for network in (make_generator(text), make_discriminators(text)):
+            activations = (nn.ReLU, nn.LeakyReLU, nn.Mish)
+            found = [m for m in network.modules() if isinstance(m, activations)]
+            assert found
+            assert all(isinstance(m, kinds) for m in found)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0}, "width = 0: must be at least 1"),
+        ({"norm": "bacth"}, "norm = 'bacth': allowed: batch, sync, group, none"),
+        ({"activation": "gelu"}, "activation = 'gelu': allowed: relu, mish"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DCGAN(**options)
+
+
+def test_each_batch_is_normalised_separately() -> None:
+    ensemble = make_discriminators("dcgan", 2)
     one, other = torch.randn(4, 3, 16, 16), torch.randn(5, 3, 16, 16) + 3
     together = ensemble(one, other)
     torch.testing.assert_close(together, torch.cat([ensemble(one), ensemble(other)], dim=1))
@@ -50,13 +103,12 @@ def test_each_batch_is_normalised_by_itself() -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_discriminators_have_no_buffers(norm: str) -> None:
-    ensemble = build_discriminators("dcgan", 2, resolution=32, **(SMALL | {"norm": norm}))
-    assert list(ensemble.buffers()) == []
+def test_discriminators_of_dcgan_have_no_buffers(norm: str) -> None:
+    assert list(make_discriminators("dcgan", 2, resolution=32, norm=norm).buffers()) == []
 
 
 def test_initial_weights() -> None:
-    generator = build_generator("dcgan", resolution=32, latent_dim=64, **(SMALL | {"width": 16}))
+    generator = make_generator(resolution=32, latent_dim=64, width=16)
     generator.requires_grad_(False)
     for module in generator.modules():
         if isinstance(module, nn.ConvTranspose2d):
@@ -70,19 +122,35 @@ def test_initial_weights() -> None:
 
 def test_many_initial_weights_are_those_of_one_draw() -> None:
     layer = nn.Linear(300, 300, bias=False)
-    assert layer.weight.numel() > DRAWN_AT_ONCE
-    initialise(layer, 5, Stream.GENERATOR_WEIGHTS)
+    assert layer.weight.numel() > CHUNK
+    fill_normal(layer.weight, 5, Stream.GENERATOR_WEIGHTS, 0, std=0.02)
     draws = normal(5, Stream.GENERATOR_WEIGHTS, 0, torch.arange(90_000), 1)
     assert torch.equal(layer.weight, (0.02 * draws).float().view(300, 300))
 
 
-def test_initial_weights_depend_on_seed_and_member_alone() -> None:
-    two, three = (build_discriminators("dcgan", n, resolution=16, **SMALL) for n in (2, 3))
-    for a, b in zip(two.members, three.members, strict=False):
-        assert torch.equal(a.layers[0].weight, b.layers[0].weight)
-    assert not torch.equal(two.members[0].layers[0].weight, two.members[1].layers[0].weight)
-    other = build_discriminators("dcgan", 1, resolution=16, **(SMALL | {"seed": 1}))
-    assert not torch.equal(two.members[0].layers[0].weight, other.members[0].layers[0].weight)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_initial_weights_depend_on_seed_and_member_only(name: str) -> None:
+    two, three = (make_discriminators(name, n, classes=2) for n in (2, 3))
+    other_seed = make_discriminators(name, 1, seed=1, classes=2)
+
+    def same(a: nn.Module, b: nn.Module) -> bool:
+        pairs = zip(a.parameters(), b.parameters(), strict=True)
+        return all(torch.equal(x, y) for x, y in pairs)
+
+    assert same(two.members[0], three.members[0])
+    assert same(two.members[1], three.members[1])
+    assert not same(two.members[0], two.members[1])
+    assert not same(two.members[0], other_seed.members[0])
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_overwrites_whatever_the_weights_were(name: str) -> None:
+    architecture, images = ARCHITECTURES.build(name), ImageShape(32, 3, classes=2)
+    for network in (architecture.generator(images, 4), architecture.discriminator(images)):
+        for parameter in network.parameters():
+            nn.init.constant_(parameter, 123.0)
+        architecture.initialise(network, 0, Stream.GENERATOR_WEIGHTS, 0)
+        assert not any((parameter == 123.0).any() for parameter in network.parameters())
 
 
 def test_sync_batch_norm_over_two_parts_is_batch_norm_over_the_whole() -> None:

@@ -11,9 +11,9 @@ from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.networks import build_discriminators
 from d3gan.study.plan import planned_steps
 from d3gan.study.study_file import make_study, read_study, scaled
+from d3gan.training.build import build_discriminators
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 TWO: dict[str, Any] = {"methods": ["demo-dcgan", "demo-d3gan"], "seeds": [0, 1]}
@@ -230,15 +230,7 @@ def test_studies_that_share_runs_plan_the_same_ones() -> None:
 )
 def test_the_wide_control_has_the_parameters_of_two(name: str) -> None:
     def parameters(config: Config) -> int:
-        networks = build_discriminators(
-            config.model.architecture,
-            config.gan.discriminators,
-            resolution=config.data.resolution,
-            channels=config.data.channels,
-            width=config.model.discriminator_width,
-            norm=config.model.discriminator_norm,
-            seed=0,
-        )
+        networks = build_discriminators(config)
         return sum(weight.numel() for weight in networks.parameters())
 
     wide = config_files.load_preset(name)

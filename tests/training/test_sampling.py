@@ -2,9 +2,9 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from tests.small_networks import make_generator
 from torch import nn
 
-from d3gan.networks import build_generator
 from d3gan.training.sampling import generate, interpolation, latents, to_uint8
 
 
@@ -14,7 +14,7 @@ def test_latents_are_an_endless_list() -> None:
 
 
 def test_sampling_uses_running_statistics_and_changes_nothing() -> None:
-    generator = build_generator(
+    generator = make_generator(
         "dcgan", resolution=16, channels=1, latent_dim=4, width=2, norm="batch", seed=0
     )
     before = {name: tensor.clone() for name, tensor in generator.state_dict().items()}

@@ -19,7 +19,7 @@ from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import metric_names
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
-from d3gan.training.trainer import total_steps, train
+from d3gan.training.trainer import train
 
 
 def changed(config: Config, **sections: object) -> Config:
@@ -223,7 +223,7 @@ def test_samples_come_from_the_average_if_there_is_one(tiny: Config) -> None:
     without = train(changed(tiny, name="plain", optim={"ema_half_life_images": 0.0}))
     one, other = (picture(run.sample_file(10)) for run in (with_average, without))
     assert not np.array_equal(one, other)
-    assert "average" not in torch.load(without.checkpoint_file(10), weights_only=True)
+    assert "ema" not in torch.load(without.checkpoint_file(10), weights_only=True)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tiny: Config) -> None:
@@ -289,7 +289,7 @@ def test_steps_are_rounded_up_to_cover_the_epochs(tiny: Config) -> None:
     config = dataclasses.replace(
         tiny, train=dataclasses.replace(tiny.train, batch_size=7, epochs=1.5)
     )
-    assert total_steps(config, 40) == 9  # 60 images in batches of 7
+    assert config.total_steps(40) == 9  # 60 images in batches of 7
 
 
 def test_metrics_survive_a_line_cut_short(tiny: Config) -> None:

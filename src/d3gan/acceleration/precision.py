@@ -14,16 +14,16 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 
 
 def compute_in_bfloat16(network: nn.Module) -> None:
-    """Run the network's forward pass in mixed precision; what comes out is float32 again.
+    """Make the network's forward pass run in mixed precision and return float32.
 
-    Set on the object from outside, so that no network knows of precision; copies of the network
-    would share the original's weights, so copy before.
+    The network itself does not know of precision. A copy made afterwards would share the
+    original's weights, so copy before.
     """
     forward = network.forward
 
-    def cast(*inputs: Tensor) -> Tensor:
+    def cast(*inputs: Tensor, **options: Tensor | None) -> Tensor:
         with mixed_precision(inputs[0].device):
-            output: Tensor = forward(*inputs)
+            output: Tensor = forward(*inputs, **options)
         return output.float()
 
     network.forward = cast

@@ -6,18 +6,16 @@ from typing import Any
 
 import torch
 
-from d3gan.bench.step import timed_parts, timed_steps
+from d3gan.bench.step import Trainer, make_trainer, timed_parts, timed_steps
 from d3gan.config import Config, from_dict, validate
 from d3gan.images import Images
 from d3gan.study.statistics import spread
-from d3gan.training.engines import Engine, make_engine
-from d3gan.training.state import make_state
 from d3gan.training.usage import synchronise
 
 FEEDS: dict[str, dict[str, Any]] = {
-    "resident": {"data": {"resident": "always"}, "train": {"engine": "fast"}},
-    "streamed": {"data": {"resident": "never"}, "train": {"engine": "fast"}},
-    "dataloader": {"train": {"engine": "reference"}},
+    "resident": {"data": {"resident": "always"}},
+    "streamed": {"data": {"resident": "never"}},
+    "dataloader": {},
 }
 """Where images come from: the device's memory, the disk by a thread, a DataLoader that decodes."""
 
@@ -31,15 +29,15 @@ def measure(
     which the share spent waiting for images is taken. The ratios to resident are of step times in
     the same round.
     """
-    made: dict[str, Engine] = {}
-    plain: dict[str, Engine] = {}
+    made: dict[str, Trainer] = {}
+    plain: dict[str, Trainer] = {}
     loading: dict[str, Callable[[], None]] = {}
     for name, changes in FEEDS.items():
         whole = validate(from_dict(changes, config))
-        made[name] = make_engine(whole, make_state(whole, device), images, device)
-        loading[name] = _loader(make_engine(whole, make_state(whole, device), images, device))
-        state = make_state(whole, device)
-        plain[name] = make_engine(whole, state, images, device, graphs=False)
+        kind = "baseline" if name == "dataloader" else "d3gan"
+        made[name] = make_trainer(kind, whole, images, device)
+        loading[name] = _loader(make_trainer(kind, whole, images, device))
+        plain[name] = make_trainer(kind, whole, images, device, graph=False)
         timed_steps(made[name], warm_up)
         timed_steps(plain[name], warm_up)
         for _ in range(warm_up):
@@ -64,7 +62,7 @@ def measure(
         rows.append(
             {
                 "feed": name,
-                "engine": made[name].config.train.engine,
+                "engine": "baseline" if name == "dataloader" else "d3gan",
                 "discriminators": config.gan.discriminators,
                 "batch_size": config.train.batch_size,
                 **spread("images_per_second_alone", [images_per_step / s for s in alone[name]]),
@@ -78,14 +76,12 @@ def measure(
     return rows
 
 
-def _loader(engine: Engine) -> Callable[[], None]:
-    """What asks for the images of one step more each time."""
-    step = 0
+def _loader(engine: Trainer) -> Callable[[], None]:
+    """Return a function that requests the images of the next step."""
 
     def load() -> None:
-        nonlocal step
-        for batch in engine.batches(step):
+        for batch in engine.batches():
             engine.real_images(batch)
-        step += 1
+        engine.state.step += 1
 
     return load

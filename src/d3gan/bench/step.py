@@ -11,21 +11,28 @@ import torch
 from torch.profiler import profile
 
 from d3gan.acceleration.precision import DTYPES, multiplies_bfloat16
-from d3gan.config import Config, from_dict, validate
+from d3gan.bench.baseline import Baseline
+from d3gan.config import Config, from_dict
 from d3gan.images import Images
 from d3gan.study.statistics import spread
-from d3gan.training.engines import Engine, make_engine
+from d3gan.training.engine import Engine
 from d3gan.training.flops import counted_flops
 from d3gan.training.state import make_state
 from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
 
+Trainer = Engine | Baseline
+"""What is timed: d3gan's own steps, or those of the plain loop."""
 
-def with_engine(config: Config, engine: str) -> Config:
-    """The config for an engine; the reference engine, which knows no bf16, computes it in fp32."""
-    train = {"engine": engine}
-    if engine == "reference" and config.train.precision == "bf16":
-        train["precision"] = "fp32"
-    return validate(from_dict({"train": train}, config))
+
+def make_trainer(
+    name: str, config: Config, images: Images, device: torch.device, *, graph: bool | None = None
+) -> Trainer:
+    """Return the trainer "d3gan" or "baseline"; the baseline computes in fp32 instead of bf16."""
+    if name == "baseline":
+        if config.train.precision == "bf16":
+            config = from_dict({"train": {"precision": "fp32"}}, config)
+        return Baseline(config, make_state(config, device, plain=True), images, device)
+    return Engine(config, make_state(config, device), images, device, graph=graph)
 
 
 def measure(
@@ -40,22 +47,22 @@ def measure(
 ) -> list[dict[str, Any]]:
     """A row of results for each engine on `images`; the engines take turns, block by block.
 
-    After `warm_up` steps come `rounds` blocks of `steps` steps of every engine, the reference
-    engine among them, and of what the device can do at most: a matrix product and a copy. Numbers
+    After `warm_up` steps come `rounds` blocks of `steps` steps of every engine, the baseline
+    among them, and of what the device can do at most: a matrix product and a copy. Numbers
     are medians; `..._low` and `..._high` are the smallest and the largest.
     """
-    names = list(dict.fromkeys([*engines, "reference"]))
+    names = list(dict.fromkeys([*engines, "baseline"]))
     memory: dict[str, int | None] = {}
     flops, parts = {}, {}
     for name in engines:  # each alone, while the others' memory is not taken yet
         reset_peak_memory(device)
-        timed_steps(_engine(with_engine(config, name), images, device), warm_up)
+        timed_steps(make_trainer(name, config, images, device), warm_up)
         memory[name] = peak_memory_bytes(device)
-        plain = _engine(with_engine(config, name), images, device, graphs=False)
+        plain = make_trainer(name, config, images, device, graph=False)
         flops[name] = counted_flops(plain)
         parts[name] = timed_parts(plain, steps)
         del plain
-    made = {name: _engine(with_engine(config, name), images, device) for name in names}
+    made = {name: make_trainer(name, config, images, device) for name in names}
     for engine in made.values():
         timed_steps(engine, warm_up)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -68,7 +75,7 @@ def measure(
     images_per_step = config.images_per_step
     rows = []
     for name in engines:
-        ratios = [r / s for r, s in zip(seconds["reference"], seconds[name], strict=True)]
+        ratios = [r / s for r, s in zip(seconds["baseline"], seconds[name], strict=True)]
         rates = [images_per_step / s for s in seconds[name]]
         rows.append(
             {
@@ -79,7 +86,7 @@ def measure(
                 "processes": 1,
                 **spread("images_per_second", rates),
                 **spread("ms_per_step", [1000 * s for s in seconds[name]]),
-                **spread("ratio_to_reference", ratios),
+                **spread("ratio_to_baseline", ratios),
                 "parts_ms": parts[name],
                 "flops_per_step": flops[name],
                 "flops_per_second": flops[name] / median(seconds[name]),
@@ -92,11 +99,7 @@ def measure(
     return rows
 
 
-def _engine(config: Config, images: Images, device: torch.device, *, graphs: bool = True) -> Engine:
-    return make_engine(config, make_state(config, device), images, device, graphs=graphs)
-
-
-def timed_steps(engine: Engine, steps: int) -> float:
+def timed_steps(engine: Trainer, steps: int) -> float:
     """Seconds that so many steps take."""
     synchronise(engine.device)
     start = time.perf_counter()
@@ -106,7 +109,7 @@ def timed_steps(engine: Engine, steps: int) -> float:
     return time.perf_counter() - start
 
 
-def timed_parts(engine: Engine, steps: int) -> dict[str, float]:
+def timed_parts(engine: Trainer, steps: int) -> dict[str, float]:
     """Milliseconds of each part of a step, medians of `steps` steps.
 
     data: order and images; d_phase: the generator's images, the discriminators forward and back;
@@ -125,7 +128,7 @@ def timed_parts(engine: Engine, steps: int) -> dict[str, float]:
 
 
 @contextmanager
-def _parts(engine: Engine, times: dict[str, float]) -> Iterator[None]:
+def _parts(engine: Trainer, times: dict[str, float]) -> Iterator[None]:
     """Add to `times` the seconds of each part of the step within."""
     last = time.perf_counter()
 
@@ -141,7 +144,7 @@ def _parts(engine: Engine, times: dict[str, float]) -> Iterator[None]:
 
     real_images = engine.real_images
 
-    def watched(batch: int) -> torch.Tensor:
+    def watched(batch: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         mark("rest")
         images = real_images(batch)
         mark("data")
@@ -152,7 +155,7 @@ def _parts(engine: Engine, times: dict[str, float]) -> Iterator[None]:
     for optimizer, phase in ((state.optimizer_d, "d_phase"), (state.optimizer_g, "g_phase")):
         hooks.append(optimizer.register_step_pre_hook(ends(phase)))
         hooks.append(optimizer.register_step_post_hook(ends("optimizers")))
-    engine.real_images = watched  # type: ignore[method-assign]
+    engine.real_images = watched  # type: ignore[method-assign, assignment]
     synchronise(engine.device)
     last = time.perf_counter()
     try:
@@ -193,7 +196,7 @@ def _fastest(work: Callable[[], object], device: torch.device) -> float:
     return min(times)
 
 
-def write_trace(engine: Engine, steps: int, file: Path) -> None:
+def write_trace(engine: Trainer, steps: int, file: Path) -> None:
     """A Chrome trace of so many steps (chrome://tracing, ui.perfetto.dev)."""
     with profile() as profiler:
         timed_steps(engine, steps)

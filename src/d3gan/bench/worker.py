@@ -20,7 +20,7 @@ from d3gan.config import Config, from_dict
 from d3gan.data.cache import load_images
 from d3gan.training import distributed
 from d3gan.training.distributed import DiscriminatorParallel
-from d3gan.training.engines import Engine, make_engine
+from d3gan.training.engine import Engine
 from d3gan.training.state import make_state
 from d3gan.training.usage import Utilisation, peak_memory_bytes, synchronise
 
@@ -48,7 +48,7 @@ def timed(job: Mapping[str, Any], config: Config, one: Config) -> dict[str, Any]
         images = load_images(config.data).images
 
         def engine(config: Config, mesh: DiscriminatorParallel) -> Engine:
-            return make_engine(config, make_state(config, device, mesh), images, device)
+            return Engine(config, make_state(config, device, mesh), images, device)
 
         kinds: dict[str, Engine | None] = {"together": engine(config, mesh)}
         start_seconds = time.perf_counter() - began

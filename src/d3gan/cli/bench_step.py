@@ -15,8 +15,6 @@ from d3gan.config_files import starting_point
 from d3gan.errors import UserError
 from d3gan.report.plots import step_plot
 from d3gan.training import distributed
-from d3gan.training.engines import make_engine
-from d3gan.training.state import make_state
 
 
 @dataclass(frozen=True)
@@ -25,12 +23,12 @@ class Step(Timing):
 
     preset: str = "cifar10-d3gan"
     """A preset, a .toml file or a run: what is trained."""
-    engines: tuple[Literal["fast", "reference"], ...] = ("fast", "reference")
+    engines: tuple[Literal["d3gan", "baseline"], ...] = ("d3gan", "baseline")
     discriminators: tuple[int, ...] = (1, 2)
     """Numbers of discriminators."""
     batch_sizes: tuple[int, ...] = (64,)
     precisions: tuple[Literal["fp32", "bf16", "fp64"], ...] = ("fp32",)
-    """The reference engine computes in fp32 what is asked of it in bf16."""
+    """The baseline computes in fp32 where bf16 is requested."""
     plot: str = ""
     """Draw throughput against batch size into this file."""
     profile: str = ""
@@ -75,8 +73,7 @@ class Step(Timing):
                     rounds=self.rounds,
                 )
             if self.profile:
-                config = stepping.with_engine(cases[-1], self.engines[0])
-                engine = make_engine(config, make_state(config, device), images, device)
+                engine = stepping.make_trainer(self.engines[0], cases[-1], images, device)
                 stepping.write_trace(engine, self.steps, Path(self.profile))
         self.finish(rows, step_table)
         if self.plot:
@@ -86,7 +83,7 @@ class Step(Timing):
 def step_table(rows: list[dict[str, Any]]) -> Table:
     """One line per case and engine; fits into 80 columns."""
     table = Table("engine", box=None)
-    headings = ("N", "batch", "type", "images/s", "ms/step", "times reference", "of matmul", "GB")
+    headings = ("N", "batch", "type", "images/s", "ms/step", "times baseline", "of matmul", "GB")
     for heading in headings:
         table.add_column(heading, justify="right")
     for row in rows:
@@ -98,8 +95,8 @@ def step_table(rows: list[dict[str, Any]]) -> Table:
             row["precision"],
             f"{row['images_per_second']:,.0f}",
             f"{row['ms_per_step']:,.1f}",
-            f"{row['ratio_to_reference']:.2f} "
-            f"({row['ratio_to_reference_low']:.2f}-{row['ratio_to_reference_high']:.2f})",
+            f"{row['ratio_to_baseline']:.2f} "
+            f"({row['ratio_to_baseline_low']:.2f}-{row['ratio_to_baseline_high']:.2f})",
             f"{row['flops_per_second'] / row['matmul_flops_per_second']:.0%}",
             "-" if memory is None else f"{memory / 1e9:.2f}",
         )

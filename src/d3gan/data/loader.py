@@ -1,7 +1,7 @@
 """Batches of real images on the training device: from its memory, or streamed into it.
 
-Which images a batch has is a function of its number (`Order`), so that whoever gathers them may do
-so ahead of time, and a run that continues sees what it would have seen.
+The content of a batch is a function of its number (`Order`), so a batch can be prepared ahead of
+time, and a resumed run sees the same batches as an uninterrupted one.
 """
 
 import os
@@ -9,7 +9,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,153 +18,190 @@ from torch import Tensor
 from d3gan.images import Images
 
 Order = Callable[[int], tuple[Tensor, Tensor | None]]
-"""Number of a batch -> which images [B], and which of them are mirrored [B] (None: none)."""
+"""Number of a batch -> indices of its images int64 [B], and which of them are mirrored, bool [B]
+(None: none)."""
 
 AHEAD = 4
-"""Batches that a stream has ready; with one on the way, five batches of memory."""
+"""Number of batches that a stream keeps ready; one more is being prepared."""
 
 
-Gathered = tuple[Tensor, Tensor | None]
+class Prepared(NamedTuple):
+    """A batch before it is moved to the device; the same shapes for every batch."""
+
+    source: Tensor
+    """Indices int64 [B] into resident images, or pixels uint8 [B, C, H, W]."""
+    mirrored: Tensor | None
+    """bool [B]"""
+    labels: Tensor | None
+    """int64 [B]"""
 
 
-class Batches(Protocol):
-    """Real images, batch by batch, in two steps: what the CPU does, and what the device does."""
+class Loader(Protocol):
+    """Real images and labels, batch by batch: first on the CPU, then on the device."""
 
-    def gathered(self, number: int) -> Gathered:
-        """What batch `number` is made of, on the CPU; the same shapes for every batch."""
+    def prepare(self, number: int) -> Prepared:
+        """Prepare batch `number` on the CPU."""
 
-    def images(self, what: Tensor, mirrored: Tensor | None) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1], channels-last, from what was gathered and then moved to
-        the device, of which it asks nothing."""
+    def images(self, source: Tensor, mirrored: Tensor | None) -> Tensor:
+        """Return images [B, C, H, W] in [-1, 1], channels-last, from what was prepared and moved.
+
+        The device is not synchronised.
+        """
 
 
-def make_batches(
+def make_loader(
     images: Images,
+    labels: np.ndarray | None,
     order: Order,
     device: torch.device,
     dtype: torch.dtype,
     resident: Literal["auto", "always", "never"] = "auto",
-) -> Batches:
-    """`images` [M, C, H, W] in the device's memory if that is asked for, or if they take less than
-    half of what is free of it; streamed otherwise."""
+) -> Loader:
+    """Return a loader of `images` [M, C, H, W] and `labels` int64 [M] (None: without labels).
+
+    The images are resident in the device's memory if that is requested, or if they take less than
+    half of its free memory; they are streamed otherwise.
+    """
     fits = images.nbytes < _free_memory(device) / 2
     kind = Resident if resident == "always" or (resident == "auto" and fits) else Streamed
-    return kind(images, order, device, dtype)
+    return kind(images, labels, order, device, dtype)
+
+
+def _labels_of(labels: Tensor | None, indices: Tensor) -> Tensor | None:
+    return None if labels is None else labels[indices]
 
 
 class Resident:
     """All images in the device's memory, where each batch is gathered."""
 
     def __init__(
-        self, images: Images, order: Order, device: torch.device, dtype: torch.dtype
+        self,
+        images: Images,
+        labels: np.ndarray | None,
+        order: Order,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self.order, self.dtype = order, dtype
         self._images = torch.from_numpy(np.array(images)).to(device)
+        self._labels = None if labels is None else torch.from_numpy(np.array(labels))
 
-    def gathered(self, number: int) -> Gathered:
-        return self.order(number)
+    def prepare(self, number: int) -> Prepared:
+        indices, mirrored = self.order(number)
+        return Prepared(indices, mirrored, _labels_of(self._labels, indices))
 
-    def images(self, what: Tensor, mirrored: Tensor | None) -> Tensor:
-        return normalised(self._images[what], mirrored, self.dtype)
+    def images(self, source: Tensor, mirrored: Tensor | None) -> Tensor:
+        return normalised(self._images[source], mirrored, self.dtype)
 
 
 class Streamed:
-    """Images gathered from the disk by a thread, ahead of the batch that is asked for.
+    """Images read from the disk by a thread, ahead of the batch that is requested.
 
-    Batches are meant to be asked for in order; any other one begins the stream anew.
+    Batches should be requested in order; any other number restarts the stream.
     """
 
     def __init__(
-        self, images: Images, order: Order, device: torch.device, dtype: torch.dtype
+        self,
+        images: Images,
+        labels: np.ndarray | None,
+        order: Order,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> None:
         self._images, self.order, self.device, self.dtype = images, order, device, dtype
+        self._labels = None if labels is None else torch.from_numpy(np.array(labels))
         self._next = -1
         self._ready: queue.Queue[Ready] = queue.Queue()
         self._stop = threading.Event()
 
-    def gathered(self, number: int) -> Gathered:
+    def prepare(self, number: int) -> Prepared:
         if number != self._next:
-            self._begin(number)
+            self._restart(number)
         self._next = number + 1
-        gathered = self._ready.get()
-        if isinstance(gathered, BaseException):
+        prepared = self._ready.get()
+        if isinstance(prepared, BaseException):
             self._next = -1
-            raise gathered
-        return gathered
+            raise prepared
+        return prepared
 
-    def images(self, what: Tensor, mirrored: Tensor | None) -> Tensor:
-        return normalised(what, mirrored, self.dtype)
+    def images(self, source: Tensor, mirrored: Tensor | None) -> Tensor:
+        return normalised(source, mirrored, self.dtype)
 
     def close(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self._stop.set()
 
     def __del__(self) -> None:
         self.close()
 
-    def _begin(self, number: int) -> None:
+    def _restart(self, number: int) -> None:
         self.close()
-        # A queue and an event of its own for each thread: an old one may still be about to put.
+        # Each thread has its own queue and event: an old thread may still be about to put a batch.
         self._ready, self._stop = queue.Queue(AHEAD), threading.Event()
-        # The thread must not hold `self`, which could then never be let go of.
-        arguments = (self._images, self.order, number, self.device, self._ready, self._stop)
-        threading.Thread(target=_gather, args=arguments, daemon=True).start()
+        # The thread must not refer to `self`, which would then never be garbage-collected.
+        arguments = (
+            (self._images, self._labels), self.order, number, self.device, self._ready, self._stop,
+        )  # fmt: skip
+        threading.Thread(target=_read_ahead, args=arguments, daemon=True).start()
 
 
-Ready = Gathered | BaseException
+Ready = Prepared | BaseException
 
 
-def _gather(
-    images: Images,
+def _read_ahead(
+    data: tuple[Images, Tensor | None],
     order: Order,
     number: int,
     device: torch.device,
     ready: "queue.Queue[Ready]",
     stop: threading.Event,
 ) -> None:
-    """Put the batches from `number` on into the queue until told to stop."""
+    """Put the batches from `number` on into the queue until `stop` is set."""
+    images, labels = data
     while not stop.is_set():
-        gathered: Ready
+        prepared: Ready
         try:
             indices, mirrored = order(number)
             shape = (len(indices), *images.shape[1:])
             pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
-            # mode: only "raise" would make a copy first; the indices are right.
+            # mode="raise" would make a copy first; the indices are known to be valid.
             np.take(images, indices.numpy(), axis=0, out=pixels.numpy(), mode="clip")
-            gathered = pixels, mirrored
-        except Exception as error:  # told to whoever asks for the batch
-            gathered = error
+            prepared = Prepared(pixels, mirrored, _labels_of(labels, indices))
+        except Exception as error:  # raised where the batch is requested
+            prepared = error
         while not stop.is_set():
             try:
-                ready.put(gathered, timeout=0.2)
+                ready.put(prepared, timeout=0.2)
                 break
             except queue.Full:
                 pass
-        if isinstance(gathered, BaseException):
+        if isinstance(prepared, BaseException):
             return
         number += 1
 
 
 def normalised(pixels: Tensor, mirrored: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """uint8 [B, C, H, W] -> [-1, 1], those mirrored that `mirrored` [B] says."""
+    """Return uint8 [B, C, H, W] scaled to [-1, 1], mirrored where `mirrored` [B] says so."""
     batch = pixels.to(dtype, memory_format=torch.channels_last) / 127.5 - 1
     if mirrored is None:
         return batch
     return torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
 
 
-def moved(x: Tensor, device: torch.device) -> Tensor:
-    """`x` of the CPU on the device, without waiting for the copy: the memory that it is copied
-    from is pinned, and torch keeps it until the copy is done."""
-    if device.type != "cuda":
+def moved(x: Tensor | None, device: torch.device) -> Tensor | None:
+    """Return `x`, a tensor of the CPU, on the device, without waiting for the copy.
+
+    It is copied from pinned memory, which torch keeps until the copy is done.
+    """
+    if x is None or device.type != "cuda":
         return x
     return x.pin_memory().to(device, non_blocking=True)
 
 
 def _free_memory(device: torch.device) -> int:
-    """Bytes that may still be taken on the device."""
+    """Return the free memory of the device, in bytes."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     if sys.platform == "linux":
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 * 2**30  # where it cannot be asked: what any machine that trains has
+    return 4 * 2**30  # where the system does not say: what any training machine has

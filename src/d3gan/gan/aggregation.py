@@ -1,42 +1,47 @@
 """How the generator weighs its discriminators.
 
-A rule goes by a score of every discriminator, linear in the losses, so that its mean over all
-images can be summed up over ranks: the generator's loss against it, unless the rule knows one
-earlier. It turns N scores into N weights, which are non-negative and sum to one. With one
-discriminator the weight is 1 whatever the rule: DCGAN.
+A rule turns a score of every discriminator into N weights, which are non-negative and sum to one.
+Scores are linear in the losses, so their mean over all images can be summed over ranks. With one
+discriminator the weight is 1 whatever the rule: the plain GAN.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-from torch.nn.functional import one_hot
-
+from d3gan.lazy import functional, torch
 from d3gan.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Aggregation:
-    """A rule for the weights."""
+    """A rule that computes the weights."""
 
     per_sample: ClassVar[bool] = False
-    """Weigh every generated image by itself, instead of all alike by the mean score."""
-
+    """Whether every generated image has its own weights, instead of all sharing those of the mean
+    score."""
     selects: ClassVar[bool] = True
-    """All weight goes to one discriminator, so that one may speak of the chosen one."""
-
+    """Whether all weight goes to one discriminator, the chosen one."""
     takes_signed: ClassVar[bool] = True
-    """Whether losses may be below zero."""
+    """Whether losses may be negative."""
+    needs_separable: ClassVar[bool] = False
+    """Whether the rule is defined for separable objectives only."""
 
-    def early_score(self, r: Tensor, f: Tensor) -> Tensor | None:
-        """Scores [N, B] from the losses r, f [N, B] of this step's D phase, known before the G
-        phase; None for a rule that scores by g, the generator's losses [N, B] of the G phase."""
+    def early_score(self, terms: Mapping[str, Tensor]) -> Tensor | None:
+        """Return scores [N, B] from the terms [N, B] of the discriminators' step.
+
+        None for a rule that scores by g, the generator's losses [N, B] of its own step.
+        """
         return None
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
-        """Weights [N, B] from scores [N, B] (B = 1 when all images are weighed alike).
+        """Return weights [N, B] from scores [N, B], where B = 1 unless the rule is per sample.
 
-        `uniform` [N, 1] is random on (0, 1), the same on every rank.
+        `uniform` [N, 1] is random on (0, 1) and the same on every rank.
         """
         raise NotImplementedError
 
@@ -44,44 +49,46 @@ class Aggregation:
 AGGREGATIONS: Registry[Aggregation] = Registry("aggregation rule")
 
 
-def _only(index: Tensor, like: Tensor) -> Tensor:
-    """Weight one for discriminator `index` [B], zero for the others: [N, B]."""
-    return one_hot(index, like.shape[0]).T.to(like.dtype)
+def _one_hot(index: Tensor, like: Tensor) -> Tensor:
+    """Return weights [N, B]: one for discriminator `index` [B], zero for the others."""
+    return functional.one_hot(index, like.shape[0]).T.to(like.dtype)
 
 
 @AGGREGATIONS.register("original")
 @dataclass(frozen=True)
 class Original(Aggregation):
-    """The discriminator k with the largest r_k + f_{(k+1) mod N}.
+    """Choose the discriminator k with the largest r_k + f_{(k+1) mod N}.
 
     The succeeded project (Shukla and Pitty, "Distributed training of dual discriminator GANs")
-    pairs each real loss with the other discriminator's fake loss; the sum's gradient is the same,
-    and the pairing decides alone whom the generator faces.
+    adds each discriminator's real loss to the next one's fake loss. The gradient of the sum is the
+    same; the pairing only decides which discriminator the generator faces.
     """
 
-    def early_score(self, r: Tensor, f: Tensor) -> Tensor:
-        return r + f.roll(-1, dims=0)
+    needs_separable: ClassVar[bool] = True
+
+    def early_score(self, terms: Mapping[str, Tensor]) -> Tensor:
+        return terms["real"] + terms["fake"].roll(-1, dims=0)
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
-        return _only(score.argmax(dim=0), score)
+        return _one_hot(score.argmax(dim=0), score)
 
 
 @AGGREGATIONS.register("max")
 @dataclass(frozen=True)
 class Max(Aggregation):
-    """The discriminator hardest to fool: largest g_k.
+    """Choose the discriminator that is hardest to fool: the largest g_k.
 
     Durugkar, Gemp and Mahadevan 2017, "Generative multi-adversarial networks", section 3.1.
     """
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
-        return _only(score.argmax(dim=0), score)
+        return _one_hot(score.argmax(dim=0), score)
 
 
 @AGGREGATIONS.register("hardest_per_sample")
 @dataclass(frozen=True)
 class HardestPerSample(Max):
-    """`max` for every generated image by itself."""
+    """`max`, separately for every generated image."""
 
     per_sample: ClassVar[bool] = True
     selects: ClassVar[bool] = False
@@ -90,16 +97,19 @@ class HardestPerSample(Max):
 @AGGREGATIONS.register("min")
 @dataclass(frozen=True)
 class Min(Aggregation):
-    """The discriminator easiest to fool: smallest g_k (the forgiving teacher of GMAN)."""
+    """Choose the discriminator that is easiest to fool: the smallest g_k.
+
+    The forgiving teacher of GMAN, section 3.2.
+    """
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
-        return _only(score.argmin(dim=0), score)
+        return _one_hot(score.argmin(dim=0), score)
 
 
 @AGGREGATIONS.register("mean")
 @dataclass(frozen=True)
 class Mean(Aggregation):
-    """All alike, 1 / N: the average of the losses."""
+    """Weigh all discriminators equally, 1 / N each."""
 
     selects: ClassVar[bool] = False
 
@@ -110,16 +120,16 @@ class Mean(Aggregation):
 @AGGREGATIONS.register("random")
 @dataclass(frozen=True)
 class Random(Aggregation):
-    """One discriminator, drawn anew at every step."""
+    """Choose one discriminator at random at every step."""
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
-        return _only(uniform.argmax(dim=0), score).expand_as(score)
+        return _one_hot(uniform.argmax(dim=0), score).expand_as(score)
 
 
 @AGGREGATIONS.register("softmax")
 @dataclass(frozen=True)
 class Softmax(Aggregation):
-    """w_k proportional to exp(g_k / temperature): from `max` (to 0) to `mean` (to infinity).
+    """w_k proportional to exp(g_k / temperature): `max` at temperature 0, `mean` at infinity.
 
     GMAN (Durugkar et al. 2017), equation 4, with lambda = 1 / temperature.
     """
@@ -138,7 +148,7 @@ class Softmax(Aggregation):
 @AGGREGATIONS.register("softmax_per_sample")
 @dataclass(frozen=True)
 class SoftmaxPerSample(Softmax):
-    """`softmax` for every generated image by itself."""
+    """`softmax`, separately for every generated image."""
 
     per_sample: ClassVar[bool] = True
 
@@ -146,10 +156,10 @@ class SoftmaxPerSample(Softmax):
 @AGGREGATIONS.register("dropout")
 @dataclass(frozen=True)
 class Dropout(Aggregation):
-    """The mean of those discriminators that survive, each dropped with probability p.
+    """Average the discriminators that survive; each is dropped with probability p.
 
-    Mordido, Yang and Meinel 2018, "Dropout-GAN". At least one is kept: the one with the largest
-    draw, so every one is equally likely to be it.
+    Mordido, Yang and Meinel 2018, "Dropout-GAN". At least one is kept: the one with the
+    largest random number, so all are equally likely.
     """
 
     selects: ClassVar[bool] = False

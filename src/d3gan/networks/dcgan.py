@@ -1,73 +1,142 @@
 """DCGAN (Radford, Metz and Chintala 2016, "Unsupervised representation learning with deep
 convolutional generative adversarial networks"), for resolutions from 16 to 128.
 
-Four stages of stride 2 up to 64 x 64, one more at 128 x 128. The number of channels doubles from
-`width` at the image to width * 2^(stages - 1) at the smallest map, whose side is resolution /
-2^stages: 1, 2, 4, 4 for 16, 32, 64, 128.
+There are four stages of stride 2 up to 64 x 64, one more at 128 x 128. The number of channels
+doubles from `width` at the image to width * 2^(stages - 1) at the smallest map, whose side is
+resolution / 2^stages: 1, 2, 4, 4 for 16, 32, 64, 128.
 """
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
-from d3gan.networks.norms import make_norm
+from d3gan.networks.architecture import ImageShape
+from d3gan.networks.initialisation import fill_normal, parameters_in_order
+from d3gan.networks.norms import NORMS, make_norm
+from d3gan.rng import Stream
 
-RESOLUTIONS = (16, 32, 64, 128)
+ACTIVATIONS = {"relu": nn.ReLU, "mish": nn.Mish}
+STANDARD_DEVIATION = 0.02
+"""Radford et al. 2016, section 4: weights N(0, 0.02^2); batch norm's scale N(1, 0.02^2)."""
+
+
+@dataclass(frozen=True)
+class DCGAN:
+    """Options of the generator, or of a discriminator."""
+
+    width: int = 64
+    """Channels of the layer at the image."""
+    norm: str = "batch"
+    """Normalisation: batch, sync, group or none."""
+    activation: Literal["relu", "mish"] = "relu"
+    """relu: ReLU in the generator, LeakyReLU in discriminators (the paper); mish: Mish in both (the
+    dual models of the succeeded project)."""
+
+    resolutions: ClassVar[tuple[int, ...]] = (16, 32, 64, 128)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.width <= 10**6:
+            raise ValueError(f"width = {self.width}: must be at least 1 and at most 1000000")
+        for name, allowed in (("norm", NORMS), ("activation", tuple(ACTIVATIONS))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: allowed: {', '.join(allowed)}")
+
+    def generator(self, images: ImageShape, latent_dim: int) -> nn.Module:
+        return Generator(self, images, latent_dim)
+
+    def discriminator(self, images: ImageShape) -> nn.Module:
+        return Discriminator(self, images)
+
+    def initialise(self, network: nn.Module, seed: int, stream: Stream, member: int) -> None:
+        for position, (module, parameter, name) in enumerate(parameters_in_order(network)):
+            if name == "bias":
+                nn.init.zeros_(parameter)
+            elif isinstance(module, nn.GroupNorm):
+                nn.init.ones_(parameter)
+            else:
+                mean = 1.0 if isinstance(module, nn.BatchNorm2d) else 0.0
+                step = member * 1000 + position
+                fill_normal(parameter, seed, stream, step, std=STANDARD_DEVIATION, mean=mean)
 
 
 def _channels(resolution: int, width: int) -> list[int]:
-    """Channels of the feature maps, from the smallest map to the largest."""
+    """Return the channels of the feature maps, from the smallest map to the largest."""
     stages = max(4, int(math.log2(resolution)) - 2)
     return [width * 2**stage for stage in reversed(range(stages))]
 
 
 class Generator(nn.Module):
-    """z [B, latent_dim] -> images [B, channels, resolution, resolution] in [-1, 1]."""
+    """z [B, latent_dim] -> images [B, C, H, W] in [-1, 1].
 
-    def __init__(
-        self, resolution: int, channels: int, latent_dim: int, width: int, norm: str
-    ) -> None:
+    A conditional generator joins z with an embedding of the label, of the same length (Mirza and
+    Osindero 2014, "Conditional generative adversarial nets").
+    """
+
+    def __init__(self, options: DCGAN, images: ImageShape, latent_dim: int) -> None:
         super().__init__()
-        maps = _channels(resolution, width)
-        bias = norm == "none"  # a norm subtracts any bias again
+        maps = _channels(images.resolution, options.width)
+        bias = options.norm == "none"  # a norm cancels any bias
 
         def normed(convolution: nn.Module, out: int) -> list[nn.Module]:
-            layer = make_norm(norm, out, running_statistics=True)
-            return [convolution, layer, nn.ReLU(inplace=True)]
+            layer = make_norm(options.norm, out, running_statistics=True)
+            return [convolution, layer, ACTIVATIONS[options.activation](inplace=True)]
 
-        base = resolution // 2 ** len(maps)
-        layers = normed(nn.ConvTranspose2d(latent_dim, maps[0], base, bias=bias), maps[0])
+        base = images.resolution // 2 ** len(maps)
+        inputs = 2 * latent_dim if images.classes else latent_dim
+        layers = normed(nn.ConvTranspose2d(inputs, maps[0], base, bias=bias), maps[0])
         for before, after in pairwise(maps):
             layers += normed(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=bias), after)
-        layers += [nn.ConvTranspose2d(maps[-1], channels, 4, 2, 1, bias=False), nn.Tanh()]
+        layers += [nn.ConvTranspose2d(maps[-1], images.channels, 4, 2, 1, bias=False), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
+        self.embedding = nn.Embedding(images.classes, latent_dim) if images.classes else None
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.embedding is not None:
+            z = torch.cat([z, self.embedding(labels)], dim=1)
         images: Tensor = self.layers(z[:, :, None, None])
         return images
 
 
 class Discriminator(nn.Module):
-    """Images [B, channels, resolution, resolution] -> logits [B]. Has no running statistics."""
+    """Images [B, C, H, W] -> logits [B]. It has no running statistics.
 
-    def __init__(self, resolution: int, channels: int, width: int, norm: str) -> None:
+    A conditional discriminator adds the inner product of the label's embedding and the features
+    before the last layer, summed over positions (Miyato and Koyama 2018, "cGANs with projection
+    discriminator", equation 5).
+    """
+
+    def __init__(self, options: DCGAN, images: ImageShape) -> None:
         super().__init__()
-        maps = _channels(resolution, width)[::-1]
-        bias = norm == "none"
+        maps = _channels(images.resolution, options.width)[::-1]
+        bias = options.norm == "none"
+
+        def activation() -> nn.Module:
+            if options.activation == "mish":
+                return nn.Mish(inplace=True)
+            return nn.LeakyReLU(0.2, inplace=True)
+
         layers: list[nn.Module] = [
-            nn.Conv2d(channels, maps[0], 4, 2, 1, bias=False),
-            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(images.channels, maps[0], 4, 2, 1, bias=False),
+            activation(),
         ]
         for before, after in pairwise(maps):
             layers += [
                 nn.Conv2d(before, after, 4, 2, 1, bias=bias),
-                make_norm(norm, after, running_statistics=False),
-                nn.LeakyReLU(0.2, inplace=True),
+                make_norm(options.norm, after, running_statistics=False),
+                activation(),
             ]
-        layers.append(nn.Conv2d(maps[-1], 1, resolution // 2 ** len(maps), bias=False))
+        layers.append(nn.Conv2d(maps[-1], 1, images.resolution // 2 ** len(maps), bias=False))
         self.layers = nn.Sequential(*layers)
+        self.embedding = nn.Embedding(images.classes, maps[-1]) if images.classes else None
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.layers(images)
-        return logits.flatten()
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.embedding is None:
+            logits: Tensor = self.layers(images).flatten()
+            return logits
+        features = self.layers[:-1](images)
+        projection = (self.embedding(labels) * features.sum(dim=(2, 3))).sum(dim=1)
+        return self.layers[-1](features).flatten() + projection  # type: ignore[no-any-return]

@@ -8,45 +8,47 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.func import functional_call, vmap
 
-Way = Literal["in turn", "stacked", "concurrent"]
+Way = Literal["sequential", "stacked", "concurrent"]
 
 
 class Ensemble(nn.Module):
-    """Batches of images [B, C, H, W] -> logits [N, number of all images].
+    """Batches of images [B, C, H, W] -> logits [N, sum of all B].
 
-    Several batches go through in one call, each normalised by itself (DCGAN normalises real and
+    Several batches go through in one call, each normalised separately (DCGAN normalises real and
     generated images apart), so that a wrapper that reduces gradients sees one forward pass for
-    each backward pass.
+    each backward pass. `labels` [B] are those of every batch.
     """
 
     def __init__(self, discriminators: Iterable[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(discriminators)
-        self.way: Way = "in turn"
-        """How the members are computed; the logits are the same but for rounding."""
+        self.way: Way = "sequential"
+        """How the members are computed; the logits differ by rounding only. Stacked members share
+        one call where they are alike and have no buffers."""
 
     def __len__(self) -> int:
         return len(self.members)
 
-    def forward(self, *batches: Tensor) -> Tensor:
+    def forward(self, *batches: Tensor, labels: Tensor | None = None) -> Tensor:
         if self.way == "stacked":
-            return torch.cat([self._stacked(images) for images in batches], dim=1)
-        logits = self._concurrent(batches) if self.way == "concurrent" else self._in_turn(batches)
+            return self._stacked(batches, labels)
+        compute = self._concurrent if self.way == "concurrent" else self._sequential
         frozen = not any(parameter.requires_grad for parameter in self.parameters())
+        logits = compute(batches, labels)
         return cast(Tensor, _Rows.apply(frozen, *logits))  # type: ignore[no-untyped-call]
 
-    def _in_turn(self, batches: Sequence[Tensor]) -> list[Tensor]:
-        return [torch.cat([member(images) for images in batches]) for member in self.members]
+    def _sequential(self, batches: Sequence[Tensor], labels: Tensor | None) -> list[Tensor]:
+        return [_logits(member, batches, labels) for member in self.members]
 
-    def _concurrent(self, batches: Sequence[Tensor]) -> list[Tensor]:
-        """Each member on a CUDA stream of its own; its backward pass runs on the same one."""
+    def _concurrent(self, batches: Sequence[Tensor], labels: Tensor | None) -> list[Tensor]:
+        """Compute each member on its own CUDA stream; its backward pass runs on the same one."""
         here = torch.cuda.current_stream()
         streams = [torch.cuda.Stream() for _ in self.members]
         logits = []
         for member, stream in zip(self.members, streams, strict=True):
             stream.wait_stream(here)
             with torch.cuda.stream(stream):
-                logits.append(torch.cat([member(images) for images in batches]))
+                logits.append(_logits(member, batches, labels))
             for images in batches:
                 images.record_stream(stream)
         for stream, row in zip(streams, logits, strict=True):
@@ -54,23 +56,60 @@ class Ensemble(nn.Module):
             row.record_stream(here)
         return logits
 
-    def _stacked(self, images: Tensor) -> Tensor:
-        """One network whose weights have one axis more: N convolutions are one in groups."""
-        named = [dict(member.named_parameters()) for member in self.members]
-        weights = {name: torch.stack([each[name] for each in named]) for name in named[0]}
+    def _stacked(self, batches: Sequence[Tensor], labels: Tensor | None) -> Tensor:
+        rows: dict[int, Tensor] = {}
+        for numbers in self._alike():
+            members = [self.members[k] for k in numbers]
+            if len(members) == 1:
+                rows[numbers[0]] = _logits(members[0], batches, labels)
+            else:
+                rows |= zip(numbers, _stacked_logits(members, batches, labels), strict=True)
+        return torch.stack([rows[k] for k in range(len(self))])
 
-        def logits(weights_of_one: dict[str, Tensor]) -> Tensor:
-            return cast(Tensor, functional_call(self.members[0], weights_of_one, (images,)))
+    def _alike(self) -> list[list[int]]:
+        """Return the members' numbers in groups that one stacked call can compute."""
+        groups: dict[object, list[int]] = {}
+        for k, member in enumerate(self.members):
+            buffered = next(member.buffers(), None) is not None
+            # Two networks with the same text have the same layers and options.
+            kind = k if buffered else (type(member), repr(member), _shapes(member))
+            groups.setdefault(kind, []).append(k)
+        return list(groups.values())
 
-        return vmap(logits)(weights)
+
+def _shapes(network: nn.Module) -> tuple[torch.Size, ...]:
+    return tuple(parameter.shape for parameter in network.parameters())
+
+
+def _logits(member: nn.Module, batches: Sequence[Tensor], labels: Tensor | None) -> Tensor:
+    """Return one discriminator's logits [sum of all B]."""
+    if labels is None:
+        return torch.cat([member(images) for images in batches])
+    return torch.cat([member(images, labels) for images in batches])
+
+
+def _stacked_logits(
+    members: Sequence[nn.Module], batches: Sequence[Tensor], labels: Tensor | None
+) -> Tensor:
+    """Compute one network whose weights have one axis more: n convolutions become one in groups."""
+    named = [dict(member.named_parameters()) for member in members]
+    weights = {name: torch.stack([each[name] for each in named]) for name in named[0]}
+
+    def logits(weights_of_one: dict[str, Tensor], images: Tensor) -> Tensor:
+        inputs = (images,) if labels is None else (images, labels)
+        return cast(Tensor, functional_call(members[0], weights_of_one, inputs))
+
+    stacked = vmap(logits, in_dims=(0, None))
+    return torch.cat([stacked(weights, images) for images in batches], dim=1)
 
 
 class _Rows(Function):
-    """torch.stack. On the way back, members that nothing depends on are left out: those that the
-    generator does not face, and the others when one's gradient at its images is taken.
+    """torch.stack that skips members without gradient on the way back.
 
-    Not where weights wait for gradients, as a missing one is not a gradient of zero to Adam; and
-    on CPUs alone, as asking whether a gradient is zero makes other devices wait.
+    These are the discriminators that the generator does not face, and the others when one's
+    gradient at its images is taken. It does not apply while parameters collect gradients, because
+    a missing gradient is not a zero gradient to Adam, nor on other devices than CPUs, because
+    testing a gradient for zero makes them wait.
     """
 
     @staticmethod
@@ -81,8 +120,9 @@ class _Rows(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         rows = gradients[0].unbind()
-        images_alone = ctx.frozen or torch.is_grad_enabled()  # the latter: create_graph, for R1
-        if not (images_alone and gradients[0].device.type == "cpu"):
+        # Gradients are recorded during the backward pass for penalties (create_graph).
+        images_only = ctx.frozen or torch.is_grad_enabled()
+        if not (images_only and gradients[0].device.type == "cpu"):
             return None, *rows
         needed = gradients[0].detach().any(dim=1).tolist()
         return None, *(

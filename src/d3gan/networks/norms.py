@@ -1,4 +1,4 @@
-"""Normalisation layers by name, chosen for each network by itself."""
+"""Normalisation layers by name."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ NORMS = ("batch", "sync", "group", "none")
 
 CHANNELS_PER_GROUP = 8
 """Group norm keeps the size of its groups, not their number, so that a narrow network has few
-groups (Wu and He 2018, table 3, compare both ways; 8 served the demo better than 16)."""
+groups (Wu and He 2018, table 3, compares both; in the demo 8 gave better samples than 16)."""
 
 
 def make_norm(name: str, channels: int, *, running_statistics: bool) -> nn.Module:
-    """A layer [B, C, H, W] -> [B, C, H, W]; without running statistics it has no buffers."""
+    """Return a layer [B, C, H, W] -> [B, C, H, W]; it has buffers only for running statistics."""
     if name == "batch":
         return nn.BatchNorm2d(channels, track_running_stats=running_statistics)
     if name == "sync":
@@ -26,10 +26,10 @@ def make_norm(name: str, channels: int, *, running_statistics: bool) -> nn.Modul
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm with the statistics of the whole batch over all ranks, on any device.
+    """Batch norm with statistics of the global batch over all ranks, on any device.
 
-    torch.nn.SyncBatchNorm serves CUDA alone. `sum_over_ranks` is set from outside (it must be
-    differentiable, with the sum over ranks as its backward); until then there is one rank.
+    torch.nn.SyncBatchNorm supports CUDA only. `sum_over_ranks` is set from outside; it must be
+    differentiable, with the sum over ranks as its backward. Until then there is one rank.
     """
 
     sum_over_ranks: Callable[[Tensor], Tensor] | None = None
@@ -45,7 +45,7 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
         count = total[-1].detach()
         mean = total[:-1] / count
         centred = input - mean[:, None, None]
-        # The squares are taken about the mean: E[x^2] - E[x]^2 would cancel in float32.
+        # Squared deviations from the mean: E[x^2] - E[x]^2 would cancel in float32.
         variance = self.sum_over_ranks(centred.square().sum(dim=(0, 2, 3))) / count
         if self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():

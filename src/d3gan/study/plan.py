@@ -102,9 +102,8 @@ def planned_steps(run: PlannedRun) -> int:
     Raises UserError if there are too few.
     """
     from d3gan.data.cache import check_enough
-    from d3gan.training.engines import total_steps
 
     images = _count_images(run.config.data)
     key = f"{run.name}: train.batch_size"
     check_enough(images, run.config.data.source, run.config.train.batch_size, key)
-    return total_steps(run.config, images)
+    return run.config.total_steps(images)

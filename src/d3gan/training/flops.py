@@ -1,6 +1,6 @@
 """Number of floating-point operations of a training step."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -8,14 +8,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from d3gan.config import Config, DataConfig, TrainConfig
-from d3gan.training.engines import Engine, make_engine
+from d3gan.training.engine import Engine
 from d3gan.training.state import make_state
 
 _BATCH = 2
 """Images of the step that is counted; batch normalisation needs two."""
 
 
-def flops_per_step(config: Config) -> float:
+def flops_per_step(config: Config, classes: int = 0) -> float:
     """Return the operations of one step's convolutions and matrix products, over all processes.
 
     A multiplication and its addition are two operations. The number depends on the method alone,
@@ -31,11 +31,18 @@ def flops_per_step(config: Config) -> float:
     )
     cpu, side = torch.device("cpu"), config.data.resolution
     images = np.zeros((_BATCH, config.data.channels, side, side), np.uint8)
-    engine = make_engine(small, make_state(small, cpu), images, cpu)
+    labels = np.zeros(_BATCH, np.int64)
+    engine = Engine(small, make_state(small, cpu, classes=classes), images, cpu, labels)
     return counted_flops(engine) * config.train.batch_size / _BATCH
 
 
-def counted_flops(engine: Engine) -> int:
+class Steps(Protocol):
+    """Anything that can make a training step."""
+
+    def step(self) -> object: ...
+
+
+def counted_flops(engine: Steps) -> int:
     """Return the operations of the engine's next step, which is made."""
     counter = _Counter()
     with counter:

@@ -1,6 +1,7 @@
-"""A trained generator: loading it, sampling from it, and giving it away."""
+"""A trained generator: load it, sample from it, export it."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,16 @@ from d3gan.config_files import from_toml, load_file
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
 from d3gan.runs import RunFolder, numbered, step_of, writing
+from d3gan.training.build import build_generator
 from d3gan.training.checkpoint import BrokenCheckpoint, newest_checkpoint, read_checkpoint
-from d3gan.training.sampling import generate, interpolation, latents, to_uint8
-from d3gan.training.state import make_generator
+from d3gan.training.sampling import (
+    class_grid,
+    generate,
+    interpolation,
+    latents,
+    random_labels,
+    to_uint8,
+)
 
 EVALUATION_SEED = 0
 """Seed of the evaluation latents; fixed, so that all runs are comparable."""
@@ -26,39 +34,68 @@ EVALUATION_SEED = 0
 
 @dataclass(frozen=True)
 class TrainedGenerator:
-    """A generator and the config that it was trained by; on the CPU in float32, ready to sample."""
+    """A generator with the configuration that it was trained with, on the CPU in float32."""
 
     config: Config
     generator: nn.Module
     step: int
+    classes: int = 0
+    """Number of classes of a conditional generator; 0 for an unconditional one."""
 
     @property
     def ema(self) -> bool:
-        """Whether the weights are a moving average."""
+        """Whether the weights are a moving average (EMA)."""
         return self.config.optim.ema_half_life_images > 0
 
-    def sample(self, count: int, seed: int = 0, first: int = 0) -> Tensor:
-        """Images [count, C, H, W] in [0, 1].
+    def sample(
+        self, count: int, seed: int = 0, first: int = 0, label: int | Sequence[int] | None = None
+    ) -> Tensor:
+        """Return images [count, C, H, W] in [0, 1].
 
-        `seed` names an endless list of images, of which these are number `first` and on, so many
-        images can be had part by part.
+        `seed` names an endless sequence of images; these are number `first` and on, so many images
+        can be sampled part by part. `label` is the class of all images, or one per image; without
+        it a conditional generator's classes are drawn uniformly. Raises UserError for a label of an
+        unconditional generator or out of range.
         """
-        return self.images(latents(count, self.config.model.latent_dim, seed, first))
+        z = latents(count, self.config.model.latent_dim, seed, first)
+        if label is None:
+            return self.images(z, random_labels(count, self.classes, seed, first))
+        labels = torch.as_tensor(label, dtype=torch.int64).expand(count)
+        if not self.classes:
+            raise UserError(f"label = {label}: the generator is unconditional; leave the label out")
+        if labels.min() < 0 or labels.max() >= self.classes:
+            raise UserError(f"label = {label}: must be at least 0 and below {self.classes}")
+        return self.images(z, labels)
+
+    def sample_grid(self, count: int, seed: int = 0) -> tuple[Tensor, int | None]:
+        """Return about `count` images in [0, 1] for a grid, and its number of columns.
+
+        A conditional generator has one row per class; otherwise the columns are None (a square).
+        """
+        z, labels, columns = class_grid(count, self.config.model.latent_dim, self.classes, seed)
+        return self.images(z, labels), columns
 
     def interpolate(self, rows: int, columns: int, seed: int = 0) -> Tensor:
-        """Images [rows * columns, C, H, W] in [0, 1]; each row leads from one latent to another."""
+        """Return images [rows * columns, C, H, W] in [0, 1]; each row joins two latents.
+
+        A conditional generator has one class per row, in order.
+        """
         ends = latents(2 * rows, self.config.model.latent_dim, seed).view(rows, 2, -1)
         walks = [walk for pair in ends for walk in interpolation(pair, columns)]
-        return self.images(torch.cat(walks))
+        labels = None
+        if self.classes:
+            labels = (torch.arange(rows) % self.classes).repeat_interleave(columns)
+        return self.images(torch.cat(walks), labels)
 
-    def images(self, z: Tensor) -> Tensor:
-        """Images [B, C, H, W] in [0, 1] for latents z [B, latent_dim]."""
-        return (generate(self.generator, z) + 1) / 2
+    def images(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images [B, C, H, W] in [0, 1] for latents z [B, latent_dim] and labels [B]."""
+        return (generate(self.generator, z, labels) + 1) / 2
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights and config as safetensors (.safetensors), or the network as ONNX (.onnx).
+        """Write weights and configuration as .safetensors, or the network as .onnx.
 
-        The ONNX network takes z [B, latent_dim] and gives images [B, C, H, W] in [-1, 1].
+        The ONNX network maps z [B, latent_dim], and labels int64 [B] if it is conditional, to
+        images [B, C, H, W] in [-1, 1].
         """
         path = Path(path)
         if path.suffix not in (".safetensors", ".onnx"):
@@ -71,7 +108,11 @@ class TrainedGenerator:
                 if path.suffix == ".onnx":
                     self._write_onnx(temporary)
                 else:
-                    metadata = {"d3gan": to_toml(self.config), "step": str(self.step)}
+                    metadata = {
+                        "d3gan": to_toml(self.config),
+                        "step": str(self.step),
+                        "classes": str(self.classes),
+                    }
                     try:
                         save_file(self.generator.state_dict(), temporary, metadata)
                     except SafetensorError as error:
@@ -85,14 +126,16 @@ class TrainedGenerator:
         try:
             import onnxscript  # noqa: F401  (torch.onnx needs it and says so in a long trace)
         except ImportError:
-            raise UserError("ONNX export needs a package more: pip install onnxscript") from None
-        z = torch.zeros(2, self.config.model.latent_dim)
+            raise UserError("ONNX export needs onnxscript: pip install onnxscript") from None
+        inputs = {"z": torch.zeros(2, self.config.model.latent_dim)}
+        if self.classes:
+            inputs["labels"] = torch.zeros(2, dtype=torch.int64)
         program = torch.onnx.export(
             self.generator,
-            (z,),
-            input_names=["z"],
+            tuple(inputs.values()),
+            input_names=list(inputs),
             output_names=["images"],
-            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),
             verbose=False,
         )
         assert program is not None
@@ -106,16 +149,19 @@ def measure_generator(
     *,
     ema: bool,
     seed: int = EVALUATION_SEED,
+    classes: int = 0,
     title: str = "",
 ) -> Measurement:
-    """Return the metrics of the first images of the endless list that `seed` names.
+    """Return the metrics of the first images of the endless sequence that `seed` names.
 
-    All ranks call it together. A `title` shows a progress bar.
+    The labels of a conditional generator are drawn uniformly from its `classes`. All ranks call it
+    together. A `title` shows a progress bar.
     """
 
     def draw(numbers: range) -> Tensor:
         z = latents(len(numbers), latent_dim, seed, numbers.start)
-        return torch.from_numpy(to_uint8(generate(generator, z)))
+        labels = random_labels(len(numbers), classes, seed, numbers.start)
+        return torch.from_numpy(to_uint8(generate(generator, z, labels)))
 
     return evaluator.measure(draw, seed=seed, ema=ema, title=title)
 
@@ -137,8 +183,8 @@ def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGener
     saved = newest_checkpoint(run) if checkpoint == "last" else _saved_as(run, checkpoint)
     if saved is None:
         raise UserError(f"the run {path} has no checkpoint yet; train it first: d3gan train {path}")
-    weights = saved["average"] if "average" in saved else saved["generator"]
-    return _trained(config, weights, saved["step"])
+    weights = next(saved[key] for key in ("ema", "average", "generator") if key in saved)
+    return _trained(config, weights, saved["step"], saved.get("classes", 0))
 
 
 def checkpoints(path: Path) -> list[str]:
@@ -190,18 +236,19 @@ def _load_export(path: Path) -> TrainedGenerator:
         raise UserError(f"cannot read {path}: {error}") from error
     if "d3gan" not in metadata or not metadata.get("step", "").isdigit():
         raise UserError(f"{path} was not written by d3gan export")
-    return _trained(
-        from_toml(metadata["d3gan"], path.stem, str(path)), weights, int(metadata["step"])
-    )
+    config = from_toml(metadata["d3gan"], path.stem, str(path))
+    return _trained(config, weights, int(metadata["step"]), int(metadata.get("classes", "0")))
 
 
-def _trained(config: Config, weights: dict[str, Tensor], step: int) -> TrainedGenerator:
-    generator = make_generator(config)
+def _trained(
+    config: Config, weights: dict[str, Tensor], step: int, classes: int
+) -> TrainedGenerator:
+    generator = build_generator(config, classes)
     try:
         generator.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(
-            "the saved weights do not fit their config; restore the one or the other "
+            "the saved weights do not match their configuration; restore one of the two "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
-    return TrainedGenerator(config, generator.eval().requires_grad_(False), step)
+    return TrainedGenerator(config, generator.eval().requires_grad_(False), step, classes)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from d3gan.gan.step import StepLosses
+from d3gan.gan.step import Losses
 from d3gan.runs import RunFolder, writing
 from d3gan.training import distributed
 from d3gan.training.usage import cuda_utilisation, peak_memory_bytes
@@ -71,7 +71,7 @@ class Recorder:
         self.run, self.clock, self.device = run, clock, device
         self.images_per_step, self.epoch_images = images_per_step, epoch_images
         self.selects = selects
-        self._steps: list[StepLosses] = []
+        self._steps: list[Losses] = []
         self._last_step, self._last_seconds = step, clock.seconds
         self._last_computing = clock.computing_seconds
         self._board: SummaryWriter | None = None
@@ -80,7 +80,7 @@ class Recorder:
                 with writing(run.path):
                     self._board = SummaryWriter(str(run.path), purge_step=step + 1)
 
-    def add(self, losses: StepLosses) -> None:
+    def add(self, losses: Losses) -> None:
         self._steps.append(losses)
 
     def flush(self) -> dict[str, Any] | None:
@@ -91,17 +91,18 @@ class Recorder:
         """
         if not self._steps:
             return None
-        columns = [torch.stack(column) for column in zip(*self._steps, strict=True)]
-        packed = torch.cat(
-            [column.flatten(1) if column.ndim > 1 else column[:, None] for column in columns], dim=1
-        )
+        names = list(self._steps[0])
+        columns = [torch.stack([losses[name] for losses in self._steps]) for name in names]
+        packed = torch.cat([column.reshape(len(column), -1) for column in columns], dim=1)
         table = distributed.mean_over_ranks(packed.double()).cpu()
         step = self._last_step + len(self._steps)
         if not table.isfinite().all():
             bad = int((~table.isfinite().all(dim=1)).nonzero()[0])
             first = self._last_step + bad + 1
             raise NonFinite(first, f"loss not finite at step {first}")
-        row = self._row(step, table, self._steps[0].real.numel())
+        parts = table.split([losses.numel() for losses in self._steps[0].values()], dim=1)
+        scalars = {name for name, losses in self._steps[0].items() if losses.ndim == 0}
+        row = self._row(step, dict(zip(names, parts, strict=True)), scalars)
         self._steps.clear()
         self._last_step, self._last_seconds = step, self.clock.seconds
         self._last_computing = self.clock.computing_seconds
@@ -121,10 +122,11 @@ class Recorder:
                     if isinstance(value, float):
                         self._board.add_scalar(f"eval/{name}", value, row["step"])
 
-    def _row(self, step: int, table: torch.Tensor, n: int) -> dict[str, Any]:
-        mean = table.mean(dim=0)
-        real, fake, penalty, _, weights = (part.tolist() for part in mean[:-1].split(n))
-        chosen = table[:, 4 * n : 5 * n].argmax(dim=1).tolist() if self.selects else None
+    def _row(self, step: int, steps: dict[str, torch.Tensor], scalars: set[str]) -> dict[str, Any]:
+        """Return the row for some steps: means of what each step reports, by the same names."""
+        means = {name: table.mean(dim=0).tolist() for name, table in steps.items()}
+        losses = {name: mean[0] if name in scalars else mean for name, mean in means.items()}
+        chosen = steps["weights"].argmax(dim=1).tolist() if self.selects else None
         images, seconds = step * self.images_per_step, self.clock.seconds
         interval = (step - self._last_step) * self.images_per_step
         return {
@@ -133,12 +135,7 @@ class Recorder:
             "images": images,
             "epoch": images / self.epoch_images,
             "train_seconds": seconds,
-            "loss_g": float(mean[-1]),
-            "loss_d": [r + f for r, f in zip(real, fake, strict=True)],
-            "loss_d_real": real,
-            "loss_d_fake": fake,
-            "r1": penalty,
-            "weights": weights,
+            **losses,
             "chosen": chosen,
             "images_per_second": interval / max(seconds - self._last_seconds, 1e-9),
             "peak_memory_bytes": peak_memory_bytes(self.device),
@@ -170,11 +167,12 @@ class Recorder:
 
     def _to_board(self, row: dict[str, Any]) -> None:
         assert self._board
-        for name in ("loss_g", "images_per_second", "epoch", "train_seconds"):
-            self._board.add_scalar(name, row[name], row["step"])
-        for name in ("loss_d", "loss_d_real", "loss_d_fake", "r1", "weights"):
-            for k, value in enumerate(row[name]):
-                self._board.add_scalar(f"{name}/{k}", value, row["step"])
+        for name, value in row.items():
+            if isinstance(value, float):
+                self._board.add_scalar(name, value, row["step"])
+            elif name != "chosen" and isinstance(value, list):
+                for k, number in enumerate(value):
+                    self._board.add_scalar(f"{name}/{k}", number, row["step"])
 
     def __enter__(self) -> "Recorder":
         return self

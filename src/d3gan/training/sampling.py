@@ -8,44 +8,72 @@ import torch
 from torch import Tensor, nn
 
 from d3gan.images import Images
-from d3gan.rng import Stream, normal
+from d3gan.rng import Stream, normal, uniform
 
 BATCH = 64
 
 
 def latents(count: int, latent_dim: int, seed: int, first: int = 0) -> Tensor:
-    """z [count, latent_dim], float64: from number `first` of the endless list that `seed` names."""
+    """Return z [count, latent_dim], float64: numbers `first` and on of the sequence of `seed`."""
     return normal(seed, Stream.SAMPLE, 0, torch.arange(first, first + count), latent_dim)
 
 
-@torch.no_grad()
-def generate(generator: nn.Module, z: Tensor) -> Tensor:
-    """Images [M, C, H, W] in [-1, 1] on the CPU for z [M, latent], with running statistics.
+def random_labels(count: int, classes: int, seed: int, first: int = 0) -> Tensor | None:
+    """Return labels int64 [count], uniform over the classes; None if there are no classes."""
+    if not classes:
+        return None
+    draws = uniform(seed, Stream.LABELS, 0, torch.arange(first, first + count), 1)[:, 0]
+    return (draws * classes).long().clamp(max=classes - 1)
 
-    Batches always have the same size, the last one filled up, because rounding depends on it: so
-    an image depends on its latent alone, to the last bit.
+
+def class_grid(
+    count: int, latent_dim: int, classes: int, seed: int
+) -> tuple[Tensor, Tensor | None, int | None]:
+    """Return latents, labels and the number of columns of a sample grid of about `count` images.
+
+    A conditional model has one row per class, with the same latents in every row; an unconditional
+    one has `count` images in a square.
+    """
+    if not classes:
+        return latents(count, latent_dim, seed), None, None
+    columns = max(1, count // classes)
+    z = latents(columns, latent_dim, seed).repeat(classes, 1)
+    return z, torch.arange(classes).repeat_interleave(columns), columns
+
+
+@torch.no_grad()
+def generate(generator: nn.Module, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Return images [M, C, H, W] in [-1, 1] on the CPU for z [M, latent] and labels int64 [M].
+
+    Running statistics are used. All batches have the same size, and the last one is padded,
+    because rounding depends on the size: an image depends on its latent and label only.
     """
     parameter = next(generator.parameters())
     training = generator.training
     generator.eval()
+    padding = -len(z) % BATCH
+    inputs = [torch.cat([z, z.new_zeros(padding, z.shape[1])]).to(parameter)]
+    if labels is not None:
+        padded = torch.cat([labels, labels.new_zeros(padding)])
+        inputs.append(padded.to(parameter.device))
     try:
-        filled = torch.cat([z, z.new_zeros(-len(z) % BATCH, z.shape[1])])
-        batches = [generator(part.to(parameter)).float().cpu() for part in filled.split(BATCH)]
+        parts = zip(*(x.split(BATCH) for x in inputs), strict=True)
+        batches = [generator(*part).float().cpu() for part in parts]
     finally:
         generator.train(training)
     return torch.cat(batches)[: len(z)]
 
 
 def to_uint8(images: Tensor) -> Images:
-    """[-1, 1] to 0..255, rounded to nearest."""
+    """Return images in [-1, 1] as 0..255, rounded to nearest."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
 
 
 def interpolation(corners: Tensor, steps: int) -> Iterator[Tensor]:
-    """z [steps, latent] between each z of `corners` and the next, along great circles.
+    """Yield z [steps, latent] between each z of `corners` and the next, along great circles.
 
     White 2016, "Sampling generative networks": a straight line between two latents leaves the
-    shell on which the normal distribution lives; spherical interpolation stays on it.
+    shell on which the normal distribution concentrates; spherical interpolation stays on it.
     """
     share = torch.from_numpy(np.linspace(0.0, 1.0, steps))[:, None].to(corners)
     for a, b in pairwise(corners):

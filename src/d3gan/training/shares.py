@@ -1,51 +1,57 @@
-"""Shares of the discriminators, each held by another process, and all of them as saved together.
+"""Merges the discriminators of several ranks into one checkpoint, and splits them again.
 
-A checkpoint is the same file however many processes held them.
+A checkpoint is the same file however many ranks held the discriminators.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
-SHARED = ("discriminators", "optimizer_d")
-"""What is shared out; the rest is the same on every process."""
+SHARED = ("discriminators", "optimizer_d", "parameters_per_discriminator")
+"""Keys of a state that differ between ranks; all others are the same on every rank."""
 
 Saved = Mapping[str, Any]
 
 
-def whole(shares: Sequence[Saved]) -> dict[str, Any]:
-    """The state of all discriminators and their optimizer from that of the shares, in order."""
+def merge_shares(shares: Sequence[Saved]) -> dict[str, Any]:
+    """Return the state of all discriminators and their optimizer from the shares, in order."""
     networks: dict[str, Any] = {}
     states: dict[int, Any] = {}
-    first, parameters = 0, 0
+    counts: list[int] = []
     for share in shares:
-        networks |= _renumbered(share["discriminators"], first)
-        optimizer = share["optimizer_d"]
-        states |= {parameters + i: state for i, state in optimizer["state"].items()}
-        first += _count(share["discriminators"])
-        parameters += len(optimizer["param_groups"][0]["params"])
-    group = shares[0]["optimizer_d"]["param_groups"][0] | {"params": list(range(parameters))}
+        networks |= _renumbered(share["discriminators"], len(counts))
+        states |= {sum(counts) + i: state for i, state in share["optimizer_d"]["state"].items()}
+        counts += share["parameters_per_discriminator"]
+    group = shares[0]["optimizer_d"]["param_groups"][0] | {"params": list(range(sum(counts)))}
     return {
         "discriminators": networks,
         "optimizer_d": {"state": states, "param_groups": [group]},
+        "parameters_per_discriminator": counts,
     }
 
 
-def share_of(saved: Saved, members: range) -> dict[str, Any]:
-    """The inverse of `whole`: the state of the discriminators `members` alone."""
+def select_share(saved: Saved, members: range) -> dict[str, Any]:
+    """Return the state of the discriminators `members` only, the inverse of `merge_shares`."""
     networks, optimizer = saved["discriminators"], saved["optimizer_d"]
     mine = {name: x for name, x in networks.items() if _member(name) in members}
     (group,) = optimizer["param_groups"]
-    each = len(group["params"]) // _count(networks)
-    wanted = range(members.start * each, members.stop * each)
+    counts = saved.get("parameters_per_discriminator") or _equal_counts(networks, group)
+    ends = [0, *accumulate(counts)]
+    wanted = range(ends[members.start], ends[members.stop])
     states = {i - wanted.start: s for i, s in optimizer["state"].items() if i in wanted}
+    group = group | {"params": list(range(len(wanted)))}
     return {
         "discriminators": _renumbered(mine, -members.start),
-        "optimizer_d": {
-            "state": states,
-            "param_groups": [group | {"params": list(range(len(wanted)))}],
-        },
+        "optimizer_d": {"state": states, "param_groups": [group]},
+        "parameters_per_discriminator": counts[members.start : members.stop],
     }
+
+
+def _equal_counts(networks: Saved, group: Saved) -> list[int]:
+    """Return the parameters per discriminator of an older checkpoint, where all are alike."""
+    members = len({_member(name) for name in networks})
+    return [len(group["params"]) // members] * members
 
 
 _NAME = re.compile(r"members\.(\d+)\.(.*)")
@@ -55,10 +61,6 @@ def _member(name: str) -> int:
     match = _NAME.fullmatch(name)
     assert match
     return int(match[1])
-
-
-def _count(networks: Saved) -> int:
-    return len({_member(name) for name in networks})
 
 
 def _renumbered(networks: Saved, by: int) -> dict[str, Any]:

@@ -51,7 +51,9 @@ class StatusFile:
     def __enter__(self) -> "StatusFile":
         with distributed.raise_together():
             if distributed.is_main():
-                self.flops = self._counted_before() or flops_per_step(self.config)
+                self.flops = self._counted_before() or flops_per_step(
+                    self.config, self.state.classes
+                )
             self.write()
         return self
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config, from_dict, refuse_changes, to_dict, to_toml
-from d3gan.data.cache import ImageSet, check_enough, load_images
+from d3gan.data.cache import ImageSet, check_enough, load_images, require_classes
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.files import writing
@@ -27,11 +27,11 @@ from d3gan.runs import RunFolder, numbered
 from d3gan.training import distributed
 from d3gan.training.checkpoint import checkpoint_to_resume, save_checkpoint, write_checkpoint
 from d3gan.training.early_stopping import Monitor, resumed_monitor
-from d3gan.training.engines import make_engine, total_steps
+from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
 from d3gan.training.inference import EVALUATION_SEED, measure_generator
 from d3gan.training.logging import Clock, NonFinite, Recorder
-from d3gan.training.sampling import generate, latents, to_uint8
+from d3gan.training.sampling import class_grid, generate, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
 from d3gan.training.status import Diverged, StatusFile
@@ -65,11 +65,13 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         evaluator = _make_evaluator(config, images, device)
         saved = checkpoint_to_resume(run) if resume else None
         with distributed.raise_together():
-            state = make_state(config, device, parallel)
+            if config.model.conditional:
+                require_classes(images, "model.conditional = true")
+            state = make_state(config, device, parallel, images.classes)
             if saved:
                 _check_same_run(config, saved, images)
                 state.load_state_dict(saved)
-            total = total_steps(config, len(images.images))
+            total = config.total_steps(len(images.images))
             if state.step > total:
                 raise UserError(
                     f"train.epochs = {config.train.epochs:g}: {run.path} has already been trained "
@@ -155,17 +157,17 @@ class _Training:
         self.config, self.run, self.state, self.clock = config, run, state, clock
         self.data_digest, self.epoch_images = images.digest, len(images.images)
         self.evaluator, self.status, self.total = evaluator, status, status.total
-        self.ema = state.average is not None
+        self.ema = state.ema is not None
         # Their running statistics differ between ranks; what is saved or sampled has the mean.
-        self.generators = nn.ModuleList(n for n in (state.generator, state.average) if n)
-        self.engine = make_engine(config, state, images.images, device)
+        self.generators = nn.ModuleList(n for n in (state.generator, state.ema) if n)
+        self.engine = Engine(config, state, images.images, device, images.labels)
         self.recorder = Recorder(
             run,
             state.step,
             clock=clock,
             images_per_step=config.images_per_step,
             epoch_images=self.epoch_images,
-            selects=self.engine.aggregation.selects,
+            selects=self.engine.selects,
             device=device,
         )
         self.monitor: Monitor | None = None
@@ -252,9 +254,10 @@ class _Training:
         averaged = distributed.averaged_buffers(self.generators)
         with self.clock.stopped(), averaged, distributed.raise_together():
             if distributed.is_main():
-                z = latents(config.samples.count, config.model.latent_dim, config.seed)
+                count, latent_dim = config.samples.count, config.model.latent_dim
+                z, labels, columns = class_grid(count, latent_dim, state.classes, config.seed)
                 with in_full_precision(state.sampler), writing(self.run.path):
-                    picture = grid(to_uint8(generate(state.sampler, z)))
+                    picture = grid(to_uint8(generate(state.sampler, z, labels)), columns)
                     save_picture(picture, self.run.sample_file(state.step))
 
     def _evaluate(self) -> None:
@@ -267,7 +270,11 @@ class _Training:
             start = time.perf_counter()
             with in_full_precision(state.sampler):
                 measured = measure_generator(
-                    self.evaluator, state.sampler, config.model.latent_dim, ema=self.ema
+                    self.evaluator,
+                    state.sampler,
+                    config.model.latent_dim,
+                    ema=self.ema,
+                    classes=state.classes,
                 )
             row = {
                 "kind": "eval",

@@ -1,6 +1,7 @@
 """Processes that hold different discriminators train as one process that holds all."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
 from d3gan.training.checkpoint import newest_checkpoint
 from d3gan.training.distributed import DiscriminatorParallel, make_discriminator_parallel
-from d3gan.training.shares import SHARED, share_of, whole
+from d3gan.training.shares import SHARED, merge_shares, select_share
 from d3gan.training.state import make_state
 from d3gan.training.trainer import train
 
@@ -44,15 +45,17 @@ def test_shares_combine_into_the_full_state(tiny: Config) -> None:
     train(config)
     saved = newest_checkpoint(RunFolder(config.run_dir))
     assert saved is not None
-    shares = [share_of(saved, range(a, b)) for a, b in ((0, 2), (2, 3), (3, 5))]
+    shares = [select_share(saved, range(a, b)) for a, b in ((0, 2), (2, 3), (3, 5))]
     assert [len(s["optimizer_d"]["state"]) for s in shares] == [2 * 11, 11, 2 * 11]
     for share, size in zip(shares, (2, 1, 2), strict=True):
         mesh = DiscriminatorParallel(1, 1, size)  # a share must load without the others
         gan = dataclasses.replace(tiny.gan, discriminators=size)
         make_state(dataclasses.replace(tiny, gan=gan), CPU, mesh).load_state_dict(saved | share)
-    again = whole(shares)
+    again = merge_shares(shares)
     for name in SHARED:
-        torch.testing.assert_close(again[name], dict(saved[name]), rtol=0, atol=0)
+        expected = saved[name]
+        expected = dict(expected) if isinstance(expected, Mapping) else expected
+        torch.testing.assert_close(again[name], expected, rtol=0, atol=0)
 
 
 def settings(rule: str, mesh: str, **train: Any) -> dict[str, dict[str, Any]]:
@@ -121,7 +124,7 @@ def test_no_gradient_of_a_discriminator_is_sent(tiny: Config, tmp_path: Path) ->
     assert sorted(collectives(written(config, tmp_path))) == sorted(
         [
             ("gloo:all_gather", 2 * batch),
-            ("gloo:all_gather", 3 * 2 * batch),
+            ("gloo:all_gather", 2 * 2 * batch),
             ("gloo:all_reduce", batch * channels * side**2),
             ("gloo:all_reduce", 4),
             ("gloo:all_reduce", generator),
@@ -172,7 +175,7 @@ def test_a_share_that_is_not_finite_stops_all(tiny: Config, tmp_path: Path) -> N
 import sys
 import torch
 from d3gan.training import distributed
-from d3gan.training.engines import Engine
+from d3gan.training.engine import Engine
 step = Engine.step
 def breaking(engine):
     losses = step(engine)

@@ -87,7 +87,7 @@ def test_a_restart_does_not_take_over_a_run_of_another_launch(tiny: Config, tmp_
 HANGS = """
 import sys, time
 from d3gan.training import distributed
-from d3gan.training.engines import Engine
+from d3gan.training.engine import Engine
 step = Engine.step
 def hanging(engine):
     if engine.state.step == 7 and distributed.rank() == 1:

@@ -1,0 +1,77 @@
+"""The interface of objectives, and the common case of separable ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from d3gan.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Terms = Mapping[str, Tensor]
+    """Loss terms by name, each with the shape of the logits. Their sum is minimised."""
+else:
+    Terms = Mapping
+
+
+class Objective:
+    """The per-image losses of the discriminators and of the generator.
+
+    Real and generated images are paired by their position in the batch: logits of both are given
+    together, because relativistic objectives compare them. Logits have the shape [B], or [n, B]
+    for n discriminators at once unless the objective is `asymmetric`; losses have the same shape.
+    """
+
+    signed: ClassVar[bool] = False
+    """Whether the generator's loss can be negative."""
+    separable: ClassVar[bool] = False
+    """Whether d_k = r(D_k(x)) + f(D_k(G(z))), with the terms named ``real`` and ``fake``."""
+    pairs: ClassVar[bool] = False
+    """Whether the generator's loss depends on the logits of real images."""
+    asymmetric: ClassVar[bool] = False
+    """Whether the losses depend on the index k. Then each call is for one discriminator."""
+    discriminators: ClassVar[int | None] = None
+    """Number of discriminators for which the objective is defined; None for any number."""
+
+    def discriminator(self, real: Tensor, fake: Tensor, k: int) -> Terms:
+        """Return the loss terms of discriminator k from D_k(x) and D_k(G(z))."""
+        raise NotImplementedError
+
+    def generator(self, fake: Tensor, real: Tensor | None, k: int) -> Terms:
+        """Return the generator's loss terms against discriminator k.
+
+        `real` holds D_k(x), without gradient, if the objective `pairs`; otherwise it is None.
+        """
+        raise NotImplementedError
+
+
+class SeparableObjective(Objective):
+    """An objective whose terms depend on real or on generated images, never on both.
+
+    d_k = r(D_k(x)) + f(D_k(G(z))) and g_k = g(D_k(G(z))).
+    """
+
+    separable: ClassVar[bool] = True
+
+    def real_loss(self, logits: Tensor) -> Tensor:
+        """Return r, the discriminator's loss on real images."""
+        raise NotImplementedError
+
+    def fake_loss(self, logits: Tensor) -> Tensor:
+        """Return f, the discriminator's loss on generated images."""
+        raise NotImplementedError
+
+    def generator_loss(self, logits: Tensor) -> Tensor:
+        """Return g, the generator's loss on the logits of its images."""
+        raise NotImplementedError
+
+    def discriminator(self, real: Tensor, fake: Tensor, k: int) -> Terms:
+        return {"real": self.real_loss(real), "fake": self.fake_loss(fake)}
+
+    def generator(self, fake: Tensor, real: Tensor | None, k: int) -> Terms:
+        return {"adversarial": self.generator_loss(fake)}
+
+
+OBJECTIVES: Registry[Objective] = Registry("objective")

@@ -1,0 +1,53 @@
+"""What an architecture is: its options, its two networks, their initialisation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import nn
+
+from d3gan.networks import ARCHITECTURES
+from d3gan.rng import Stream
+
+
+@dataclass(frozen=True)
+class ImageShape:
+    """The images that a generator makes and discriminators see."""
+
+    resolution: int
+    """Side, pixels."""
+    channels: int
+    """1 or 3."""
+    classes: int = 0
+    """Number of classes of a conditional model; 0 for an unconditional one."""
+
+
+class Architecture(Protocol):
+    """An entry of `ARCHITECTURES`: a frozen dataclass whose fields are the options.
+
+    Generators map z [B, latent_dim] and labels (int64 [B], or None) to images [B, C, H, W] in
+    [-1, 1]; discriminators map images and labels to logits [B].
+    """
+
+    resolutions: ClassVar[tuple[int, ...]]
+    """Sides of the images, pixels, for which the networks are made."""
+
+    def generator(self, images: ImageShape, latent_dim: int) -> nn.Module:
+        """Return the generator, its weights not yet meaningful, on the CPU."""
+
+    def discriminator(self, images: ImageShape) -> nn.Module:
+        """Return one discriminator, its weights not yet meaningful, on the CPU."""
+
+    def initialise(self, network: nn.Module, seed: int, stream: Stream, member: int) -> None:
+        """Fill all parameters in place, as a function of the arguments alone.
+
+        `stream` tells generator from discriminators; `member` is the index of a discriminator.
+        """
+
+
+def build_architecture(text: str, defaults: Mapping[str, object]) -> Architecture:
+    """Return the architecture that `text` names, for example ``"dcgan(activation='mish')"``.
+
+    `defaults` are values for those of its options that the text does not give. Raises UserError.
+    """
+    return ARCHITECTURES.build(text, defaults)

@@ -1,0 +1,49 @@
+"""Builds the generator and the discriminators of a configuration, freshly initialised."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from d3gan.config import Config
+from d3gan.networks.architecture import ImageShape, build_architecture
+from d3gan.networks.ensemble import Ensemble
+from d3gan.rng import Stream
+
+
+def image_shape(config: Config, classes: int) -> ImageShape:
+    """Return the shape of the images; `classes` counts only if the model is conditional."""
+    data = config.data
+    return ImageShape(data.resolution, data.channels, classes if config.model.conditional else 0)
+
+
+def build_generator(config: Config, classes: int = 0) -> nn.Module:
+    """Return the generator in float32 on the CPU, a function of the configuration alone."""
+    model, images = config.model, image_shape(config, classes)
+    defaults = {"width": model.generator_width, "norm": model.generator_norm}
+    architecture = build_architecture(model.architecture, defaults)
+    generator = architecture.generator(images, model.latent_dim)
+    architecture.initialise(generator, config.seed, Stream.GENERATOR_WEIGHTS, 0)
+    return generator
+
+
+def build_discriminators(
+    config: Config, classes: int = 0, members: Sequence[int] | None = None
+) -> Ensemble:
+    """Return the discriminators `members` (all of them unless given), in float32 on the CPU.
+
+    Discriminator k is the same network whatever the number of discriminators is.
+    """
+    model, images = config.model, image_shape(config, classes)
+    defaults: dict[str, Any] = {
+        "width": model.discriminator_width,
+        "norm": model.discriminator_norm,
+    }
+    networks = []
+    for k in range(config.gan.discriminators) if members is None else members:
+        text = config.gan.members[k] if config.gan.members else model.architecture
+        architecture = build_architecture(text, defaults)
+        network = architecture.discriminator(images)
+        architecture.initialise(network, config.seed, Stream.DISCRIMINATOR_WEIGHTS, k)
+        networks.append(network)
+    return Ensemble(networks)

@@ -1,0 +1,239 @@
+"""Computes the steps of a run: batches and random numbers in, updated weights and losses out."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from d3gan.acceleration.cuda_graph import GraphedFunction, fastest_way
+from d3gan.acceleration.precision import DTYPES
+from d3gan.config import Config
+from d3gan.data.loader import Order, Prepared, make_loader, moved
+from d3gan.data.sampler import batch_indices, flips
+from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.augment import AUGMENTATIONS
+from d3gan.gan.ema import ema_decay, update_ema
+from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.penalties import PENALTIES
+from d3gan.gan.schedules import SCHEDULES
+from d3gan.gan.step import Batch, Game, Losses, train_step
+from d3gan.images import Images
+from d3gan.rng import Stream, normal, uniform
+from d3gan.training.distributed import world_size
+from d3gan.training.state import State
+
+AUGMENTED = 4
+"""Sets of images augmented in a step: real and generated ones, in the steps of both players."""
+
+
+def make_order(config: Config, shard: range, images: int) -> Order:
+    """Return the order of the part `shard` of each batch, for a data set of `images` images."""
+
+    def order(batch: int) -> tuple[Tensor, Tensor | None]:
+        positions = batch * config.train.batch_size + torch.arange(shard.start, shard.stop)
+        indices = batch_indices(config.seed, positions, images)
+        return indices, flips(config.seed, positions) if config.data.flip else None
+
+    return order
+
+
+class Draws:
+    """Random numbers of a step: functions of the seed, the batch and the global image index."""
+
+    def __init__(self, config: Config, shard: range, device: torch.device) -> None:
+        self.config, self.dtype = config, DTYPES[config.train.precision]
+        self.here = torch.arange(shard.start, shard.stop, device=device)
+        self.discriminators = torch.arange(config.gan.discriminators, device=device)
+        augmentations = map(AUGMENTATIONS.build, config.gan.augmentations)
+        self.augmentation_draws = sum(augmentation.draws for augmentation in augmentations)
+        self.interpolates = any(PENALTIES.build(p).interpolates for p in config.gan.penalties)
+
+    def latents(self, batch: int | Tensor) -> Tensor:
+        """Return this rank's latents z [B, latent] of a batch."""
+        latent_dim = self.config.model.latent_dim
+        return normal(self.config.seed, Stream.NOISE, batch, self.here, latent_dim).to(self.dtype)
+
+    def augmentation(self, batch: int | Tensor) -> Tensor | None:
+        """Return `Batch.augmentation` [4, B, draws]; None without augmentations."""
+        each = self.augmentation_draws
+        if not each:
+            return None
+        count = AUGMENTED * each
+        numbers = uniform(self.config.seed, Stream.AUGMENTATION, batch, self.here, count)
+        return numbers.view(len(self.here), AUGMENTED, each).transpose(0, 1)
+
+    def interpolation(self, batch: int | Tensor) -> Tensor | None:
+        """Return `Batch.interpolation` [B, 1]; None if no penalty uses it."""
+        if not self.interpolates:
+            return None
+        return uniform(self.config.seed, Stream.INTERPOLATION, batch, self.here, 1)
+
+    def aggregation(self, step: int | Tensor) -> Tensor:
+        """Return the random numbers [N, 1] in (0, 1) of the rule, the same on every rank."""
+        return uniform(self.config.seed, Stream.AGGREGATION, step, self.discriminators, 1)
+
+    def batch(self, number: int | Tensor, real: Tensor, labels: Tensor | None) -> Batch:
+        """Return batch `number` with its real images and labels."""
+        random = (self.augmentation(number), self.interpolation(number))
+        return Batch(real, self.latents(number), labels, *random)
+
+
+class Engine:
+    """Trains `state` on `images` [M, C, H, W], one step at a time. All ranks call it together.
+
+    `labels` int64 [M] are needed if the model is conditional. With `graph` (the default on one
+    CUDA device) the step is recorded once as a CUDA graph and replayed, so everything that differs
+    between steps is written into tensors that stay in place.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: State,
+        images: Images,
+        device: torch.device,
+        labels: np.ndarray | None = None,
+        *,
+        graph: bool | None = None,
+    ) -> None:
+        self.config, self.state, self.device = config, state, device
+        self.epoch_images = len(images)
+        self.total = config.total_steps(self.epoch_images)
+        self.schedule = SCHEDULES.build(config.optim.schedule)
+        parallel = state.parallel
+        shard = parallel.images(config.train.batch_size)
+        self.order = make_order(config, shard, self.epoch_images)
+        self.draws = Draws(config, shard, device)
+        dtype, labels = DTYPES[config.train.precision], labels if config.model.conditional else None
+        resident = config.data.resident
+        self.loader = make_loader(images, labels, self.order, device, dtype, resident)
+        scale = parallel.data / config.train.batch_size
+        self.game = Game(
+            generator=_with_labels(parallel.generator(state.generator)),
+            discriminators=parallel.ensemble(state.discriminators),
+            members=parallel.members(),
+            optimizer_g=state.optimizer_g,
+            optimizer_d=state.optimizer_d,
+            objective=OBJECTIVES.build(config.gan.objective),
+            aggregation=AGGREGATIONS.build(config.gan.aggregation),
+            penalties=[PENALTIES.build(text) for text in config.gan.penalties],
+            augmentations=[AUGMENTATIONS.build(text) for text in config.gan.augmentations],
+            expectation=lambda losses: losses.sum(dim=-1) * scale,
+            mean_over_ranks=parallel.mean_over_ranks,
+            all_gather_discriminators=parallel.all_gather_discriminators,
+        )
+        on_one_gpu = device.type == "cuda" and world_size() == 1
+        self._static = (
+            _Static(self, len(shard)) if graph or (graph is None and on_one_gpu) else None
+        )
+
+    @property
+    def selects(self) -> bool:
+        """Whether the aggregation rule chooses one discriminator at every step."""
+        return self.game.aggregation.selects
+
+    def step(self) -> Losses:
+        """Train for one step, and update the moving average."""
+        config, state = self.config, self.state
+        factor = self.schedule.factor(state.step / self.total)
+        self._set_rates(config.optim.lr_g * factor, config.optim.lr_d * factor)
+        each = config.images_per_step
+        decay = ema_decay(each, (state.step + 1) * each, config.optim.ema_half_life_images)
+        if self._static is not None:
+            losses = self._static.step(state.step, decay)
+        else:
+            losses = self._update(state.step, decay, [self.batch(b) for b in self.batches()])
+        state.step += 1
+        return losses
+
+    def batches(self) -> range:
+        """Return the numbers of this step's batches, one for each discriminator update."""
+        each = self.config.gan.discriminator_steps
+        return range(self.state.step * each, (self.state.step + 1) * each)
+
+    def batch(self, number: int) -> Batch:
+        """Return this rank's part of a batch, on the device."""
+        return self.draws.batch(number, *self.real_images(number))
+
+    def real_images(self, number: int) -> tuple[Tensor, Tensor | None]:
+        """Return this rank's real images [B, C, H, W] in [-1, 1] of a batch, and their labels."""
+        source, mirrored, labels = (moved(x, self.device) for x in self.loader.prepare(number))
+        assert source is not None
+        return self.loader.images(source, mirrored), labels
+
+    def _update(self, step: int | Tensor, decay: float | Tensor, batches: list[Batch]) -> Losses:
+        losses = train_step(self.game, batches, self.draws.aggregation(step))
+        if self.state.ema is not None:
+            update_ema(self.state.ema, self.state.generator, decay)
+        return losses
+
+    def _set_rates(self, *rates: float) -> None:
+        optimizers = (self.state.optimizer_g, self.state.optimizer_d)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            for group in optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+
+
+def _with_labels(generator: Callable[..., Tensor]) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """Return the generator as a function of z and labels, which an unconditional one never gets."""
+    return lambda z, labels: generator(z) if labels is None else generator(z, labels)
+
+
+class _Static:
+    """The inputs of a graphed step: tensors that stay in place and are overwritten every step."""
+
+    def __init__(self, engine: Engine, shard: int) -> None:
+        self.engine, state, device = engine, engine.state, engine.device
+        config, cuda = engine.config, engine.device.type == "cuda"
+        if cuda and not config.train.deterministic:
+            side, channels = config.data.resolution, config.data.channels
+            state.discriminators.way = fastest_way(
+                state.discriminators,
+                torch.zeros((shard, channels, side, side), dtype=engine.draws.dtype, device=device),
+                torch.zeros(shard, dtype=torch.int64, device=device)
+                if config.model.conditional
+                else None,
+            )
+        self.number = torch.zeros((), dtype=torch.int64, device=device)
+        self.decay = torch.zeros((), dtype=engine.draws.dtype, device=device)
+        self.inputs: list[Prepared] = []
+        # CUDA's fused kernel reads a learning rate on the device as float32.
+        precision = torch.float32 if cuda else torch.float64
+        for optimizer in (state.optimizer_g, state.optimizer_d):
+            for group in optimizer.param_groups:
+                group["lr"] = torch.tensor(group["lr"], dtype=precision, device=device)
+        self.graph = GraphedFunction(self._whole_step) if cuda else None
+
+    def step(self, step: int, decay: float) -> Losses:
+        self.number.fill_(step)
+        self.decay.fill_(decay)
+        for place, batch in enumerate(self.engine.batches()):
+            self._overwrite(place, self.engine.loader.prepare(batch))
+        return self.graph() if self.graph else self._whole_step()
+
+    def _overwrite(self, place: int, new: Prepared) -> None:
+        device = self.engine.device
+        if place == len(self.inputs):
+            self.inputs.append(Prepared(*(None if x is None else x.to(device) for x in new)))  # type: ignore[arg-type]
+            return
+        for old, x in zip(self.inputs[place], new, strict=True):
+            if old is not None and x is not None:
+                x = x.pin_memory() if device.type == "cuda" else x
+                old.copy_(x, non_blocking=True)
+
+    def _whole_step(self) -> Losses:
+        """Compute the step from the tensors in place, without a synchronisation."""
+        engine, each = self.engine, self.engine.config.gan.discriminator_steps
+        batches = [
+            engine.draws.batch(
+                self.number * each + place,
+                engine.loader.images(inputs.source, inputs.mirrored),
+                inputs.labels,
+            )
+            for place, inputs in enumerate(self.inputs)
+        ]
+        return engine._update(self.number, self.decay, batches)

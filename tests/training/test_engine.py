@@ -1,0 +1,136 @@
+"""The engine computes what the plain loop computes, for every entry of the registries."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from d3gan import config as configs
+from d3gan.bench.baseline import Baseline
+from d3gan.config import Config
+from d3gan.data.cache import load_images
+from d3gan.errors import UserError
+from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.augment import AUGMENTATIONS
+from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.penalties import PENALTIES
+from d3gan.gan.step import Losses
+from d3gan.training import distributed
+from d3gan.training.engine import Engine
+from d3gan.training.state import make_state
+
+CPU = torch.device("cpu")
+WAYS = ("eager", "static")
+"""Step by step, and with the fixed tensors of a CUDA graph (which a CPU does not record)."""
+
+
+def made(config: Config, way: str, **sections: dict[str, Any]) -> Engine | Baseline:
+    config = configs.validate(configs.from_dict(sections, config))
+    images = load_images(config.data)
+    plain = way == "baseline"
+    state = make_state(config, CPU, classes=images.classes, plain=plain)
+    if plain:
+        return Baseline(config, state, images.images, CPU, images.labels)
+    return Engine(config, state, images.images, CPU, images.labels, graph=way == "static")
+
+
+def run(trainer: Engine | Baseline, steps: int) -> list[Losses]:
+    return [trainer.step() for _ in range(steps)]
+
+
+def assert_same_weights(one: Engine | Baseline, other: Engine | Baseline, tolerance: float) -> None:
+    for network in ("generator", "discriminators", "ema"):
+        mine, theirs = (getattr(e.state, network).state_dict() for e in (one, other))
+        for name, tensor in theirs.items():
+            difference = (mine[name] - tensor).double().norm() / tensor.double().norm()
+            assert difference < tolerance, (network, name)
+
+
+def compare(config: Config, way: str, steps: int = 10, **sections: dict[str, Any]) -> None:
+    baseline, engine = (made(config, kind, **sections) for kind in ("baseline", way))
+    theirs, mine = run(baseline, steps), run(engine, steps)
+    assert_same_weights(engine, baseline, 1e-8)
+    for a, b in zip(mine, theirs, strict=True):
+        assert set(a) == set(b)
+        for name in a:
+            torch.testing.assert_close(a[name], b[name], rtol=1e-7, atol=1e-11, msg=name)
+
+
+@pytest.mark.parametrize("rule", AGGREGATIONS)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_rule(tiny: Config, way: str, rule: str) -> None:
+    gan = {"aggregation": rule, "discriminators": 3, "penalties": ["r1(gamma=0.5)"]}
+    compare(tiny, way, gan=gan, data={"flip": True}, train={"epochs": 4.0})
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_objective(tiny: Config, way: str, objective: str) -> None:
+    built = OBJECTIVES.build(objective)
+    count = built.discriminators or 3
+    gan = {"objective": objective, "aggregation": "mean", "discriminators": count}
+    compare(tiny, way, gan=gan)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_every_penalty_with_every_augmentation(tiny: Config, penalty: str) -> None:
+    gan = {"penalties": [penalty, *(p for p in PENALTIES if p != penalty)][:2]}
+    compare(tiny, "static", gan=gan | {"augmentations": list(AUGMENTATIONS)})
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("objective", ["hinge", "least_squares"])
+def test_one_discriminator_with_two_updates_per_step(
+    tiny: Config, way: str, norm: str, objective: str
+) -> None:
+    compare(
+        tiny,
+        way,
+        gan={"objective": objective, "discriminators": 1, "discriminator_steps": 2},
+        model={"generator_norm": norm, "discriminator_norm": norm},
+        optim={"schedule": "linear_decay"},
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_conditional_model(tiny: Config, way: str) -> None:
+    gan = {"penalties": ["r1", "r2"], "objective": "relativistic", "aggregation": "softmax"}
+    compare(tiny, way, model={"conditional": True}, gan=gan)
+
+
+def test_members_of_different_architectures(tiny: Config) -> None:
+    members = ["dcgan(width=2)", "dcgan(activation='mish')", "dcgan(norm='none')"]
+    compare(tiny, "eager", gan={"members": members, "penalties": ["r1"]})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_first_losses_in_float32(tiny: Config, way: str) -> None:
+    train = {"precision": "fp32"}
+    theirs, mine = (run(made(tiny, kind, train=train), 3) for kind in ("baseline", way))
+    for a, b in zip(mine, theirs, strict=True):
+        for name in ("loss_g", "loss_d_real", "loss_d_fake"):
+            torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=0)
+
+
+def test_the_baseline_runs_on_one_process(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    with pytest.raises(UserError, match="the baseline runs on one process"):
+        made(tiny, "baseline")
+
+
+def test_the_baseline_has_no_bf16(tiny: Config) -> None:
+    with pytest.raises(UserError, match="computes in fp32 or fp64"):
+        made(tiny, "baseline", train={"precision": "bf16"})
+
+
+def test_augmentation_draws_belong_to_global_image_indices(tiny: Config) -> None:
+    config = configs.from_dict({"gan": {"augmentations": ["color", "cutout"]}}, tiny)
+    whole = Engine(config, make_state(config, CPU), load_images(config.data).images, CPU).draws
+    part = type(whole)(config, range(3, 8), CPU)
+    everything, mine = whole.augmentation(5), part.augmentation(5)
+    assert everything is not None
+    assert mine is not None
+    assert everything.shape == (4, 8, 5)
+    assert torch.equal(mine, everything[:, 3:])
+    assert not torch.equal(everything[0], everything[1]), "real and generated images differ"
