@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tests.evaluation.measuring import evaluator, numbers_of, rows
-from tests.program import d3gan, finish, torchrun, written
+from tests.evaluation.measuring import changed, evaluator, numbers_of, rows
+from tests.program import d3gan, finish, start_process, torchrun, written
 
 from d3gan.config import Config, DataConfig
 from d3gan.data.cache import load_images
@@ -93,3 +94,39 @@ def test_a_run_and_its_samples_have_the_same_numbers(measured: Config, tmp_path:
     of_file = json.loads(d3gan("evaluate", file, *against, *common).stdout)
     assert numbers_of(of_file) == numbers_of(of_run)
     check_comparable(of_run["protocol"], of_file["protocol"], ("the run", "the file"))
+
+
+PLUGINS = """
+import numpy as np
+import torch
+
+def squares():
+    images = np.random.default_rng(0).integers(0, 100, (100, 16, 16, 3), np.uint8)
+    images[::2, :8, :8] += 120
+    return images, np.arange(100) % 2
+
+class Pixels(torch.nn.Module):
+    dimensions = 12
+
+    def forward(self, images):
+        return torch.nn.functional.adaptive_avg_pool2d(images / 255, 2).flatten(1), None
+"""
+
+
+@pytest.mark.slow
+def test_plugins_measure_the_same_on_two_processes(measured: Config, tmp_path: Path) -> None:
+    (tmp_path / "own_things.py").write_text(PLUGINS)
+    config = changed(
+        measured, data={"source": "own_things:squares"}, eval={"features": "own_things:Pixels"}
+    )
+    for processes in (1, 2):
+        file = written(dataclasses.replace(config, name=f"on-{processes}"), tmp_path)
+        command = [sys.executable, "-m", "d3gan", "train", file, "--processes", processes]
+        result = finish(start_process(command, folder=tmp_path), timeout=200)
+        assert result.returncode == 0, result.stderr
+    one, two = (rows(config.run_dir.with_name(f"on-{processes}")) for processes in (1, 2))
+    assert len(one) == len(two) == 4
+    for mine, theirs in zip(one, two, strict=True):
+        assert {"fd", "recall"} < set(mine)
+        assert numbers_of(mine) == pytest.approx(numbers_of(theirs), rel=1e-6)
+        assert mine["protocol"] == theirs["protocol"]

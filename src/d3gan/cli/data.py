@@ -42,8 +42,9 @@ def _list() -> None:
         table.add_row(source.name, source.images, source.location())
     print_table(table)
     print(
-        f"\nAlso: any hub data set owner/name, a folder of images, a .npy or .npz file.\n"
-        f"D3GAN_DATA (looked into first): {data_folder() or 'not set'}\n"
+        "\nAlso: any hub data set owner/name, a folder of images, a .npy or .npz file,\n"
+        "or a plugin module.path:Name.\n"
+        f"D3GAN_DATA (searched first): {data_folder() or 'not set'}\n"
         f"Decoded images are kept in {cache_folder()}"
     )
 
