@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from d3gan.errors import UserError
-from d3gan.files import writing
 from d3gan.runs import RunFolder, Status, step_of
 
 
@@ -71,15 +70,6 @@ def test_a_folder_is_locked_against_others_and_vanishes_if_unused(run: RunFolder
 def test_no_run_is_named(run: RunFolder) -> None:
     with pytest.raises(UserError, match="there is no run at"):
         run.config()
-
-
-def test_refused_writing_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(UserError) as caught, writing(tmp_path):
-        raise OSError(28, "No space left on device")
-    assert str(caught.value) == (
-        f"cannot write to {tmp_path}: No space left on device; free some space or choose another "
-        "place; what was written before is kept"
-    )
 
 
 STATUS = Status("running", 3, 10, 1.5, 42, "here", "", 2e6)

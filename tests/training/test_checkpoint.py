@@ -4,7 +4,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.program import group, weights
 
+from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
 from d3gan.training.checkpoint import (
@@ -13,6 +15,7 @@ from d3gan.training.checkpoint import (
     read_checkpoint,
     save_checkpoint,
 )
+from d3gan.training.trainer import train
 
 
 @pytest.fixture
@@ -29,7 +32,9 @@ def test_round_trip(run: RunFolder) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_no_flipped_bit_changes_what_is_read(run: RunFolder, position: float, bit: int) -> None:
+def test_a_flipped_bit_is_noticed_or_without_effect(
+    run: RunFolder, position: float, bit: int
+) -> None:
     weights = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     file = save_checkpoint(run, {"step": 1, "weights": weights}, keep=1)
     data = bytearray(file.read_bytes())
@@ -64,18 +69,18 @@ def test_code_in_a_checkpoint_is_not_run(run: RunFolder, tmp_path: Path) -> None
     assert not (tmp_path / "executed").exists()
 
 
-def test_another_program_s_file_is_no_checkpoint(run: RunFolder) -> None:
+def test_a_file_of_another_program_is_not_a_checkpoint(run: RunFolder) -> None:
     run.checkpoints.mkdir(parents=True)
     torch.save({"state_dict": {}}, run.checkpoint_file(1))
     with pytest.raises(UserError, match=r"all checkpoints in .* are broken"):
         newest_checkpoint(run)
 
 
-def test_none_is_no_error(run: RunFolder) -> None:
+def test_a_run_without_checkpoints_has_none(run: RunFolder) -> None:
     assert newest_checkpoint(run) is None
 
 
-def test_a_failed_write_keeps_what_was_there(
+def test_a_failed_write_keeps_the_checkpoints_before(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_checkpoint(run, {"step": 1}, keep=1)
@@ -90,3 +95,34 @@ def test_a_failed_write_keeps_what_was_there(
     saved = newest_checkpoint(run)
     assert saved is not None
     assert saved["step"] == 1
+
+
+UNREADABLE = """
+import sys
+from d3gan.training import checkpoint, distributed
+read = checkpoint.read_checkpoint
+def reading(file):
+    if distributed.rank() == {rank} and file.name == "step-00000010.pt":
+        raise checkpoint.BrokenCheckpoint("as if damaged")
+    return read(file)
+checkpoint.read_checkpoint = reading
+from d3gan.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_all_ranks_resume_from_the_checkpoint_of_the_main_one(tiny: Config, rank: int) -> None:
+    run = train(tiny)
+    before = weights(run.path)
+    ends = group(UNREADABLE.format(rank=rank), "train", run.path)
+    errors = ends[0].stderr
+    if rank == 0:  # both repeat the steps after the checkpoint before
+        assert [end.returncode for end in ends] == [0, 0], errors
+        assert (run.checkpoints / "step-00000010.pt.broken").exists()
+        after = weights(run.path)
+        for name, tensor in before.items():
+            torch.testing.assert_close(after[name], tensor)
+    else:
+        assert [end.returncode for end in ends] == [2, 2], errors
+        assert "which rank 0 can read (on rank 1)" in errors
