@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from d3gan import config as configs
 from d3gan import config_files
+from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.fields import Role
@@ -244,3 +245,34 @@ def test_words_of_the_command_line_become_values(key: str, word: str, value: obj
     assert configs.typed(key, word) == value
     with pytest.raises(UserError, match="unknown key seeds \\(did you mean 'seed'"):
         configs.typed("seeds", word)
+
+
+def test_removed_keys_are_accepted_while_they_have_no_effect() -> None:
+    old = {"train": {"engine": "fast", "shared_memory": False, "epochs": 3}}
+    assert configs.from_dict(old) == configs.from_dict({"train": {"epochs": 3}})
+    with pytest.raises(UserError, match=r"train\.engine = 'reference': .* 'd3gan bench step'"):
+        configs.from_dict({"train": {"engine": "reference"}})
+    with pytest.raises(UserError, match=r"train\.shared_memory = 1: must be true or false"):
+        configs.from_dict({"train": {"shared_memory": 1}})
+
+
+@pytest.mark.parametrize(
+    ("flags", "penalties"),
+    [
+        ("--gan.r1-gamma 0.25", ("r1(gamma=0.25)",)),
+        ("--gan.r1_gamma=0 --train.engine fast --train.no-shared-memory", ()),
+        ("--train.shared-memory --gan.r1-gamma=2", ("r1(gamma=2.0)",)),
+    ],
+)
+def test_old_keys_are_flags(
+    flags: str, penalties: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Config] = []
+
+    def train(config: Config, *, resume: bool) -> None:
+        trained.append(config)
+        raise UserError("not trained")
+
+    monkeypatch.setattr("d3gan.training.trainer.train", train)
+    assert main(["train", "demo-dcgan", *flags.split()]) == 2
+    assert [config.gan.penalties for config in trained] == [penalties]

@@ -16,6 +16,7 @@ import tomli_w
 from d3gan.config_aliases import ALIASES, migrate
 from d3gan.errors import UserError
 from d3gan.fields import Matching, Role, checked
+from d3gan.networks import ARCHITECTURES
 from d3gan.registry import Registry, is_plugin, nearest, plugin_file
 from d3gan.schema import (
     CheckpointConfig,
@@ -54,26 +55,24 @@ def validate(config: Config) -> Config:
         gan = dataclasses.replace(config.gan, discriminators=len(config.gan.members))
         config = dataclasses.replace(config, gan=gan)
     config = from_dict(to_dict(config))
-    built = _built(config)
+    if config.data.source == "stacked-mnist" and config.data.channels != 3:
+        raise UserError("data.channels = 1: stacked-mnist needs 3")
+    networks = [key for key, registry in _choices().items() if registry is ARCHITECTURES]
+    built = {key: _built(key, config) for key in _choices() if key not in networks}
     _check_game(config.gan, built)
-    for key in ("model.architecture", "gan.members"):
-        found = built[key]
-        for architecture in found if isinstance(found, list) else [found]:
+    for key in networks:  # last, because they import torch
+        for architecture in _built(key, config):
             if config.data.resolution not in architecture.resolutions:
                 sides = ", ".join(map(str, architecture.resolutions))
                 raise UserError(
                     f"data.resolution = {config.data.resolution}: {key} is made for {sides}"
                 )
-    if config.train.engine == "reference" and config.train.precision == "bf16":
-        raise UserError("train.engine = 'reference': knows fp32 and fp64; use fast for bf16")
-    if config.data.source == "stacked-mnist" and config.data.channels != 3:
-        raise UserError("data.channels = 1: stacked-mnist needs 3")
     return config
 
 
-def _check_game(gan: GanConfig, built: Mapping[str, Any]) -> None:
+def _check_game(gan: GanConfig, built: Mapping[str, list[Any]]) -> None:
     """Raise UserError if objective, aggregation, penalties and N do not fit together."""
-    objective, rule = built["gan.objective"], built["gan.aggregation"]
+    (objective,), (rule,) = built["gan.objective"], built["gan.aggregation"]
     if objective.discriminators not in (None, gan.discriminators):
         raise UserError(
             f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} is "
@@ -94,24 +93,24 @@ def _check_game(gan: GanConfig, built: Mapping[str, Any]) -> None:
         raise UserError(f"gan.penalties = {list(gan.penalties)}: names a penalty twice")
 
 
-def _built(config: Config) -> dict[str, Any]:
-    """Return by key what the registries build from the config's values."""
-    built = {}
-    for key, registry, value in _choices(config):
-        try:
-            every = [registry.build(text) for text in _items(value)]
-        except UserError as error:
-            raise UserError(f"{key} = {_plain(value)!r}: {error}") from error
-        built[key] = every if isinstance(value, tuple) else every[0]
-    return built
+def _built(key: str, config: Config) -> list[Any]:
+    """Return the objects that the value of a key, or each of its items, names."""
+    value = flatten(to_dict(config))[key]
+    try:
+        return [_choices()[key].build(text) for text in _items(value)]
+    except UserError as error:
+        raise UserError(f"{key} = {_plain(value)!r}: {error}") from error
 
 
-def _choices(config: Config) -> Iterator[tuple[str, Registry[Any], Any]]:
-    """Yield the key, registry and value of every choice that is made by name."""
-    values = flatten(to_dict(config))
-    for key, metadata in _metadata().items():
-        for registry in (item for item in metadata if isinstance(item, Registry)):
-            yield key, registry, values[key]
+@cache
+def _choices() -> dict[str, Registry[Any]]:
+    """Return the registries of the keys whose values are names."""
+    return {
+        key: item
+        for key, metadata in _metadata().items()
+        for item in metadata
+        if isinstance(item, Registry)
+    }
 
 
 def plugins(config: Config) -> dict[str, dict[str, str]]:
@@ -188,7 +187,10 @@ def typed(key: str, word: str) -> Any:
     Items of a list are separated by commas. A word that is not of the key's type is returned as it
     is, for `from_dict` to refuse. Raises UserError for an unknown key.
     """
-    kind = ALIASES.get(key) or (type(_defaults()[key]) if key in _defaults() else None)
+    hint = ALIASES.get(key)
+    kind = getattr(hint, "__origin__", hint)
+    if key in _defaults():
+        kind = type(_defaults()[key])
     if kind is None:
         raise UserError(f"unknown key {key}{nearest(key, keys()) or '; see d3gan train --help'}")
     try:

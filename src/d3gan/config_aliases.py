@@ -3,29 +3,40 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from d3gan.errors import UserError
 from d3gan.fields import Range, checked
 from d3gan.registry import parse_call
 
-NOT_NEGATIVE = Annotated[float, Range(0, 1e12)]
-
-ALIASES: dict[str, type] = {
-    "gan.r1_gamma": float,
+ALIASES: dict[str, Any] = {
+    "gan.r1_gamma": Annotated[float, Range(0, 1e12)],
+    "train.engine": str,
+    "train.shared_memory": bool,
 }
-"""The old keys and the types of their values."""
+"""The old keys, and the type and range of their values."""
 
 
 def migrate(values: Mapping[str, Any], penalties: Sequence[str], origin: str) -> dict[str, Any]:
     """Return `values`, nested as in TOML, with current keys in place of old ones.
 
-    `penalties` are those of the configuration that the values are put over; `gan.r1_gamma` replaces
-    R1 among them. `origin` precedes error messages. Raises UserError for a value out of range.
+    ``gan.r1_gamma`` replaces R1 among the penalties, which are `penalties` unless the values have
+    some. ``train.engine`` and ``train.shared_memory`` have no effect. `origin` precedes error
+    messages. Raises UserError for a value that is not allowed.
     """
     values = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
-    gan = values.get("gan")
-    if isinstance(gan, dict) and "r1_gamma" in gan:
-        gamma = checked(NOT_NEGATIVE, gan.pop("r1_gamma"), f"{origin}gan.r1_gamma")
+    old = {}
+    for key, hint in ALIASES.items():
+        section, _, name = key.partition(".")
+        if isinstance(values.get(section), dict) and name in values[section]:
+            old[key] = checked(hint, values[section].pop(name), f"{origin}{key}")
+    if old.get("train.engine", "fast") != "fast":
+        raise UserError(
+            f"{origin}train.engine = {old['train.engine']!r}: there is one engine now; "
+            "'d3gan bench step' times the baseline beside it"
+        )
+    if (gamma := old.get("gan.r1_gamma")) is not None:
+        gan = values["gan"]
         present = gan.get("penalties", penalties)
-        if isinstance(present, list | tuple):  # else the value is refused as that of gan.penalties
+        if isinstance(present, list | tuple):  # any other value is refused as gan.penalties
             kept = [text for text in present if parse_call(str(text))[0] != "r1"]
             gan["penalties"] = [*kept, f"r1(gamma={gamma})"] if gamma else kept
     return values

@@ -59,7 +59,9 @@ class DataConfig:
 class ModelConfig:
     """The networks."""
 
-    architecture: Annotated[str, ARCHITECTURES, RESULT] = "dcgan"
+    architecture: Annotated[
+        str, ARCHITECTURES, RESULT, Doc(f"The networks: {ARCHITECTURES.describe()}.")
+    ] = "dcgan"
     conditional: Annotated[bool, RESULT] = False
     """Generate images of a requested class; needs labelled data."""
     latent_dim: Annotated[Count, RESULT] = 100
@@ -69,8 +71,10 @@ class ModelConfig:
     discriminator_width: Annotated[Count, RESULT] = 64
     """The same for each discriminator."""
     generator_norm: Annotated[Norm, RESULT] = "batch"
+    """Normalisation of the generator's layers, as below."""
     discriminator_norm: Annotated[Norm, RESULT] = "batch"
-    """batch: each process by itself; sync: the global batch over all processes."""
+    """Normalisation of the discriminators' layers. batch: over the batch of each process; sync:
+    over the global batch of all processes; group: over groups of channels."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,9 @@ class OptimConfig:
     """Adam for all networks, and a moving average of the generator's weights."""
 
     lr_g: Annotated[Rate, RESULT] = 2e-4
+    """Learning rate of the generator."""
     lr_d: Annotated[Rate, RESULT] = 2e-4
+    """Learning rate of the discriminators."""
     beta1: Annotated[Momentum, RESULT] = 0.5
     beta2: Annotated[Momentum, RESULT] = 0.999
     schedule: Annotated[
@@ -130,14 +136,12 @@ class TrainConfig:
     """Real images per update of the discriminators, over all processes together."""
     epochs: Annotated[Epochs, RESULT] = 25.0
     """Number of passes over the images; fractions are allowed."""
-    engine: Annotated[Literal["fast", "reference"], MACHINE] = "fast"
-    """reference: the plain loop, slow, on one process: the yardstick of fast."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], RESULT] = "fp32"
-    """bf16: mixed precision; fp64: for tests of exactness."""
+    """Numbers of the computation. bf16: mixed precision; fp64: for tests of exactness."""
     deterministic: Annotated[bool, MACHINE] = False
     """Use deterministic algorithms only, even where they are slower (CUDA)."""
     device: Annotated[Literal["auto", "cpu", "cuda"], MACHINE] = "auto"
-    """auto: CUDA if available."""
+    """Device of each process. auto: CUDA if available."""
     mesh: Annotated[
         str,
         Matching(
@@ -148,9 +152,6 @@ class TrainConfig:
     ] = ""
     """How processes divide the work. data=2,discriminator=2: two parts of every batch, and for each
     part two processes with half of the discriminators each; empty: divide the batch only."""
-    shared_memory: Annotated[bool, MACHINE] = True
-    """Processes on one machine's CPUs average gradients in memory that they share; without, and on
-    several machines, through gloo."""
     log_every_steps: Annotated[Count, SCHEDULE] = 50
     """Steps between two rows of metrics.jsonl."""
     timeout_seconds: Annotated[float, Range(1, 10**6), MACHINE] = 1800.0
@@ -162,7 +163,9 @@ class SamplesConfig:
     """Sample grids during training, always from the same latents."""
 
     every_epochs: Annotated[Epochs, SCHEDULE] = 1.0
+    """Epochs between two grids."""
     count: Annotated[int, Range(1, 1024), SCHEDULE] = 64
+    """Number of images in a grid."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ class EvalConfig:
     """Metrics during training; d3gan evaluate computes them at any time."""
 
     every_epochs: Annotated[float, Range(0, 10**6), SCHEDULE] = 0.0
-    """0: never."""
+    """Epochs between two evaluations; 0: no evaluation."""
     samples: Annotated[int, Range(2, 10**7), RESULT] = 10_000
     """Number of generated images; they are compared with all real ones."""
     features: Annotated[
@@ -197,6 +200,7 @@ class CheckpointConfig:
     """Saved states to resume from."""
 
     every_epochs: Annotated[Epochs, SCHEDULE] = 1.0
+    """Epochs between two checkpoints."""
     keep: Annotated[Count, SCHEDULE] = 3
     """Number of checkpoints to keep, the newest ones."""
 

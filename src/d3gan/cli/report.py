@@ -12,9 +12,7 @@ from d3gan.cli.parsing import check_output, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.errors import UserError
 from d3gan.report import wording
-from d3gan.report.page import write_page, write_plots
 from d3gan.runs import RunFolder
-from d3gan.study.compare import compare
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,9 @@ def write_report(
 
     Raises UserError.
     """
+    from d3gan.report.page import write_page, write_plots  # importing matplotlib takes a second
+    from d3gan.study.compare import compare
+
     comparison = compare(runs, metric=metric, baseline=baseline)
     by_method = {
         method: [RunFolder(Path(run["path"])) for run in of_method]
