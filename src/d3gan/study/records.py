@@ -58,11 +58,6 @@ class Record:
     def seed(self) -> int:
         return self.config.seed
 
-    @property
-    def flops_per_step(self) -> float | None:
-        """Operations of a step; None if they are unknown."""
-        return self.status.flops_per_step
-
     @cached_property
     def evaluations(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["kind"] == "eval"]
@@ -85,12 +80,13 @@ class Record:
 
     def knows(self, axis: Axis) -> bool:
         """Return whether the run's cost on this axis is known."""
-        return axis != "flops" or self.flops_per_step is not None
+        return axis != "flops" or self.status.flops_per_step is not None
 
     def spent(self, axis: Axis, row: dict[str, Any]) -> float | None:
         """Return the cost up to a row of metrics; None if it is unknown."""
         if axis == "flops":
-            return None if self.flops_per_step is None else row["step"] * self.flops_per_step
+            flops_per_step = self.status.flops_per_step
+            return None if flops_per_step is None else row["step"] * flops_per_step
         spent: float = row["images" if axis == "images" else "train_seconds"]
         return spent
 
@@ -197,7 +193,7 @@ def load(run: RunFolder) -> Record:
                     f"{run.metrics_file}: the row of kind {row['kind']} at step {row['step']} "
                     f"lacks '{key}'; repair or delete its line"
                 )
-    if not record.evaluations and record.outcome != "diverged":
+    if not record.evaluations and not (record.outcome == "diverged" and record.rows):
         right = (
             f"continue it with 'd3gan train {run.path}'"
             if config.eval.every_epochs

@@ -88,7 +88,7 @@ def warnings(baseline: Method, methods: Sequence[Method]) -> list[str]:
             record.name for record in records if record.outcome == "diverged"
         ],
         "come from an older version, which did not count operations, so that nothing is compared "
-        "at equal compute": [record.name for record in records if record.flops_per_step is None],
+        "at equal compute": [record.name for record in records if not record.knows("flops")],
     }
     found = [
         f"{len(names)} of {len(records)} runs {what}: {', '.join(names)}"
