@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tests.program import run_code
 from tests.report.made_up import study
 
 from d3gan.cli.main import main
@@ -97,3 +98,14 @@ def test_mistakes(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_a_report_does_not_import_torch(folder: Path) -> None:
+    code = """
+import sys
+from d3gan.cli.main import main
+status = main(sys.argv[1:])
+sys.exit(status or "torch" in sys.modules)
+"""
+    result = run_code(code, "report", "study")
+    assert result.returncode == 0, result.stderr

@@ -14,11 +14,34 @@ import torch
 from tests.stub import Stub
 
 from d3gan import config as configs
+from d3gan.cli.parsing import parse
+from d3gan.cli.train import Train
 from d3gan.config import Config
 from d3gan.errors import UserError
+from d3gan.study import launchers
 from d3gan.study.launchers import InJob, SubmititLauncher, local_slots
-from d3gan.study.plan import Study
+from d3gan.study.plan import PlannedRun, Study
 from d3gan.study.run import Entry, run_grid, survey
+
+# Commands
+
+
+def test_a_new_run_starts_from_its_plan_and_an_existing_one_continues_with_its_changes(
+    tiny: Config,
+) -> None:
+    run = PlannedRun("tiny", tiny)
+    assert launchers._arguments(run) == ["train", str(run.plan_file)]
+    run.folder.begin(configs.to_toml(tiny), {})
+    assert launchers._arguments(run) == ["train", str(run.folder.path)]
+    changes = {"train": {"epochs": 3, "deterministic": True}, "data": {"resident": "always"}}
+    other = configs.from_dict(changes, tiny)
+    command, folder, *flags = launchers._arguments(PlannedRun("tiny", other))
+    assert (command, folder) == ("train", str(run.folder.path))
+    assert set(flags) == {
+        *("--train.epochs=3.0", "--train.deterministic", "--data.resident=always")
+    }
+    assert parse(Train, flags, "train", Train(tiny)).config == other
+
 
 # Slots
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.program import written
+from tests.program import run_code, written
 
 from d3gan import config as configs
 from d3gan.config import Config
@@ -90,3 +90,9 @@ def test_a_batch_larger_than_the_data(tiny: Config, tmp_path: Path) -> None:
     (run, *_) = make_study({**values, "vary": {"train.batch_size": [41]}}).runs
     with pytest.raises(UserError, match=r"batch_size = 41: .* has only 40 images"):
         planned_steps(run)
+
+
+@pytest.mark.parametrize("module", ["plan", "study_file", "launchers", "run", "compare"])
+def test_planning_and_comparing_do_not_import_torch(module: str) -> None:
+    code = f"import d3gan.study.{module}, sys; sys.exit('torch' in sys.modules)"
+    assert run_code(code).returncode == 0

@@ -9,6 +9,7 @@ from typing import Any
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config, DataConfig
+from d3gan.data.cache import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
 
@@ -91,8 +92,6 @@ def is_done(run: PlannedRun) -> bool:
 
 @cache
 def _count_images(data: DataConfig) -> int:
-    from d3gan.data.cache import load_images  # imports torch
-
     return len(load_images(data).images)
 
 
@@ -101,8 +100,6 @@ def planned_steps(run: PlannedRun) -> int:
 
     Raises UserError if there are too few.
     """
-    from d3gan.data.cache import check_enough
-
     images = _count_images(run.config.data)
     key = f"{run.name}: train.batch_size"
     check_enough(images, run.config.data.source, run.config.train.batch_size, key)
