@@ -151,7 +151,7 @@ def _of_run(options: Evaluate, device: torch.device) -> Iterator[Row]:
         data = dataclasses.replace(data, skip_broken=data.skip_broken or options.skip_broken)
         real = load_images(data)
     samples = options.samples or RUN_SAMPLES
-    features, classes = config.eval.features, real.classes if config.model.conditional else 0
+    features, classes = config.eval.features, loaded[0].classes
     evaluator = _evaluator(options, data, real, features, samples, device, classes)
     while loaded:
         trained = loaded.pop(0)  # so that the device holds one at a time

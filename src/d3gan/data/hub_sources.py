@@ -41,7 +41,8 @@ class HubSource:
 
     def location(self) -> str:
         """Return the folder under $D3GAN_DATA, or the repository on the hub."""
-        return str(local_folder(self.name) or f"hub: {self.repository}")
+        local = f"$D3GAN_DATA/{self.name}"
+        return local if local_folder(self.name) else f"hub: {self.repository}"
 
 
 HUB_SOURCES = (

@@ -72,7 +72,7 @@ class Evaluator:
             metrics,
             features,
             classes=self.features.classes,
-            labels=bool(classes) and self._knows_labels(real),
+            labels=self._knows_labels(real),
         )
         table.check_counts(
             self.asked,
@@ -88,10 +88,12 @@ class Evaluator:
         self.real = real_statistics(self.features, real.images, self.real_sha256, kept, ranks)
 
     def _knows_labels(self, real: ImageSet) -> bool:
-        """Return whether the extractor's classes are the labels of the real images."""
+        """Return whether the extractor's classes are those of a conditional generator."""
+        if not self.classes:
+            return False
         name = self.features.name
         same = name == f"classifier:{self.data.source}" or names_plugin(name)
-        return same and self.features.classes == real.classes
+        return same and self.features.classes == real.classes == self.classes
 
     def measure(
         self,

@@ -21,8 +21,8 @@ from d3gan.tensor_files import keeping, read_saved, write_saved
 
 Draw = Callable[[range], Tensor]
 """Function that returns the images with the given numbers, uint8 [B, C, H, W]."""
-Requested = Callable[[range], Tensor]
-"""Function that returns the classes requested of a conditional generator, int64 [B]."""
+Requested = Callable[[range], Tensor | None]
+"""Function that returns the classes requested of a generator, int64 [B]; None if unconditional."""
 
 
 def collect(

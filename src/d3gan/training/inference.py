@@ -149,21 +149,22 @@ def measure_generator(
     *,
     ema: bool,
     seed: int = EVALUATION_SEED,
-    classes: int = 0,
     title: str = "",
 ) -> Measurement:
     """Return the metrics of the first images of the endless sequence that `seed` names.
 
-    The labels of a conditional generator are drawn uniformly from its `classes`. All ranks call it
-    together. A `title` shows a progress bar.
+    If `evaluator.classes` is not 0, the generator is conditional, and its labels are drawn
+    uniformly from these classes. All ranks call it together. A `title` shows a progress bar.
     """
+
+    def labels(numbers: range) -> Tensor | None:
+        return random_labels(len(numbers), evaluator.classes or 0, seed, numbers.start)
 
     def draw(numbers: range) -> Tensor:
         z = latents(len(numbers), latent_dim, seed, numbers.start)
-        labels = random_labels(len(numbers), classes, seed, numbers.start)
-        return torch.from_numpy(to_uint8(generate(generator, z, labels)))
+        return torch.from_numpy(to_uint8(generate(generator, z, labels(numbers))))
 
-    return evaluator.measure(draw, seed=seed, ema=ema, title=title)
+    return evaluator.measure(draw, labels, seed=seed, ema=ema, title=title)
 
 
 def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGenerator:

@@ -274,7 +274,6 @@ class _Training:
                     state.sampler,
                     config.model.latent_dim,
                     ema=self.ema,
-                    classes=state.classes,
                 )
             row = {
                 "kind": "eval",
