@@ -179,3 +179,17 @@ def test_a_damaged_evaluation_row_is_reported(measured: Config) -> None:
         run.metrics_file.write_text(text.replace(f'"{key}":', '"other":'))
         with pytest.raises(UserError, match=f"lacks '{key}'; repair or delete its line"):
             train(measured, resume=True)
+
+
+def test_a_run_that_stopped_early_may_lose_its_best_checkpoint(
+    measured: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = changed(measured, optim={"lr_g": 1e-12, "lr_d": 1e-12}, eval={"patience": 1})
+    run = train(config)
+    run.best_file.unlink()
+    train(config, resume=True)
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].endswith("for 1 evaluations; continue with a larger --eval.patience")
+    status = run.status()
+    assert status is not None
+    assert status.state == "stopped_early"

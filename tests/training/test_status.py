@@ -114,7 +114,7 @@ import sys
 from d3gan.training.logging import Recorder
 def fails(recorder):
     raise ZeroDivisionError("a fault\\nof ours")
-Recorder.flush = fails
+Recorder.train_row = fails
 from d3gan.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -51,6 +51,14 @@ class Monitor:
         """Whether `patience` evaluations in a row did not improve; never, if it is 0."""
         return 0 < self.patience <= self._waited
 
+    def reason(self) -> str:
+        """Return why training stops."""
+        best = self.best and f" (best: {self.best[self.name]:.4g} at step {self.best['step']})"
+        return (
+            f"{self.name} has not improved by more than its standard error for {self.patience} "
+            f"evaluations{best or ''}"
+        )
+
     def _gain(self, old: dict[str, Any], new: dict[str, Any]) -> float:
         gain: float = self._sign * (old[self.name] - new[self.name])
         return gain

@@ -32,8 +32,10 @@ def flops_per_step(config: Config, classes: int = 0) -> float:
     cpu, side = torch.device("cpu"), config.data.resolution
     images = np.zeros((_BATCH, config.data.channels, side, side), np.uint8)
     labels = np.zeros(_BATCH, np.int64)
-    engine = Engine(small, make_state(small, cpu, classes=classes), images, cpu, labels)
-    return counted_flops(engine) * config.train.batch_size / _BATCH
+    with torch.random.fork_rng(devices=[]):  # plugins may draw from torch's generator
+        engine = Engine(small, make_state(small, cpu, classes=classes), images, cpu, labels)
+        operations = counted_flops(engine)
+    return operations * config.train.batch_size / _BATCH
 
 
 class Steps(Protocol):

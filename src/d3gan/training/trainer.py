@@ -239,20 +239,26 @@ class _Training:
         return self.monitor is not None and self.monitor.exhausted
 
     def _log(self) -> str:
-        """Write a row of metrics, and return it in short. Raises NonFinite."""
-        row = self.recorder.flush()
+        """Write a row of metrics for the last steps; return its losses. Raises NonFinite."""
+        row = self.recorder.train_row()
         if row is None:
             return ""
-        with distributed.raise_together():
-            self.status.write()
+        self._write(row)
         loss_d = sum(row["loss_d"]) / len(row["loss_d"])
         return f"D {loss_d:.2f} G {row['loss_g']:.2f} {row['images_per_second']:.0f} img/s"
+
+    def _write(self, row: dict[str, Any]) -> None:
+        """Write a row of metrics, and the status at that time."""
+        with distributed.raise_together():
+            if distributed.is_main():
+                self.recorder.write(row)
+                self.status.write()
 
     def _save_samples(self) -> None:
         """Write a grid of samples, always from the same latents, which the run's seed gives."""
         config, state = self.config, self.state
         averaged = distributed.averaged_buffers(self.generators)
-        with self.clock.stopped(), averaged, distributed.raise_together():
+        with self.clock.paused(), averaged, distributed.raise_together():
             if distributed.is_main():
                 count, latent_dim = config.samples.count, config.model.latent_dim
                 z, labels, columns = class_grid(count, latent_dim, state.classes, config.seed)
@@ -265,8 +271,7 @@ class _Training:
         assert self.evaluator
         assert self.monitor
         config, state = self.config, self.state
-        images = state.step * config.images_per_step
-        with self.clock.stopped(), distributed.averaged_buffers(self.generators):
+        with self.clock.paused(), distributed.averaged_buffers(self.generators):
             start = time.perf_counter()
             with in_full_precision(state.sampler):
                 measured = measure_generator(
@@ -275,26 +280,23 @@ class _Training:
                     config.model.latent_dim,
                     ema=self.ema,
                 )
-            row = {
-                "kind": "eval",
-                "step": state.step,
-                "images": images,
-                "epoch": images / self.epoch_images,
-                "train_seconds": self.clock.seconds,
-                "eval_seconds": time.perf_counter() - start,
-                "monitor": self.monitor.name,
+            row = self.recorder.row(
+                "eval",
+                state.step,
+                eval_seconds=time.perf_counter() - start,
+                monitor=self.monitor.name,
                 **measured.to_dict(),
-            }
+            )
             row["best"] = self.monitor.update(row)
             if row["best"]:
                 saved = self._saved_state() | {"evaluation": row}
                 with distributed.raise_together():
                     if distributed.is_main():
                         write_checkpoint(self.run.best_file, saved)
-            self.recorder.evaluated(row)
+            self._write(row)
 
     def _save_checkpoint(self) -> None:
-        with self.clock.stopped():
+        with self.clock.paused():
             # Not undone afterwards, so that this run continues as a resumed one does.
             distributed.average_buffers(self.generators)
             saved = self._saved_state()
@@ -317,25 +319,21 @@ class _Training:
         try:
             yield
         except NonFinite as error:
-            self.recorder.diverged(error.step, str(error))
+            self._write(self.recorder.row("diverged", error.step, what=str(error)))
             saved = numbered(self.run.checkpoints, "pt")
             last = f"the last good checkpoint is {saved[-1]}" if saved else "nothing was saved yet"
             raise Diverged(
                 f"{error}: training diverged; {last}; start a new run, under another --name, with "
-                "lower optim.lr_g and optim.lr_d or a larger gan.r1_gamma"
+                "lower optim.lr_g and optim.lr_d or a stronger R1 penalty"
             ) from error
 
     def _stop_early(self) -> None:
         """Say why training ends before its last step."""
         assert self.monitor
-        assert self.monitor.best
-        best, name, patience = self.monitor.best, self.monitor.name, self.monitor.patience
         images = (self.total - self.state.step) * self.config.images_per_step
         self.status.early_stop = (
             f"stopped early at step {self.state.step} of {self.total}, which saves {images:,} "
-            f"images: {name} has not improved by more than its standard error for {patience} "
-            f"evaluations (best: {best[name]:.4g} at step {best['step']}); continue with a larger "
-            "--eval.patience"
+            f"images: {self.monitor.reason()}; continue with a larger --eval.patience"
         )
         if distributed.is_main():
             print(f"d3gan: {self.status.early_stop}", file=sys.stderr)
