@@ -167,6 +167,42 @@ def test_png_files_and_the_array_hold_the_same_images(run: Path, tmp_path: Path)
     assert main(["data", "prepare", str(folder), "--resolution", "16"]) == 0
 
 
+@pytest.fixture
+def conditional(tiny: Config) -> Path:
+    return train(configs.from_dict({"model": {"conditional": True}}, tiny)).path
+
+
+def test_a_conditional_grid_has_one_row_per_class(conditional: Path, tmp_path: Path) -> None:
+    file, export = tmp_path / "grid.png", tmp_path / "g.safetensors"
+    assert main(["export", str(conditional), "-o", str(export)]) == 0
+    for source in (conditional, export):
+        assert main(["sample", str(source), "-n", "12", "-o", str(file)]) == 0
+        assert size(file) == (3 * 18 + 2, 4 * 18 + 2)
+    pixels = np.asarray(Image.open(file))
+    second_row = package.load(conditional).sample(3, label=1)
+    expected = (second_row[0].numpy() * 255).round().astype(np.uint8).transpose(1, 2, 0)
+    assert np.array_equal(pixels[20:36, 2:18], expected)
+
+
+def test_samples_of_one_class_and_of_random_classes(conditional: Path, tmp_path: Path) -> None:
+    file, folder = tmp_path / "many.npz", tmp_path / "many"
+    arguments = ["sample", str(conditional), "-n", "20", "--format", "npz", "-o", str(file)]
+    assert main([*arguments, "--label", "3"]) == 0
+    with np.load(file) as arrays:
+        assert arrays["labels"].tolist() == [3] * 20
+        threes = arrays["images"]
+    assert main(arguments) == 0
+    with np.load(file) as arrays:
+        labels, images = arrays["labels"], arrays["images"]
+    assert set(labels.tolist()) == {0, 1, 2, 3}
+    same = [np.array_equal(a, b) for a, b in zip(images, threes, strict=True)]
+    assert same == [label == 3 for label in labels]
+    flags = ["--label", "3", "--format", "png", "-n", "20", "-o", str(folder)]
+    assert main(["sample", str(conditional), *flags]) == 0
+    with Image.open(folder / "000019.png") as picture:
+        assert np.array_equal(np.asarray(picture), threes[19])
+
+
 def test_interpolation_leads_from_one_image_to_another(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "walk.png"
     assert main(["sample", str(run), "-n", "16", "--interpolate", "-o", str(file)]) == 0

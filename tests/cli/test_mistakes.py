@@ -195,6 +195,24 @@ def test_the_checkpoint_before_a_corrupt_one_is_used(
     assert "are broken; retrain the run" in capsys.readouterr().err
 
 
+def test_labels_that_do_not_exist_are_reported(
+    capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
+) -> None:
+    file = tmp_path / "grid.png"
+    run = train(tiny)
+    line = error_line(capsys, "sample", run.path, "--label", 3, "-o", file)
+    assert line == "label = 3: the generator is unconditional; leave the label out"
+    conditional = train(
+        configs.from_dict({"name": "conditional", "model": {"conditional": True}}, tiny)
+    )
+    for label in (4, -1):
+        line = error_line(capsys, "sample", conditional.path, "--label", label, "-o", file)
+        assert line == f"label = {label}: must be at least 0 and below 4"
+    flags = ("--label", 3, "--interpolate", "-o", file)
+    assert "leave one out" in error_line(capsys, "sample", conditional.path, *flags)
+    assert not file.exists()
+
+
 def test_an_export_that_cannot_be_written_is_reported(
     capsys: pytest.CaptureFixture[str], tiny: Config, tmp_path: Path
 ) -> None:

@@ -2,12 +2,14 @@
 
 import io
 import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from d3gan.cli.parsing import check_draw, check_output, parse
+from d3gan.errors import UserError
 from d3gan.files import write_bytes, writing
 from d3gan.images import Images, grid, save_picture, to_picture
 from d3gan.progress import progress_bar
@@ -39,6 +41,7 @@ def _sample(
     seed: int = 0,
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None,
     format: Literal["grid", "png", "npz"] = "grid",
+    label: int | None = None,
     interpolate: bool = False,
     checkpoint: str = "last",
 ) -> None:
@@ -50,28 +53,40 @@ def _sample(
         seed: Seed of the latents: the same seed gives the same images.
         output: The file to write, or with --format png the folder; by default grid.png, samples or
             samples.npz.
-        format: One grid, many PNG files, or one array `images` [M, H, W, C] of uint8.
+        format: One grid, many PNG files, or one array `images` [M, H, W, C] of uint8, with `labels`
+            [M] if the run is conditional.
+        label: Class of the images of a conditional run; by default a grid has one row per class,
+            and other formats have random classes.
         interpolate: Draw rows of eight images that lead from one latent to another.
         checkpoint: Checkpoint of a run: best, last or a step.
     """
     check_draw(count, seed)
     output = output or Path({"grid": "grid.png", "png": "samples", "npz": "samples.npz"}[format])
     check_output(output, {"grid": (".png",), "png": (), "npz": (".npz",)}[format])
+    if interpolate and label is not None:
+        raise UserError(f"label = {label}: --interpolate draws one class per row; leave one out")
     trained = _load(run, checkpoint)
-    if format == "png":
-        _write_single(trained, count, seed, output, interpolate)
+    labels = trained.labels(count, seed, label=label)  # checks the label before anything is written
+    blocks: Iterable[Tensor]
+    columns = None
+    if interpolate:
+        blocks = [trained.interpolate(math.ceil(count / ROW), ROW, seed)[:count]]
+        columns, labels = ROW, None
+    elif format == "grid" and label is None:
+        images, columns = trained.sample_grid(count, seed)
+        blocks, count = [images], len(images)
     else:
-        images = _pixels(_draw(trained, count, seed, interpolate))
-        with writing(output):
+        blocks = _blocks(trained, count, seed, label)
+    with writing(output):
+        if format == "png":
+            _write_files(blocks, count, output)
+        else:
+            pixels = _pixels(blocks)
             output.parent.mkdir(parents=True, exist_ok=True)
-            if format == "npz":
-                import numpy as np
-
-                buffer = io.BytesIO()
-                np.savez_compressed(buffer, images=images.transpose(0, 2, 3, 1))
-                write_bytes(output, buffer.getvalue())
+            if format == "grid":
+                save_picture(grid(pixels, columns), output)
             else:
-                save_picture(grid(images, ROW if interpolate else None), output)
+                _write_array(pixels, labels, output)
     print(f"{count} images from step {trained.step} of {run}: {output}")
 
 
@@ -84,36 +99,43 @@ def _load(path: Path, checkpoint: str) -> "TrainedGenerator":
     return load(path, checkpoint)
 
 
-def _pixels(images: "Tensor") -> Images:
-    """Convert images in [0, 1] to uint8."""
+def _blocks(
+    trained: "TrainedGenerator", count: int, seed: int, label: int | None
+) -> "Iterator[Tensor]":
+    """Yield `count` images in [0, 1], a block at a time."""
+    for first in range(0, count, BLOCK):
+        yield trained.sample(min(BLOCK, count - first), seed, first, label)
+
+
+def _pixels(blocks: "Iterable[Tensor]") -> Images:
+    """Return all images in [0, 1] as one array of uint8 [M, C, H, W]."""
+    import numpy as np
+
     from d3gan.training.sampling import to_uint8
 
-    return to_uint8(2 * images - 1)
+    return np.concatenate([to_uint8(2 * block - 1) for block in blocks])
 
 
-def _draw(trained: "TrainedGenerator", count: int, seed: int, interpolate: bool) -> "Tensor":
-    if not interpolate:
-        return trained.sample(count, seed)
-    return trained.interpolate(math.ceil(count / ROW), ROW, seed)[:count]
-
-
-def _write_single(
-    trained: "TrainedGenerator", count: int, seed: int, folder: Path, interpolate: bool
-) -> None:
+def _write_files(blocks: "Iterable[Tensor]", count: int, folder: Path) -> None:
     """Write the images as files 000000.png, 000001.png, ..."""
-    with writing(folder), progress_bar("sampling", count) as bar:
-        folder.mkdir(parents=True, exist_ok=True)
-        everything = _draw(trained, count, seed, True) if interpolate else None
-        for first in range(0, count, BLOCK):
-            size = min(BLOCK, count - first)
-            block = (
-                trained.sample(size, seed, first)
-                if everything is None
-                else everything[first : first + size]
-            )
-            for number, image in enumerate(_pixels(block), start=first):
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 0
+    with progress_bar("sampling", count) as bar:
+        for block in blocks:
+            for image in _pixels([block]):
                 save_picture(to_picture(image), folder / f"{number:06d}.png")
-            bar.advance(size)
+                number += 1
+            bar.advance(len(block))
+
+
+def _write_array(pixels: Images, labels: "Tensor | None", file: Path) -> None:
+    """Write an .npz of `images` [M, H, W, C], and of `labels` [M] if there are any."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {} if labels is None else {"labels": labels.numpy()}
+    np.savez_compressed(buffer, images=pixels.transpose(0, 2, 3, 1), **arrays)
+    write_bytes(file, buffer.getvalue())
 
 
 def export(arguments: list[str]) -> int:

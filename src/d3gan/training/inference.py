@@ -57,15 +57,23 @@ class TrainedGenerator:
         it a conditional generator's classes are drawn uniformly. Raises UserError for a label of an
         unconditional generator or out of range.
         """
-        z = latents(count, self.config.model.latent_dim, seed, first)
+        labels = self.labels(count, seed, first, label)
+        return self.images(latents(count, self.config.model.latent_dim, seed, first), labels)
+
+    def labels(
+        self, count: int, seed: int = 0, first: int = 0, label: int | Sequence[int] | None = None
+    ) -> Tensor | None:
+        """Return the labels int64 [count] of the images that `sample` returns; None if there are
+        none. Raises UserError as `sample` does.
+        """
         if label is None:
-            return self.images(z, random_labels(count, self.classes, seed, first))
+            return random_labels(count, self.classes, seed, first)
         labels = torch.as_tensor(label, dtype=torch.int64).expand(count)
         if not self.classes:
             raise UserError(f"label = {label}: the generator is unconditional; leave the label out")
         if labels.min() < 0 or labels.max() >= self.classes:
             raise UserError(f"label = {label}: must be at least 0 and below {self.classes}")
-        return self.images(z, labels)
+        return labels
 
     def sample_grid(self, count: int, seed: int = 0) -> tuple[Tensor, int | None]:
         """Return about `count` images in [0, 1] for a grid, and its number of columns.
