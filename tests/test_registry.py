@@ -7,12 +7,17 @@ import pytest
 from d3gan.errors import UserError
 from d3gan.registry import Registry, is_plugin, parse_call, plugin_file
 
-FRUIT: Registry[object] = Registry("fruit")
+
+class Fruit:
+    weight: float
+
+
+FRUIT: Registry[Fruit] = Registry("fruit", Fruit)
 
 
 @FRUIT.register("apple")
 @dataclass(frozen=True)
-class Apple:
+class Apple(Fruit):
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -60,10 +65,13 @@ from dataclasses import dataclass
 class Pear:
     weight: float = 1.0
 
-def crate(*, of: str = "pears", count: int = 1) -> tuple:
+def crate(*, of: str = "pears", count: int = 1) -> Pear:
     if count < 0:
         raise OverflowError("no crate is that small")
-    return of, count
+    return Pear(2.0 * count)
+
+class Stone:
+    pass
 
 unit = 3
 """
@@ -80,9 +88,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_plugins_are_imported_from_the_working_directory(plugin: str, tmp_path: Path) -> None:
-    assert FRUIT.build(f"{plugin}:Pear").weight == 1.0  # type: ignore[attr-defined]
-    assert FRUIT.build(f" {plugin}:Pear(weight=2) ").weight == 2  # type: ignore[attr-defined]
-    assert FRUIT.build(f"{plugin}:crate(count=3)") == ("pears", 3)
+    assert FRUIT.build(f"{plugin}:Pear").weight == 1.0
+    assert FRUIT.build(f" {plugin}:Pear(weight=2) ").weight == 2
+    assert FRUIT.build(f"{plugin}:crate(count=3)").weight == 6
     assert plugin_file(f"{plugin}:Pear(weight=2)") == (tmp_path / f"{plugin}.py").resolve()
 
 
@@ -93,6 +101,7 @@ def test_plugins_are_imported_from_the_working_directory(plugin: str, tmp_path: 
         ("no.such:Pear", "there is no module 'no.such' (for 'Pear'), neither in "),
         ("PLUGIN:Peer", "has no class 'Peer' (did you mean 'Pear'?)"),
         ("PLUGIN:unit", "'unit' of module 'PLUGIN' is not a class"),
+        ("PLUGIN:Stone", "PLUGIN:Stone is not a fruit: it has no weight (see "),
         ("PLUGIN:Pear(wait=1)", "PLUGIN:Pear has no parameter 'wait' (did you mean 'weight'?)"),
         ("PLUGIN:Pear(weight='a')", "weight must be a number"),
         ("PLUGIN:crate(count=-1)", "PLUGIN:crate: OverflowError: no crate is that small"),
@@ -125,7 +134,8 @@ def test_plugins_are_recognised() -> None:
 
 
 def test_lazy_entries_are_imported_when_built(plugin: str) -> None:
-    fruit: Registry[object] = Registry("fruit", {"pear": f"{plugin}:Pear", "none": "no_such:None"})
+    lazy = {"pear": f"{plugin}:Pear", "none": "no_such:None"}
+    fruit: Registry[Fruit] = Registry("fruit", f"{__name__}:Fruit", lazy)
     fruit.register("apple")(Apple)
     assert list(fruit) == ["pear", "none", "apple"]
     assert fruit.describe() == "pear, none, apple(weight=1.0)"
@@ -136,5 +146,5 @@ def test_lazy_entries_are_imported_when_built(plugin: str) -> None:
         fruit.check("piar")
     with pytest.raises(UserError, match="pear has no parameter 'wait'"):
         fruit.build("pear(wait=1)")
-    assert fruit.build("pear(weight=3)").weight == 3  # type: ignore[attr-defined]
+    assert fruit.build("pear(weight=3)").weight == 3
     assert fruit["pear"] is fruit["pear"]

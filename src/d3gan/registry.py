@@ -35,11 +35,15 @@ class Registry(Collection[str], Generic[T]):
 
     An entry is a class (or another callable that returns an object of the kind), or the text
     ``"module.path:Name"``, which is imported when the entry is first built. The names are known
-    without any import.
+    without any import. `interface` is a class, or the name of one, whose public attributes a plugin
+    must have.
     """
 
-    def __init__(self, kind: str, lazy: Mapping[str, str] | None = None) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: str, interface: type | str, lazy: Mapping[str, str] | None = None
+    ) -> None:
+        self.kind = f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        self._interface = interface
         self._entries: dict[str, Callable[..., T] | str] = dict(lazy or {})
 
     def __contains__(self, name: object) -> bool:
@@ -89,7 +93,10 @@ class Registry(Collection[str], Generic[T]):
         target = _load(name) if is_plugin(name) else self[name]
         known = _parameters(target) or {}
         parameters = {k: v for k, v in (defaults or {}).items() if k in known} | parameters
-        return _call(target, name, parameters)  # type: ignore[no-any-return]
+        built: T = _call(target, name, parameters)
+        if is_plugin(name):
+            self._check_interface(built, name)
+        return built
 
     def describe(self) -> str:
         """Return the names, with the parameters of entries that need no import.
@@ -103,10 +110,22 @@ class Registry(Collection[str], Generic[T]):
 
     def _require(self, name: str) -> None:
         if name not in self._entries:
-            article = "an" if self.kind[0] in "aeiou" else "a"
             raise UserError(
-                f"'{name}' is not {article} {self.kind}{nearest(name, self)}; "
+                f"'{name}' is not {self.kind}{nearest(name, self)}; "
                 f"allowed: {', '.join(self)}, or module.path:Name"
+            )
+
+    def _check_interface(self, built: object, name: str) -> None:
+        interface: Any = self._interface
+        if isinstance(interface, str):
+            interface = _load(interface)
+        defined = {key for base in interface.__mro__ for key in vars(base)}
+        defined |= {key for base in interface.__mro__ for key in inspect.get_annotations(base)}
+        needed = [key for key in sorted(defined) if not key.startswith("_") or key == "__call__"]
+        if missing := [key for key in needed if not hasattr(built, key)]:
+            raise UserError(
+                f"{name} is not {self.kind}: it has no {', '.join(missing)} (see "
+                f"{interface.__module__}.{interface.__name__})"
             )
 
 

@@ -46,7 +46,7 @@ class Aggregation:
         raise NotImplementedError
 
 
-AGGREGATIONS: Registry[Aggregation] = Registry("aggregation rule")
+AGGREGATIONS: Registry[Aggregation] = Registry("aggregation rule", Aggregation)
 
 
 def _one_hot(index: Tensor, like: Tensor) -> Tensor:

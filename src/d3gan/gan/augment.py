@@ -29,7 +29,7 @@ class Augmentation:
         raise NotImplementedError
 
 
-AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
+AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation", Augmentation)
 
 
 def augment(policy: Sequence[Augmentation], images: Tensor, uniform: Tensor | None) -> Tensor:

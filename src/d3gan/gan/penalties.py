@@ -42,7 +42,7 @@ class Penalty:
         raise NotImplementedError
 
 
-PENALTIES: Registry[Penalty] = Registry("penalty")
+PENALTIES: Registry[Penalty] = Registry("penalty", Penalty)
 
 
 def squared_norm(gradient: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ class Schedule(Protocol):
     def factor(self, progress: float) -> float: ...
 
 
-SCHEDULES: Registry[Schedule] = Registry("schedule")
+SCHEDULES: Registry[Schedule] = Registry("schedule", Schedule)
 
 
 @SCHEDULES.register("constant")

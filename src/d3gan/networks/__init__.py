@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 ARCHITECTURES: "Registry[Architecture]" = Registry(
     "architecture",
+    "d3gan.networks.architecture:Architecture",
     {
         "dcgan": "d3gan.networks.dcgan:DCGAN",
     },

@@ -74,4 +74,4 @@ class SeparableObjective(Objective):
         return {"adversarial": self.generator_loss(fake)}
 
 
-OBJECTIVES: Registry[Objective] = Registry("objective")
+OBJECTIVES: Registry[Objective] = Registry("objective", Objective)
