@@ -29,7 +29,6 @@ from d3gan.training.environment import environment
 
 ENVIRONMENT = ("commit", "cpu", "cpus", "threads", "gpus", "python", "packages")
 RESULTS = Path(__file__).parent / "results" / "real-against-real.json"
-SHOWN = tuple(metric_names("classifier"))
 
 
 def each(change: Callable[[Image.Image], Image.Image]) -> Callable[[Images], Images]:
@@ -102,12 +101,13 @@ def measure(source: str) -> list[dict[str, Any]]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as a Markdown table."""
+    shown = [name for name in metric_names("classifier") if name in rows[0]]
     lines = [
-        f"| {rows[0]['source']} | " + " | ".join(SHOWN) + " |",
-        "|---" * (len(SHOWN) + 1) + "|",
+        f"| {rows[0]['source']} | " + " | ".join(shown) + " |",
+        "|---" * (len(shown) + 1) + "|",
     ]
     for row in rows:
-        cells = " | ".join(f"{row[name]:.3g}" for name in SHOWN)
+        cells = " | ".join(f"{row[name]:.3g}" for name in shown)
         lines.append(f"| {row['images']} | {cells} |")
     return "\n".join(lines)
 

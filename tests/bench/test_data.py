@@ -1,4 +1,4 @@
-"""The benchmark of the ways in which images come to training."""
+"""The benchmark of how images reach the training loop."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from d3gan.data.loader import Prepared, Streamed
 CPU = torch.device("cpu")
 
 
-def test_all_ways_are_measured_and_told(tiny: Config, tmp_path: Path, capsys: Any) -> None:
+def test_all_feeds_are_measured_and_printed(tiny: Config, tmp_path: Path, capsys: Any) -> None:
     file, result = written(tiny, tmp_path), tmp_path / "data.json"
     few = ["--batch-size", "8", "--steps", "2", "--warm-up", "1", "--rounds", "2"]
     assert main(["bench", "data", "--preset", str(file), *few, "--json", str(result)]) == 0
@@ -33,9 +33,7 @@ def test_all_ways_are_measured_and_told(tiny: Config, tmp_path: Path, capsys: An
     assert all(len(line) <= 80 for line in lines)
 
 
-def test_waiting_is_told_where_there_is_waiting(
-    tiny: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_waiting_for_images_is_measured(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare = Streamed.prepare
 
     def slow(self: Streamed, number: int) -> Prepared:
@@ -43,7 +41,7 @@ def test_waiting_is_told_where_there_is_waiting(
         return prepare(self, number)
 
     monkeypatch.setattr(Streamed, "prepare", slow)
-    rows = feeding.measure(tiny, load_images(tiny.data).images, CPU, steps=2, warm_up=1, rounds=2)
+    rows = feeding.measure(tiny, load_images(tiny.data), CPU, steps=2, warm_up=1, rounds=2)
     resident, streamed, _ = rows
     assert streamed["waiting_ms"] > 100 > resident["waiting_ms"]
     assert streamed["waiting_share"] > 0.5

@@ -1,8 +1,7 @@
-"""The scaling benchmark: what is planned, what is made of the numbers, and one real run."""
+"""The scaling benchmark: its plan, its calculations, and one real run."""
 
 import dataclasses
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from tests.program import d3gan, group, written
 from d3gan import config as configs
 from d3gan.bench import scaling, worker
 from d3gan.bench.scaling import Case
+from d3gan.bench.timing import make_trainer
 from d3gan.cli.main import main
 from d3gan.config import Config
+from d3gan.data.cache import load_images
 from d3gan.training.distributed import DiscriminatorParallel
-from d3gan.training.engine import Engine
 from d3gan.training.inference import load
-from d3gan.training.state import make_state
 from d3gan.training.trainer import train
-from d3gan.training.usage import Utilisation, peak_memory_bytes
 
 CPU = torch.device("cpu")
 
@@ -55,7 +53,7 @@ def test_a_mesh_is_measured_where_it_fits(tiny: Config) -> None:
     assert not any(c.mesh for c in planned(dcgan))
 
 
-def test_both_backends_begin_at_one_process_that_needs_none(tiny: Config) -> None:
+def test_one_process_has_no_backend(tiny: Config) -> None:
     cases = planned(tiny, meshes=(), scalings=("weak",), backends=("nccl", "gloo"))
     assert [(c.processes, c.backend) for c in cases] == [
         *[(1, ""), (2, "nccl"), (2, "gloo"), (4, "nccl"), (4, "gloo")]
@@ -65,7 +63,7 @@ def test_both_backends_begin_at_one_process_that_needs_none(tiny: Config) -> Non
 
 @pytest.fixture
 def made_up(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Seconds per step together, and of one alone, for each round, instead of real ones."""
+    """Replace the measurements by given seconds per step: together and alone, for each round."""
 
     def give(*rounds: tuple[float, float]) -> None:
         left = iter(rounds)
@@ -92,7 +90,7 @@ def measured(cases: list[Case], rounds: int) -> list[dict[str, Any]]:
     return scaling.measure(cases, rounds=rounds, steps=1, warm_up=1, threads=1)
 
 
-def test_weak_efficiency_is_against_one_process_in_turn_with_them(
+def test_weak_efficiency_is_relative_to_one_process(
     tiny: Config, made_up: Callable[..., None]
 ) -> None:
     made_up((1.25, 1.0), (2.0, 2.0), (8.0, 4.0))
@@ -124,8 +122,7 @@ def test_one_process_is_measured_once_for_both_kinds_of_scaling(
 
 @pytest.mark.parametrize("mesh", [DiscriminatorParallel(1, 1, 2), worker.Silent(1, 1, 2)])
 def test_the_timed_steps_are_those_of_training(tiny: Config, mesh: DiscriminatorParallel) -> None:
-    images = worker.load_images(tiny.data).images
-    engine = Engine(tiny, make_state(tiny, CPU, mesh), images, CPU)
+    engine = make_trainer("d3gan", tiny, load_images(tiny.data), CPU, mesh)
     for _ in range(engine.total):
         engine.step()
     trained = load(train(tiny).path).generator.state_dict()
@@ -134,20 +131,21 @@ def test_the_timed_steps_are_those_of_training(tiny: Config, mesh: Discriminator
         assert torch.equal(tensor.float(), trained[name].float())
 
 
-def test_a_silent_process_waits_for_nobody(tiny: Config, tmp_path: Path) -> None:
-    """One of two steps, the other does nothing: whatever is sent would fail after two seconds."""
+def test_a_silent_process_does_not_communicate(tiny: Config, tmp_path: Path) -> None:
+    """Only one of two processes trains; a collective operation would fail after two seconds."""
     code = """
 import sys
 from pathlib import Path
 from d3gan.config_files import load_file
-from d3gan.bench.worker import Engine, Silent, load_images, make_state
+from d3gan.bench.timing import make_trainer
+from d3gan.bench.worker import Silent, load_images
 from d3gan.training import distributed
 config = load_file(Path(sys.argv[1]))
 with distributed.process_group("cpu", 2) as device:
     if distributed.is_main():
         for shape in ((2, 1), (1, 2)):
-            state = make_state(config, device, Silent(*shape, 2))
-            engine = Engine(config, state, load_images(config.data).images, device)
+            data = load_images(config.data)
+            engine = make_trainer("d3gan", config, data, device, Silent(*shape, 2))
             for _ in range(3):
                 losses = engine.step()
             print(len(losses["loss_d_real"]), len(losses["weights"]))
@@ -191,7 +189,7 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
 
 
-def test_help_tells_what_can_be_timed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_the_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--help"]) == 0
     assert "d3gan bench step | data | scaling" in capsys.readouterr().out
 
@@ -204,7 +202,7 @@ def test_help_tells_what_can_be_timed(capsys: pytest.CaptureFixture[str]) -> Non
         (["scaling", "--rounds", "0"], "rounds = 0: must be at least 1"),
         (["scaling", "--processes", "0"], "processes = 0: must be at least 1"),
         (["scaling", "--presets", "cifar"], "there is no preset 'cifar'"),
-        (["scaling", "--presets", "demo-dcgan", "demo-dcgan"], "presets: two have one name"),
+        (["scaling", "--presets", "demo-dcgan", "demo-dcgan"], "presets: two have the same name"),
         (["scaling", "--meshes", "data=two"], "train.mesh = 'data=two': must be a mesh such as"),
         (["scaling", "--json", "no/such/folder/x.json"], "cannot write JSON to"),
     ],
@@ -214,25 +212,3 @@ def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixt
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
-
-
-def test_peak_memory_is_this_process_s_own() -> None:
-    before = peak_memory_bytes(CPU)
-    if before is None:
-        pytest.skip("this system does not tell")
-    held = torch.ones(before // 4 + 50_000_000)  # four bytes each: more than ever before
-    after = peak_memory_bytes(CPU)
-    assert after is not None
-    assert after >= held.nbytes > before
-
-
-def test_utilisation_is_computing_time_over_wall_time() -> None:
-    with Utilisation(CPU) as idle:
-        time.sleep(0.3)
-    with Utilisation(CPU) as busy:
-        start = time.process_time()
-        while time.process_time() - start < 0.1:
-            pass
-    assert idle.share is not None
-    assert busy.share is not None
-    assert idle.share < 0.3 < 5 * busy.share

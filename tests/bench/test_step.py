@@ -1,4 +1,4 @@
-"""The benchmark of a step: what is measured, and one real run."""
+"""The benchmark of a step: its calculations, and one real run."""
 
 import json
 import time
@@ -11,6 +11,7 @@ from PIL import Image
 from tests.program import written
 
 from d3gan.bench import step as stepping
+from d3gan.bench.timing import Trainer, make_trainer
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.data.cache import load_images
@@ -19,8 +20,8 @@ from d3gan.training.engine import Engine
 CPU = torch.device("cpu")
 
 
-def trainer_of(name: str, config: Config) -> stepping.Trainer:
-    return stepping.make_trainer(name, config, load_images(config.data).images, CPU)
+def trainer_of(name: str, config: Config) -> Trainer:
+    return make_trainer(name, config, load_images(config.data), CPU)
 
 
 @pytest.mark.parametrize("name", ["d3gan", "baseline"])
@@ -60,10 +61,10 @@ def test_the_engines_are_compared_block_by_block(
         stepping, "timed_steps", lambda engine, steps: steps * next(seconds[kind(engine)])
     )
 
-    def kind(trainer: stepping.Trainer) -> str:
+    def kind(trainer: Trainer) -> str:
         return "d3gan" if isinstance(trainer, Engine) else "baseline"
 
-    images = load_images(tiny.data).images
+    images = load_images(tiny.data)
     row, other = stepping.measure(
         tiny, ["d3gan", "baseline"], images, CPU, steps=2, warm_up=1, rounds=3
     )

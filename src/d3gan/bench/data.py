@@ -1,4 +1,4 @@
-"""How fast images come to training, and how long its steps wait for them."""
+"""Speed at which images reach the training loop, and the time for which steps wait for them."""
 
 import time
 from collections.abc import Callable
@@ -6,67 +6,66 @@ from typing import Any
 
 import torch
 
-from d3gan.bench.step import Trainer, make_trainer, timed_parts, timed_steps
+from d3gan.bench.step import timed_parts
+from d3gan.bench.timing import Trainer, make_trainer, spread, timed_steps
 from d3gan.config import Config, from_dict, validate
-from d3gan.images import Images
-from d3gan.study.statistics import spread
+from d3gan.data.cache import ImageSet
 from d3gan.training.usage import synchronise
 
-FEEDS: dict[str, dict[str, Any]] = {
-    "resident": {"data": {"resident": "always"}},
-    "streamed": {"data": {"resident": "never"}},
-    "dataloader": {},
+FEEDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "resident": ("d3gan", {"data": {"resident": "always"}}),
+    "streamed": ("d3gan", {"data": {"resident": "never"}}),
+    "dataloader": ("baseline", {}),
 }
-"""Where images come from: the device's memory, the disk by a thread, a DataLoader that decodes."""
+"""Source of the images (device memory, a thread that reads the disk, a DataLoader that decodes):
+the engine that uses it and the change of the configuration."""
 
 
 def measure(
-    config: Config, images: Images, device: torch.device, *, steps: int, warm_up: int, rounds: int
+    config: Config, data: ImageSet, device: torch.device, *, steps: int, warm_up: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """A row of results for each way; they take turns, `rounds` times, block by block of `steps`.
+    """Return a row of results for each feed; blocks of `steps` steps alternate for `rounds` rounds.
 
-    Each is timed twice: batches asked for and thrown away, and steps of training by its engine, of
-    which the share spent waiting for images is taken. The ratios to resident are of step times in
-    the same round.
+    Each feed is timed twice: requesting batches without training, and training, with the share of
+    its time that is spent waiting for images. Ratios to resident compare steps of the same round.
     """
-    made: dict[str, Trainer] = {}
-    plain: dict[str, Trainer] = {}
-    loading: dict[str, Callable[[], None]] = {}
-    for name, changes in FEEDS.items():
-        whole = validate(from_dict(changes, config))
-        kind = "baseline" if name == "dataloader" else "d3gan"
-        made[name] = make_trainer(kind, whole, images, device)
-        loading[name] = _loader(make_trainer(kind, whole, images, device))
-        plain[name] = make_trainer(kind, whole, images, device, graph=False)
-        timed_steps(made[name], warm_up)
-        timed_steps(plain[name], warm_up)
+    trainers: dict[str, Trainer] = {}
+    without_graph: dict[str, Trainer] = {}
+    load: dict[str, Callable[[], None]] = {}
+    for name, (engine, changes) in FEEDS.items():
+        changed = validate(from_dict(changes, config))
+        trainers[name] = make_trainer(engine, changed, data, device)
+        without_graph[name] = make_trainer(engine, changed, data, device, graph=False)
+        load[name] = _load(make_trainer(engine, changed, data, device))
+        timed_steps(trainers[name], warm_up)
+        timed_steps(without_graph[name], warm_up)
         for _ in range(warm_up):
-            loading[name]()
+            load[name]()
     alone: dict[str, list[float]] = {name: [] for name in FEEDS}
-    whole_step: dict[str, list[float]] = {name: [] for name in FEEDS}
+    step: dict[str, list[float]] = {name: [] for name in FEEDS}
     waiting: dict[str, list[float]] = {name: [] for name in FEEDS}
     for _ in range(rounds):
-        for name, engine in made.items():
+        for name, trainer in trainers.items():
             start = time.perf_counter()
             for _ in range(steps):
-                loading[name]()
+                load[name]()
             synchronise(device)
             alone[name].append((time.perf_counter() - start) / steps)
-            whole_step[name].append(timed_steps(engine, steps) / steps)
-            waiting[name].append(timed_parts(plain[name], steps)["data"] / 1000)
-    images_per_step = config.images_per_step
+            step[name].append(timed_steps(trainer, steps) / steps)
+            waiting[name].append(timed_parts(without_graph[name], steps)["data"] / 1000)
     rows = []
-    for name in FEEDS:
-        shares = [w / s for w, s in zip(waiting[name], whole_step[name], strict=True)]
-        ratios = [s / r for s, r in zip(whole_step[name], whole_step["resident"], strict=True)]
+    for name, (engine, _) in FEEDS.items():
+        shares = [w / s for w, s in zip(waiting[name], step[name], strict=True)]
+        ratios = [s / r for s, r in zip(step[name], step["resident"], strict=True)]
+        rates = [config.images_per_step / s for s in alone[name]]
         rows.append(
             {
                 "feed": name,
-                "engine": "baseline" if name == "dataloader" else "d3gan",
+                "engine": engine,
                 "discriminators": config.gan.discriminators,
                 "batch_size": config.train.batch_size,
-                **spread("images_per_second_alone", [images_per_step / s for s in alone[name]]),
-                **spread("ms_per_step", [1000 * s for s in whole_step[name]]),
+                **spread("images_per_second_alone", rates),
+                **spread("ms_per_step", [1000 * s for s in step[name]]),
                 **spread("waiting_ms", [1000 * s for s in waiting[name]]),
                 **spread("waiting_share", shares),
                 **spread("step_ratio_to_resident", ratios),
@@ -76,12 +75,12 @@ def measure(
     return rows
 
 
-def _loader(engine: Trainer) -> Callable[[], None]:
+def _load(trainer: Trainer) -> Callable[[], None]:
     """Return a function that requests the images of the next step."""
 
     def load() -> None:
-        for batch in engine.batches():
-            engine.real_images(batch)
-        engine.state.step += 1
+        for batch in trainer.batches():
+            trainer.real_images(batch)
+        trainer.state.step += 1
 
     return load

@@ -1,4 +1,4 @@
-"""How throughput grows with the number of processes: strong and weak scaling."""
+"""Throughput against the number of processes: strong and weak scaling."""
 
 import dataclasses
 import json
@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from d3gan.bench.timing import spread
 from d3gan.config import Config, to_dict
 from d3gan.errors import UserError
-from d3gan.study.statistics import spread
 from d3gan.training import launching
 from d3gan.training.distributed import mesh_shape
 
@@ -20,24 +20,24 @@ Scaling = Literal["weak", "strong"]
 
 @dataclass(frozen=True)
 class Case:
-    """One point of the plots: a preset on so many processes."""
+    """One point of the plots: a preset on a number of processes."""
 
     preset: str
     config: Config
     scaling: Scaling
-    """weak: the batch of every process stays the same; strong: that of all together does."""
+    """weak: the batch of each process stays the same; strong: the global batch stays the same."""
     processes: int
     mesh: str
     backend: str
-    """"" for one process, which needs none."""
+    """Empty for one process, which needs none."""
 
     def of_one(self) -> Config:
-        """What one process trains that efficiency is taken against."""
+        """Return the configuration of the single process that efficiency is relative to."""
         batch = self.config.train.batch_size
         return _with(self.config, batch // self.processes if self.scaling == "weak" else batch, "")
 
     def job(self) -> "Case":
-        """What is run for it: for one process the same with both kinds of scaling."""
+        """Return the case to run; for one process it is the same with both kinds of scaling."""
         return dataclasses.replace(self, scaling="weak") if self.processes == 1 else self
 
 
@@ -50,9 +50,9 @@ def plan(
     backends: Sequence[str],
     batch_size: int,
 ) -> list[Case]:
-    """All cases; a mesh stands beside the case without it where it fits.
+    """Return all cases: each without a mesh, and with each of `meshes` that fits.
 
-    `batch_size` is that of every process with weak scaling, of all with strong.
+    `batch_size` is that of each process with weak scaling and the global one with strong scaling.
     """
     cases = []
     for name, config in presets.items():
@@ -84,30 +84,30 @@ def measure(
     steps: int,
     warm_up: int,
     threads: int | None,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
-    """A row of results for every case, each measured once in every round, all in turn.
+    """Return a row of results for every case; every round measures each case once.
 
     Efficiency is throughput over `processes` times that of one process alone, which the same
-    processes measure in turn. Numbers are medians over rounds; `..._low` and `..._high` are the
-    smallest and the largest.
+    processes measure alternately. Numbers are medians over rounds; `..._low` and `..._high` are
+    the smallest and the largest. Raises UserError if a process fails.
     """
     jobs = {case: case.job() for case in cases}
     found: dict[Case, list[dict[str, Any]]] = {job: [] for job in jobs.values()}
     for number in range(rounds):
         for job in found:
             mesh = f", {job.mesh}" if job.mesh else ""
-            tell(
+            report(
                 f"round {number + 1} of {rounds}: {job.preset}, "
                 f"{job.config.train.batch_size} images a step, "
-                f"{job.processes} processes{job.backend and ' by '}{job.backend}{mesh}"
+                f"{job.processes} processes{job.backend and ' with '}{job.backend}{mesh}"
             )
             found[job].append(_launched(job, steps, warm_up, threads))
     return [_row(case, found[job], threads) for case, job in jobs.items()]
 
 
 def _launched(case: Case, steps: int, warm_up: int, threads: int | None) -> dict[str, Any]:
-    """What study.worker measures, by processes of its own."""
+    """Return what bench.worker measures in new processes."""
     with tempfile.TemporaryDirectory() as folder:
         job, result = Path(folder) / "job.json", Path(folder) / "result.json"
         content = {
@@ -126,7 +126,7 @@ def _launched(case: Case, steps: int, warm_up: int, threads: int | None) -> dict
         if status or not result.exists():
             raise UserError(
                 f"the benchmark of {case.preset} on {case.processes} processes ended with status "
-                f"{status}; what it said stands above"
+                f"{status}; its error is above"
             )
         measured: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
         return measured
@@ -139,7 +139,7 @@ def _row(case: Case, results: Sequence[dict[str, Any]], threads: int | None) -> 
     last = results[-1]
 
     def ratio(result: dict[str, Any], kind: str) -> float:
-        """Seconds of this kind over those together, block by block."""
+        """Return the median ratio of the seconds of this kind to those together, by block."""
         pairs = zip(result[kind], result["together"], strict=True)
         return float(median(one / other for one, other in pairs))
 

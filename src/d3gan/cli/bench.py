@@ -1,20 +1,94 @@
-"""d3gan bench."""
+"""d3gan bench: its kinds, and what they have in common."""
 
-from d3gan.cli.bench_data import Data
-from d3gan.cli.bench_scaling import Scaling
-from d3gan.cli.bench_step import Step
-from d3gan.cli.parsing import parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.table import Table
+
+from d3gan.cli.parsing import check_at_least_one, parse
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.errors import UserError
+
+if TYPE_CHECKING:
+    from d3gan.config import DataConfig
+    from d3gan.data.cache import ImageSet
+
+Row = dict[str, Any]
+
+KINDS = {"step": "Step", "data": "Data", "scaling": "Scaling"}
+"""Class of each kind, in the module of the kind; imported when needed, because torch is slow."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Flags of all benchmarks, which time blocks of steps in turn."""
+
+    steps: int = 4
+    """Steps in a block."""
+    warm_up: int = 3
+    """Steps before the first block, which are not timed."""
+    rounds: int = 5
+    """Blocks of each kind, in turn; results are medians and extremes."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is a device."""
+    json: str = ""
+    """Write the numbers to this file; -: to standard output, and nothing else."""
+
+    def check(self, *more: str) -> None:
+        """Raise UserError if a count (also of the flags `more`) or the JSON file is invalid."""
+        check_json(self.json)
+        check_at_least_one(self, *more, "steps", "warm_up", "rounds")
+
+    def finish(self, rows: list[Row], table: Callable[[list[Row]], Table]) -> None:
+        """Write and print the results."""
+        from d3gan.training.environment import hardware
+
+        write_json({"environment": hardware(), "rows": rows}, self.json)
+        if self.json != STANDARD_OUTPUT:
+            print_table(table(rows))
 
 
 def bench(arguments: list[str]) -> int:
-    """Time the training."""
-    kinds = {"step": Step, "data": Data, "scaling": Scaling}
+    """Time steps of training, their data, or their scaling over processes."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print(f"usage: d3gan bench {' | '.join(kinds)}; d3gan bench step --help tells more")
+        print(f"usage: d3gan bench {' | '.join(KINDS)}\n\nd3gan bench step --help shows its flags.")
         return 0
-    if not arguments or arguments[0] not in kinds:
-        raise UserError(f"name what to time: d3gan bench {'|'.join(kinds)}")
+    if not arguments or arguments[0] not in KINDS:
+        raise UserError(f"name what to time: d3gan bench {'|'.join(KINDS)}")
     kind, *rest = arguments
-    parse(kinds[kind], rest, f"bench {kind}").run()
+    options = getattr(import_module(f"d3gan.cli.bench_{kind}"), KINDS[kind])
+    parse(options, rest, f"bench {kind}").run()
     return 0
+
+
+def load_enough_images(data: "DataConfig", batch_size: int, flag: str) -> "ImageSet":
+    """Return the images, decoded before anything is timed.
+
+    Raises UserError, which names `flag`, if there are fewer than `batch_size`.
+    """
+    from d3gan.data.cache import check_enough, load_images
+
+    images = load_images(data)
+    check_enough(len(images.images), images.name, batch_size, flag)
+    return images
+
+
+def make_table(*headings: str, **options: Any) -> Table:
+    """Return a table with its first column to the left and the others to the right."""
+    table = Table(headings[0], box=None, **options)
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def cell(row: Row, name: str, digits: int = 2) -> str:
+    """Return a median with its extremes: 1.50 (1.41-1.79)."""
+    return f"{row[name]:.{digits}f} ({row[f'{name}_low']:.2f}-{row[f'{name}_high']:.2f})"
+
+
+def gigabytes(row: Row) -> str:
+    """Return the peak memory in GB, or "-" where the system does not report it."""
+    memory = row["peak_memory_bytes"]
+    return "-" if memory is None else f"{memory / 1e9:.2f}"

@@ -1,37 +1,36 @@
 """d3gan bench data."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from rich.table import Table
 
 from d3gan import config as configs
-from d3gan.bench import data as feeding
-from d3gan.cli.bench_options import Timing, images_for
-from d3gan.config import from_dict
+from d3gan.bench.data import measure
+from d3gan.cli.bench import Row, Timing, cell, load_enough_images, make_table
 from d3gan.config_files import starting_point
 from d3gan.training import distributed
 
 
 @dataclass(frozen=True)
 class Data(Timing):
-    """Measure how fast images come to training, and how long a step waits for them."""
+    """Measure how fast images reach the training loop, and how long a step waits for them."""
 
     preset: str = "cifar10-d3gan"
-    """A preset, a .toml file or a run: what is trained."""
+    """What to train: a preset, a .toml file or a run."""
     batch_size: int = 64
+    """Images per step."""
 
     def run(self) -> None:
         """Measure, print and write."""
         self.check("batch_size")
         start, _ = starting_point(self.preset)
         train = {"batch_size": self.batch_size, "precision": "fp32", "mesh": ""}
-        config = configs.validate(from_dict({"train": train}, start))
+        config = configs.validate(configs.from_dict({"train": train}, start))
         with distributed.process_group(self.device) as device:
-            images = images_for(config.data, self.batch_size, "batch_size")
-            rows = feeding.measure(
+            images = load_enough_images(config.data, self.batch_size, "batch_size")
+            rows = measure(
                 config,
-                images.images,
+                images,
                 device,
                 steps=self.steps,
                 warm_up=self.warm_up,
@@ -40,11 +39,11 @@ class Data(Timing):
         self.finish(rows, data_table)
 
 
-def data_table(rows: list[dict[str, Any]]) -> Table:
-    """One line for each way; fits into 80 columns."""
-    table = Table("images from", box=None)
-    for heading in ("alone, images/s", "ms/step", "waiting ms", "share", "step to resident"):
-        table.add_column(heading, justify="right")
+def data_table(rows: list[Row]) -> Table:
+    """Return a table of at most 80 columns with one line for each feed."""
+    table = make_table(
+        "images from", "alone, images/s", "ms/step", "waiting ms", "share", "step to resident"
+    )
     for row in rows:
         table.add_row(
             row["feed"],
@@ -52,7 +51,6 @@ def data_table(rows: list[dict[str, Any]]) -> Table:
             f"{row['ms_per_step']:,.1f}",
             f"{row['waiting_ms']:.2f}",
             f"{row['waiting_share']:.2%}",
-            f"{row['step_ratio_to_resident']:.3f} "
-            f"({row['step_ratio_to_resident_low']:.2f}-{row['step_ratio_to_resident_high']:.2f})",
+            cell(row, "step_ratio_to_resident", 3),
         )
     return table

@@ -5,7 +5,6 @@ target counts as slower than its budget instead of being left out.
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -180,12 +179,3 @@ def value_at(x: Sequence[float], values: Sequence[float], here: float) -> float 
     if not x or not x[0] <= here <= x[-1]:
         return None
     return float(np.interp(here, x, values))
-
-
-def spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Return median and extremes of repeated timings, with the keys of the benchmarks' rows."""
-    return {
-        name: statistics.median(values),
-        f"{name}_low": min(values),
-        f"{name}_high": max(values),
-    }
