@@ -20,9 +20,7 @@ from typing import Any, Literal, get_args
 from filelock import FileLock, Timeout
 
 from d3gan.errors import UserError
-from d3gan.files import write_bytes as write_bytes
-from d3gan.files import write_text as write_text
-from d3gan.files import writing as writing
+from d3gan.files import write_text, writing
 
 State = Literal["running", "finished", "stopped_early", "interrupted", "diverged", "failed"]
 

@@ -16,7 +16,8 @@ from d3gan.config import Config, to_toml
 from d3gan.config_files import from_toml, load_file
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
-from d3gan.runs import RunFolder, numbered, step_of, writing
+from d3gan.files import writing
+from d3gan.runs import RunFolder, numbered, step_of
 from d3gan.training.build import build_generator
 from d3gan.training.checkpoint import BrokenCheckpoint, newest_checkpoint, read_checkpoint
 from d3gan.training.sampling import (

@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from d3gan.acceleration.precision import in_full_precision
-from d3gan.config import Config, from_dict, refuse_changes, to_dict, to_toml
+from d3gan.config import Config, to_dict, to_toml
 from d3gan.data.cache import ImageSet, check_enough, load_images, require_classes
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
@@ -25,7 +24,12 @@ from d3gan.images import grid, save_picture
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder, numbered
 from d3gan.training import distributed
-from d3gan.training.checkpoint import checkpoint_to_resume, save_checkpoint, write_checkpoint
+from d3gan.training.checkpoint import (
+    check_same_run,
+    checkpoint_to_resume,
+    save_checkpoint,
+    write_checkpoint,
+)
 from d3gan.training.early_stopping import Monitor, resumed_monitor
 from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
@@ -52,11 +56,11 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         parallel = distributed.make_discriminator_parallel(config.train, config.gan.discriminators)
         _check_batch_size(config, parallel.data)
         with distributed.raise_together():
-            if resume != run.exists():
+            if resume:
+                run.require()
+            elif run.exists():
                 raise UserError(
-                    f"there is no run at {run.path} to resume"
-                    if resume
-                    else f"there is a run at {run.path} already; continue it with 'd3gan train "
+                    f"there is a run at {run.path} already; continue it with 'd3gan train "
                     f"{run.path}', or choose another --name for the new one"
                 )
             if distributed.is_main():
@@ -69,7 +73,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 require_classes(images, "model.conditional = true")
             state = make_state(config, device, parallel, images.classes)
             if saved:
-                _check_same_run(config, saved, images)
+                check_same_run(config, saved, images.digest)
                 state.load_state_dict(saved)
             total = config.total_steps(len(images.images))
             if state.step > total:
@@ -125,19 +129,6 @@ def _make_evaluator(config: Config, images: ImageSet, device: torch.device) -> E
         classes=images.classes if config.model.conditional else 0,
         ranks=distributed,
     )
-
-
-def _check_same_run(config: Config, saved: dict[str, Any], images: ImageSet) -> None:
-    """Raise UserError if the checkpoint was saved with other images or another configuration."""
-    if saved["data_digest"] != images.digest:
-        raise UserError(
-            f"the images of {config.data.source} have changed since {config.run_dir} was saved; "
-            "restore them, or start a new run with another --name"
-        )
-    if "config" in saved:  # older versions did not save it
-        trained = from_dict(saved["config"])
-        # The folder may have been moved or renamed.
-        refuse_changes(replace(trained, name=config.name, out_dir=config.out_dir), config)
 
 
 class _Training:
