@@ -33,6 +33,17 @@ def test_presets_and_errors() -> None:
     assert d3gan.Config is Config
 
 
+def test_evaluate_a_run(measured: Config, quick_classifier: None) -> None:
+    run = d3gan.train(measured)
+    (last,) = d3gan.evaluate(run, samples=150, metrics=["fd", "kid"])
+    assert last["step"] == 8
+    assert {"fd", "kid_stderr", "protocol"} < set(last)
+    steps = [row["step"] for row in d3gan.evaluate(run, samples=150, checkpoint="all")]
+    assert {4, 8} <= set(steps)
+    with pytest.raises(UserError, match="samples = 1: must be at least 2"):
+        d3gan.evaluate(run, samples=1)
+
+
 def test_compare_runs(measured: Config, quick_classifier: None) -> None:
     runs = [d3gan.train(measured, {"name": f"a-seed-{seed}", "seed": seed}) for seed in (0, 1)]
     assert list(d3gan.compare(runs)["methods"]) == ["a"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from d3gan.config import Config
     from d3gan.training.inference import TrainedGenerator
 
-__all__ = ["Config", "compare", "load", "train"]
+__all__ = ["Config", "compare", "evaluate", "load", "train"]
 
 StrPath = str | os.PathLike[str]
 
@@ -51,6 +51,29 @@ def load(path: StrPath, checkpoint: str = "last") -> "TrainedGenerator":
     from d3gan.training import inference
 
     return inference.load(path, checkpoint)
+
+
+def evaluate(
+    target: StrPath,
+    *,
+    against: str = "",
+    features: str = "",
+    metrics: Sequence[str] = (),
+    samples: int = 0,
+    checkpoint: str = "last",
+) -> list[dict[str, Any]]:
+    """Return metrics of a run's generator, or of a set of images, as `d3gan evaluate --json`.
+
+    The list has one entry for each checkpoint if `checkpoint` is "all", otherwise a single one. The
+    arguments are described by `d3gan evaluate --help`.
+    """
+    from d3gan.evaluation.options import EvaluationOptions
+    from d3gan.training import evaluation
+
+    options = EvaluationOptions(
+        os.fspath(target), against, features, tuple(metrics), samples, checkpoint
+    )
+    return [result.to_dict() for result in evaluation.evaluate(options)]
 
 
 def compare(runs: Sequence[StrPath], *, metric: str = "", baseline: str = "") -> dict[str, Any]:

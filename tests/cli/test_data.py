@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.program import run_code
 
 from d3gan.cli.main import main
 from d3gan.data.sources import SOURCES
@@ -58,3 +59,24 @@ def test_a_plugin_can_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert main(["data", "show", "own_pictures:red", "-n", "1", "-o", "red.png"]) == 0
     with Image.open("red.png") as picture:
         assert (np.asarray(picture) == [255, 0, 0]).all(axis=2).any()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "data list",
+        "data show digits --resolution 20",
+        "evaluate --help",
+        "evaluate images --channels 2",
+        "evaluate images --features vgg",
+    ],
+)
+def test_these_commands_do_not_import_torch(command: str) -> None:
+    code = (
+        "import contextlib, sys; from d3gan.cli.main import main\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    main(sys.argv[1:])\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    result = run_code(code, *command.split(), timeout=60)
+    assert result.returncode == 0, result.stderr

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.program import run_code
 
 from d3gan.config import DataConfig
 from d3gan.data.cache import load_images
@@ -249,9 +248,8 @@ def test_mistakes_are_one_line_that_says_what_to_do(
 
 
 def test_looking_up_sources_does_not_import_torch_or_pyarrow() -> None:
-    """The configuration, which the cache needs, is left out."""
     code = (
         "import sys, d3gan.data.sources; "
         "sys.exit(bool({'torch', 'pyarrow', 'huggingface_hub'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert run_code(code).returncode == 0

@@ -100,9 +100,9 @@ def _show(
     """
     check_draw(count, seed)
     check_output(output, (".png",))
+    images = _load(source, split, resolution, channels, skip_broken).images
     from d3gan.rng import Stream, permutation  # imports torch
 
-    images = _load(source, split, resolution, channels, skip_broken).images
     chosen = permutation(seed, Stream.SUBSET, 0, len(images))[:count].numpy()
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,9 @@
 """The list of metrics, and the checks of the configuration's evaluation keys."""
 
-import subprocess
-import sys
 from importlib import import_module
 
 import pytest
+from tests.program import run_code
 
 from d3gan.config import EvalConfig
 from d3gan.errors import UserError
@@ -19,7 +18,7 @@ from d3gan.evaluation.metrics.names import (
 
 def test_names_do_not_import_torch() -> None:
     code = "import sys, d3gan.evaluation.metrics.names; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    assert run_code(code).returncode == 0
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.module)

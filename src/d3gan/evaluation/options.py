@@ -1,0 +1,85 @@
+"""Options of an evaluation by `d3gan evaluate` or `d3gan.evaluate`; imports no torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from d3gan.errors import UserError
+from d3gan.evaluation.features.names import check_features
+from d3gan.fields import Range, checked
+from d3gan.runs import RunFolder
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to measure, against what, and how. Empty texts and 0 mean not given."""
+
+    # The command line shows these texts as help: lines end at 58 columns.
+
+    target: str
+    """Run folder, export (.safetensors), or images named as a data source."""
+    against: str = ""
+    """Real images, named likewise; if not given, those the run
+    was trained on."""
+    features: str = ""
+    """inception: the network of FID; metrics fid and is.
+    classifier: trained on the real images' labels; fd and cs.
+    classifier:SOURCE: trained on another source's labels.
+    module.path:Name: a plugin; fd.
+    If not given, those of the run's config; for images inception."""
+    metrics: tuple[str, ...] = ()
+    """Some of fid is (inception) or fd cs (classifier), kid,
+    precision, recall, density, coverage; with a classifier
+    modes, kl_uniform, kl_data; and for a conditional run
+    label_agreement; if none is given, all possible ones."""
+    samples: int = 0
+    """Number of images to measure; 0: 50,000 of a run, all of a set."""
+    checkpoint: str = "last"
+    """Checkpoint of a run: best, last, a step, or all side by side."""
+    split: str = ""
+    """Split of the images; if not given, train."""
+    against_split: str = ""
+    """Split of the real images; if not given, train."""
+    resolution: int = 0
+    """Side of the images compared, in pixels; 0: as the run or
+    the images."""
+    channels: int = 0
+    """1 grey, 3 colour; 0: as the run or the images."""
+    seed: int = 0
+    """Seed of the latents of a run's images."""
+    weights: str = ""
+    """Local file of the Inception weights, for machines without
+    a network."""
+    allow_few: bool = False
+    """Compute the Fréchet distance even from fewer images than
+    features."""
+    skip_broken: bool = False
+    """Leave out images that cannot be read."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is one."""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the target is a run or an export, not a set of images."""
+        target = Path(self.target)
+        return target.suffix == ".safetensors" or RunFolder(target).exists()
+
+    def check(self) -> None:
+        """Raise UserError for a value out of range, or one that does not apply to the target."""
+        checked(Annotated[int, Range(0, 2**63 - 1)], self.seed, "seed")
+        if self.samples:
+            checked(Annotated[int, Range(2, 10**7)], self.samples, "samples")
+        if self.resolution:
+            checked(Annotated[int, Range(8, 2048)], self.resolution, "resolution")
+        if self.channels not in (0, 1, 3):
+            raise UserError(f"channels = {self.channels}: must be 1 or 3")
+        if self.features:
+            check_features(self.features)
+        if self.weights and self.features not in ("", "inception"):
+            raise UserError("weights are those of Inception: give --features inception with them")
+        if self.is_run and (self.resolution or self.channels):
+            raise UserError("resolution and channels are fixed by the run; leave them out")
+        if self.is_run and self.split:
+            raise UserError("split is for images; for the real images give --against-split")
+        if not self.is_run and (self.seed or self.checkpoint != "last"):
+            raise UserError(f"seed and checkpoint are for runs, and {self.target} is not a run")

@@ -1,0 +1,137 @@
+"""Measuring the generator of a run, or a set of images, at any time after training."""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from d3gan.config import DataConfig
+from d3gan.data.cache import ImageSet, load_images, native_shape
+from d3gan.errors import UserError
+from d3gan.evaluation.evaluator import Evaluator, Measurement
+from d3gan.evaluation.options import EvaluationOptions
+from d3gan.evaluation.real_statistics import drawn_from
+from d3gan.rng import Stream, permutation
+from d3gan.training import distributed
+from d3gan.training.inference import best_step, checkpoints, load, measure_generator
+
+RUN_SAMPLES = 50_000
+"""Default number of images generated for a run's metrics, as in papers that report FID."""
+
+
+class Evaluated(NamedTuple):
+    """The metrics of one checkpoint or of one set of images."""
+
+    target: str
+    step: int | None
+    """Step of the checkpoint; None for images."""
+    is_best: bool
+    """Whether it is known to be the run's best checkpoint."""
+    measured: Measurement
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        step = {} if self.step is None else {"step": self.step}
+        return {"target": self.target, **step, **self.measured.to_dict()}
+
+
+def evaluate(options: EvaluationOptions) -> list[Evaluated]:
+    """Measure a target: several results for all checkpoints of a run, otherwise one.
+
+    Under torchrun all processes call it; only the main one gets the numbers. Raises UserError.
+    """
+    options.check()
+    with distributed.process_group(options.device) as device:
+        return list(_of_run(options, device)) if options.is_run else [_of_images(options, device)]
+
+
+def _of_run(options: EvaluationOptions, device: torch.device) -> Iterator[Evaluated]:
+    path = Path(options.target)
+    with distributed.raise_together():
+        names = _checkpoints(path, options.checkpoint)
+        loaded = [load(path, name) for name in names]  # reports a broken one before long work
+        best = best_step(path) if options.checkpoint == "all" else None
+        config, data = loaded[0].config, loaded[0].config.data
+        if options.against or options.against_split:
+            data = dataclasses.replace(
+                data,
+                source=options.against or data.source,
+                split=options.against_split or "train",
+                limit=0,
+            )
+        data = dataclasses.replace(data, skip_broken=data.skip_broken or options.skip_broken)
+        real = load_images(data)
+    options = dataclasses.replace(options, features=options.features or config.eval.features)
+    samples = options.samples or RUN_SAMPLES
+    evaluator = _evaluator(options, data, real, samples, loaded[0].classes, device)
+    while loaded:
+        trained = loaded.pop(0)  # so that the device holds one at a time
+        measured = measure_generator(
+            evaluator,
+            trained.generator.to(device),
+            config.model.latent_dim,
+            ema=trained.ema,
+            seed=options.seed,
+            title=f"step {trained.step}",
+        )
+        yield Evaluated(options.target, trained.step, trained.step == best, measured)
+
+
+def _checkpoints(path: Path, checkpoint: str) -> list[str]:
+    """Return the names of the checkpoints to measure."""
+    if checkpoint != "all":
+        return [checkpoint]
+    if path.suffix == ".safetensors":
+        raise UserError(f"{path} holds one generator; --checkpoint all needs a run folder")
+    return checkpoints(path) or ["last"]  # reports that there is none
+
+
+def _of_images(options: EvaluationOptions, device: torch.device) -> Evaluated:
+    target, split = options.target, options.split or "train"
+    with distributed.raise_together():
+        side, channels = native_shape(target, split)
+        if not options.against:
+            raise UserError(f"name the real images to compare {target} with: --against SOURCE")
+        here = DataConfig(
+            source=target,
+            split=split,
+            skip_broken=options.skip_broken,
+            resolution=options.resolution or side,
+            channels=1 if (options.channels or channels) == 1 else 3,
+        )
+        there = dataclasses.replace(
+            here, source=options.against, split=options.against_split or "train"
+        )
+        images, real = load_images(here).images, load_images(there)
+        if options.samples > len(images):
+            raise UserError(f"samples = {options.samples}: {target} has only {len(images)} images")
+        if options.samples:
+            order = permutation(0, Stream.SUBSET, 0, len(images))
+            images = images[order[: options.samples].sort().values.numpy()]
+    options = dataclasses.replace(options, features=options.features or "inception")
+    evaluator = _evaluator(options, there, real, len(images), None, device)
+    return Evaluated(target, None, False, evaluator.measure(drawn_from(images), title=target))
+
+
+def _evaluator(
+    options: EvaluationOptions,
+    data: DataConfig,
+    real: ImageSet,
+    samples: int,
+    classes: int | None,
+    device: torch.device,
+) -> Evaluator:
+    return Evaluator(
+        data,
+        real,
+        features=options.features,
+        metrics=options.metrics,
+        samples=samples,
+        weights=options.weights,
+        device=device,
+        classes=classes,
+        ranks=distributed,
+        allow_few=options.allow_few,
+    )
