@@ -80,9 +80,13 @@ class DiscriminatorParallel:
         return generate
 
     def ensemble(self, network: nn.Module) -> nn.Module:
-        """Return this rank's discriminators with their gradients averaged over its column."""
+        """Return this rank's discriminators with their gradients averaged over its column.
+
+        Their buffers, if they have any, are those of the column's first rank in every forward pass.
+        """
         _share_statistics(network, self.column, self.data)
-        return _averaging(network, self.column, self.data)
+        buffered = next(network.buffers(), None) is not None
+        return _averaging(network, self.column, self.data, broadcast_buffers=buffered)
 
     def all_gather_discriminators(self, x: Tensor) -> Tensor:
         """Return [..., N, B] of all discriminators, given [..., n, B] of this rank's.
@@ -143,7 +147,9 @@ def make_discriminator_parallel(train: TrainConfig, discriminators: int) -> Disc
     return DiscriminatorParallel(rows, columns, discriminators, row, column)
 
 
-def _averaging(network: nn.Module, group: Any, size: int) -> nn.Module:
+def _averaging(
+    network: nn.Module, group: Any, size: int, *, broadcast_buffers: bool = False
+) -> nn.Module:
     """Return the network with its gradients averaged over a group during the backward pass.
 
     One backward pass must follow every forward pass.
@@ -160,7 +166,7 @@ def _averaging(network: nn.Module, group: Any, size: int) -> nn.Module:
             network,
             device_ids=[device.index] if device.type == "cuda" else None,
             process_group=group,
-            broadcast_buffers=False,
+            broadcast_buffers=broadcast_buffers,
             gradient_as_bucket_view=True,
         )
     if dist.get_backend(group) == "gloo":
