@@ -71,6 +71,16 @@ def test_varied_keys_with_the_same_last_part_keep_their_sections() -> None:
     assert name == "demo-dcgan-samples.every_epochs-1-eval.every_epochs-2-seed-0"
 
 
+def test_varied_lists_of_choices() -> None:
+    vary = {"gan.penalties": [[], ["r1(gamma=0.1)", "r2(gamma=0.1)"]]}
+    study = make_study({"methods": ["demo-d3gan"], "seeds": [0], "vary": vary})
+    assert study.methods == [
+        "demo-d3gan-penalties-none",
+        "demo-d3gan-penalties-r1-gamma-0.1-r2-gamma-0.1",
+    ]
+    assert [run.config.gan.penalties for run in study.runs] == [tuple(p) for p in vary.popitem()[1]]
+
+
 def test_a_file_with_tables(tmp_path: Path) -> None:
     file = study_file(
         tmp_path,

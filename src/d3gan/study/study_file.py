@@ -166,7 +166,7 @@ def _varied(config: Config, vary: Any, where: str) -> Iterator[tuple[str, Config
 def _word(value: Any) -> str:
     """Return a value as part of a file name."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"[^\w.]+", "-", text).strip("-")
+    return re.sub(r"[^\w.]+", "-", text).strip("-") or "none"
 
 
 def _run(method: str, config: Config, seed: int, out_dir: str, where: str) -> PlannedRun:
