@@ -18,29 +18,9 @@ from d3gan.errors import UserError
 from d3gan.fields import Matching, Role, checked
 from d3gan.networks import ARCHITECTURES
 from d3gan.registry import Registry, is_plugin, nearest, plugin_file
-from d3gan.schema import (
-    CheckpointConfig,
-    Config,
-    DataConfig,
-    EvalConfig,
-    GanConfig,
-    ModelConfig,
-    OptimConfig,
-    SamplesConfig,
-    TrainConfig,
-)
+from d3gan.schema import Config, DataConfig, EvalConfig, GanConfig, TrainConfig
 
-__all__ = [
-    "CheckpointConfig",
-    "Config",
-    "DataConfig",
-    "EvalConfig",
-    "GanConfig",
-    "ModelConfig",
-    "OptimConfig",
-    "SamplesConfig",
-    "TrainConfig",
-]
+__all__ = ["Config", "DataConfig", "EvalConfig", "GanConfig", "TrainConfig"]
 
 
 # Checking

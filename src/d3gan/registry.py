@@ -104,7 +104,7 @@ class Registry(Collection[str], Generic[T]):
         For example ``"mean, softmax(temperature=1.0)"``.
         """
         return ", ".join(
-            name if isinstance(entry, str) else name + _parameters_text(entry)
+            name if isinstance(entry, str) else _described(name, entry)
             for name, entry in self._entries.items()
         )
 
@@ -201,31 +201,38 @@ def _import(name: str) -> Any:
     importlib.invalidate_caches()
     try:
         return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+    except Exception as error:  # whatever a plugin raises is the plugin's mistake
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and f"{module_name}.".startswith(f"{missing}."):
             raise UserError(
                 f"there is no module '{module_name}' (for '{attribute}'), neither in {folder} nor "
                 "installed"
             ) from error
-        raise UserError(f"cannot import '{module_name}' for '{attribute}': {error}") from error
-    except Exception as error:  # whatever a plugin raises is the plugin's mistake
         raise UserError(
             f"cannot import '{module_name}' for '{attribute}': {type(error).__name__}: {error}"
         ) from error
 
 
+KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "an integer"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a string"),
+}
+"""Annotations of parameters that are checked: the types of allowed values, and their name."""
+
+
 def _call(target: Callable[..., Any], name: str, parameters: Mapping[str, Any]) -> Any:
     """Call `target` by keyword. Raises UserError if a parameter or its value is wrong."""
     known = _parameters(target)
-    if known is not None:
-        hints = _hints(target)
-        for key, value in parameters.items():
-            if key not in known:
-                listed = f"its parameters: {', '.join(known)}" if known else "it has none"
-                raise UserError(f"{name} has no parameter '{key}'{nearest(key, known)}; {listed}")
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if hints.get(key) is float and not number:
-                raise UserError(f"{name}({key}={value!r}): {key} must be a number")
+    hints = _hints(target)
+    for key, value in parameters.items():
+        if known is not None and key not in known:
+            listed = f"its parameters: {', '.join(known)}" if known else "it has none"
+            raise UserError(f"{name} has no parameter '{key}'{nearest(key, known)}; {listed}")
+        allowed, word = KINDS.get(hints.get(key), ((object,), ""))
+        if not isinstance(value, allowed) or (isinstance(value, bool) and int in allowed):
+            raise UserError(f"{name}({key}={value!r}): {key} must be {word}")
     try:
         return target(**parameters)
     except UserError:
@@ -238,16 +245,14 @@ def _call(target: Callable[..., Any], name: str, parameters: Mapping[str, Any]) 
         raise UserError(f"cannot build {name}: {type(error).__name__}: {error}") from error
 
 
-def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
-    """Return the keyword parameters of a callable; None if it accepts any, or is not documented."""
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """Return the parameters of a callable; None if it accepts any, or if they are unknown."""
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):
         return None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return None
-    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: p for name, p in parameters.items() if p.kind in by_keyword}
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return None if anything else parameters
 
 
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
@@ -257,7 +262,8 @@ def _hints(target: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _parameters_text(entry: Callable[..., Any]) -> str:
-    parameters = _parameters(entry) or {}
-    defaults = (f"{name}={p.default!r}" for name, p in parameters.items())
-    return f"({', '.join(defaults)})" if parameters else ""
+def _described(name: str, entry: Callable[..., Any]) -> str:
+    """Return ``"softmax(temperature=1.0)"``: the name of an entry and its defaults."""
+    parameters = (_parameters(entry) or {}).values()
+    defaults = ", ".join(f"{parameter.name}={parameter.default!r}" for parameter in parameters)
+    return f"{name}({defaults})" if defaults else name
