@@ -65,7 +65,7 @@ def test_a_plugin_can_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     "command",
     [
         "data list",
-        "data show digits --resolution 20",
+        "data show digts",
         "evaluate --help",
         "evaluate images --channels 2",
         "evaluate images --features vgg",
