@@ -32,7 +32,7 @@ def test_prepare_counts_images_and_classes(
     np.save(tmp_path / "plain.npy", np.zeros((5, 20, 20), np.uint8))
     for source, line in (
         (str(labelled), "200 images of 3 x 16 x 16, 4 classes"),
-        (str(tmp_path / "plain.npy"), "5 images of 3 x 16 x 16, without classes"),
+        (str(tmp_path / "plain.npy"), "5 images of 3 x 16 x 16, 0 classes"),
     ):
         assert main(["data", "prepare", source, "--resolution", "16"]) == 0
         assert capsys.readouterr().out.endswith(f"{line}\n")

@@ -25,7 +25,7 @@ from d3gan.training.trainer import train
 
 @pytest.fixture
 def evaluated(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
-    """The JSON of an evaluation."""
+    """Return a function that evaluates and returns the JSON."""
 
     def run(*arguments: object) -> Any:
         assert main(["evaluate", *map(str, arguments), "--json", "-"]) == 0
@@ -89,7 +89,7 @@ def test_an_export_is_measured_as_its_run(
     assert one["kid"] == other["kid"]
 
 
-def test_two_image_folders_without_any_run(
+def test_two_image_folders_without_a_run(
     tmp_path: Path, evaluated: Callable[..., Any], labelled: Path
 ) -> None:
     rng = np.random.default_rng(0)
@@ -201,7 +201,7 @@ def test_the_best_checkpoint_can_be_sampled_and_exported(measured: Config, tmp_p
     assert load(export).step == best.step
 
 
-def test_images_that_come_sorted_by_class_have_the_score_of_shuffled_ones(
+def test_the_score_does_not_depend_on_the_order_of_images(
     labelled: Path, tmp_path: Path, evaluated: Callable[..., Any]
 ) -> None:
     with np.load(labelled) as saved:
@@ -233,7 +233,7 @@ def test_json_replaces_neither_a_link_nor_a_device(measured: Config, tmp_path: P
     assert pipe.is_fifo()
 
 
-def test_a_full_standard_output() -> None:
+def test_a_full_standard_output_is_reported() -> None:
     if not Path("/dev/full").is_char_device():
         pytest.skip("there is no /dev/full here")
     with Path("/dev/full").open("w") as full:

@@ -47,7 +47,7 @@ def test_the_cache_follows_the_content_not_the_name(folder: Path, cache: Path) -
     assert values(moved) == [0, 1, 2, 99, 4, 5]
 
 
-def test_the_same_images_in_classes_have_labels_of_their_own(folder: Path, cache: Path) -> None:
+def test_folders_of_classes_give_labels_to_the_same_images(folder: Path, cache: Path) -> None:
     assert (
         load_images(DataConfig(str(folder), resolution=16, channels=1)).labels.tolist() == [-1] * 6
     )
@@ -89,7 +89,7 @@ def test_labels_from_zero_count_the_classes(tmp_path: Path) -> None:
     assert require_classes(images, "x = 1") == images.classes == 3
 
 
-def test_a_damaged_cache_is_decoded_again(folder: Path, cache: Path) -> None:
+def test_a_damaged_cache_entry_is_decoded_again(folder: Path, cache: Path) -> None:
     values(folder)
     for file in cache.glob("images/*/images.npy"):
         file.write_bytes(file.read_bytes()[:200])
@@ -109,14 +109,14 @@ def test_broken_images_stop_or_are_skipped_and_counted(folder: Path, cache: Path
     assert len(skipped) == 2
 
 
-def test_nothing_left_is_said(folder: Path, cache: Path) -> None:
+def test_a_source_without_readable_images_is_reported(folder: Path, cache: Path) -> None:
     for file in folder.iterdir():
         file.write_text("no")
     with pytest.raises(UserError, match="no image could be read"):
         values(folder, skip_broken=True)
 
 
-def test_limit_is_a_fixed_random_choice(folder: Path, cache: Path) -> None:
+def test_limit_is_a_fixed_random_subset(folder: Path, cache: Path) -> None:
     chosen = [
         load_images(DataConfig(str(folder), resolution=16, channels=1, limit=limit))
         .images[:, 0, 0, 0]
@@ -128,7 +128,7 @@ def test_limit_is_a_fixed_random_choice(folder: Path, cache: Path) -> None:
     assert chosen[2] == chosen[3] == list(range(6))
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_no_files(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*arguments: object, **options: object) -> None:
@@ -143,7 +143,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(
     assert values(folder) == list(range(6))
 
 
-def test_processes_that_start_together_decode_once(folder: Path, cache: Path) -> None:
+def test_concurrent_processes_decode_once(folder: Path, cache: Path) -> None:
     code = (
         "from d3gan.config import DataConfig; from d3gan.data.cache import load_images; import sys;"
         "print(load_images(DataConfig(sys.argv[1], resolution=16, channels=1)).images.sum())"

@@ -38,7 +38,7 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
     assert np.array_equal(out, np.arange(256, dtype=np.uint8).reshape(16, 16))
 
 
-def test_transparency_lies_over_white() -> None:
+def test_transparency_is_composed_over_white() -> None:
     clear = Image.new("RGBA", (16, 16), (10, 20, 30, 0))
     assert (decoded(clear) == 255).all()
     half = Image.new("LA", (16, 16), (0, 128))
@@ -65,17 +65,17 @@ def test_every_mode_is_read(mode: str, channels: int) -> None:
     assert out.min() > 250
 
 
-def test_the_camera_s_orientation_is_followed() -> None:
+def test_exif_orientation_is_applied() -> None:
     picture = Image.new("RGB", (16, 16))
     picture.paste((255, 255, 255), (0, 0, 16, 8))  # the upper half
     exif = Image.Exif()
-    exif[0x0112] = 3  # turned upside down
+    exif[0x0112] = 3  # rotated by 180 degrees
     turned = to_array(open_image(png(picture, exif=exif)), 16, 1)[0]
     assert turned[0].max() == 0
     assert turned[15].min() == 255
 
 
-def test_broken_images_are_named_and_the_others_kept_in_order() -> None:
+def test_broken_images_are_named_and_the_others_keep_their_order() -> None:
     good = png(Image.new("L", (16, 16), 7))
 
     def item(name: str, data: bytes, label: int) -> Item:

@@ -144,12 +144,14 @@ def test_a_data_set_without_parquet_comes_from_the_hub_s_converter(
 
 def test_downloaded_files_are_used_without_a_network(hub: str, tmp_path: Path) -> None:
     assert prepare("mnist", hub, tmp_path).returncode == 0
-    result = prepare("mnist", "http://127.0.0.1:9", tmp_path)  # nobody listens there
+    result = prepare("mnist", "http://127.0.0.1:9", tmp_path)  # no server there
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("source", ["mnist", "no/such"])
-def test_no_network_or_no_such_data_set_is_one_line(hub: str, source: str, tmp_path: Path) -> None:
+def test_a_missing_network_or_data_set_is_reported_in_one_line(
+    hub: str, source: str, tmp_path: Path
+) -> None:
     endpoint = "http://127.0.0.1:9" if source == "mnist" else hub
     result = prepare(source, endpoint, tmp_path)
     assert result.returncode == 2

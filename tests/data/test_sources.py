@@ -44,7 +44,7 @@ def encoded(value: int, size: int = 32) -> bytes:
 
 
 def write_parquet(file: Path, values: list[int], image: str, labels: tuple[str, ...]) -> None:
-    """Rows whose image is one grey value, which is also the (first) label."""
+    """Write rows whose image has one grey value, which is also the (first) label."""
     columns: dict[str, Any] = {image: [{"bytes": encoded(v), "path": f"{v}.png"} for v in values]}
     for number, label in enumerate(labels):
         columns[label] = pa.array([v if number == 0 else 99 for v in values], pa.int64())
@@ -110,7 +110,7 @@ def test_class_names_come_from_the_hub_s_metadata(tmp_path: Path) -> None:
     assert (images.classes, images.class_names) == (2, ["a", "b"])
 
 
-def test_a_folder_with_several_data_sets_is_asked_about(tmp_path: Path) -> None:
+def test_a_folder_with_several_data_sets_is_refused(tmp_path: Path) -> None:
     for name in ("small", "large"):
         write_parquet(tmp_path / name / "train-00000-of-00001.parquet", [1], "image", ())
     with pytest.raises(UserError, match=r"several data sets .* large, small"):
@@ -167,7 +167,7 @@ def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
             )
 
 
-def test_digits_need_nothing() -> None:
+def test_digits_need_no_network() -> None:
     images = load_images(DataConfig("digits", resolution=32, channels=1))
     assert images.images.shape == (5000, 1, 32, 32)
     assert np.bincount(images.labels).tolist() == [500] * 10
@@ -175,7 +175,7 @@ def test_digits_need_nothing() -> None:
     assert images.images.max() > 250
 
 
-def test_an_image_folder_of_all_sorts(tmp_path: Path) -> None:
+def test_an_image_folder_with_many_formats(tmp_path: Path) -> None:
     (tmp_path / "cats").mkdir()
     (tmp_path / "dogs" / "more").mkdir(parents=True)
     (tmp_path / ".thumbs").mkdir()
@@ -207,7 +207,7 @@ def test_arrays_of_every_layout(shape: tuple[int, ...], suffix: str, tmp_path: P
     assert loaded.labels.tolist() == (list(range(5, 14)) if suffix == ".npz" else [-1] * 9)
 
 
-def test_mistakes_are_one_line_that_says_what_to_do(
+def test_mistakes_are_one_line_that_names_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("D3GAN_DATA", str(tmp_path / "data"))

@@ -29,7 +29,7 @@ from d3gan.training.trainer import train
 def test_any_number_of_processes_gives_the_same_numbers(
     measured: Config, tmp_path: Path, processes: int
 ) -> None:
-    """150 images on 2 ranks, and on 3, where batches are cut elsewhere; real ones are 200."""
+    """150 generated and 200 real images on 2 ranks, and on 3 with other batches."""
     one = rows(train(measured).path)
     file = written(dataclasses.replace(measured, name="together"), tmp_path)
     result = d3gan("train", file, "--processes", processes)
@@ -43,7 +43,7 @@ def test_any_number_of_processes_gives_the_same_numbers(
 
 @pytest.mark.slow
 def test_uneven_shards(measured: Config, tmp_path: Path) -> None:
-    """151 images on 2 ranks: 75 and 76, none twice and none left out."""
+    """151 images on 2 ranks: 75 and 76, each exactly once."""
     run = train(measured)
     arguments = ("evaluate", run.path, "--samples", 151, "--json", "-")
     alone = json.loads(d3gan(*arguments).stdout)

@@ -35,9 +35,7 @@ def test_real_statistics_are_computed_once(
     assert calls == [137, 139]
 
 
-def test_programs_that_start_together_compute_real_statistics_once(
-    measured: Config, tmp_path: Path
-) -> None:
+def test_concurrent_programs_compute_real_statistics_once(measured: Config, tmp_path: Path) -> None:
     run = train(measured)
     cache = {"D3GAN_CACHE": str(tmp_path / "fresh")}
     code = (
@@ -64,7 +62,7 @@ def test_programs_that_start_together_compute_real_statistics_once(
 
 
 def flipped(file: Path) -> None:
-    """One bit of a tensor changed: the middle of the largest record."""
+    """Change one bit in the middle of the largest record of a file."""
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 0x40
     file.write_bytes(bytes(data))

@@ -71,8 +71,8 @@ def _prepare(
     """
     images = _load(source, split, resolution, channels, skip_broken)
     shape = " x ".join(str(side) for side in images.images.shape[1:])
-    classes = f"{images.classes} classes" if images.classes else "without classes"
-    print(f"{images.name} {split}: {len(images.images)} images of {shape}, {classes}")
+    classes = images.classes or len(set(images.labels[images.labels >= 0].tolist()))
+    print(f"{images.name} {split}: {len(images.images)} images of {shape}, {classes} classes")
 
 
 def _show(

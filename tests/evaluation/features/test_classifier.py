@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 QUICK = Recipe(width=8, epochs=5.0, least_images=0)
 
 
-def test_it_learns_and_is_a_function_of_data_and_recipe(labelled: Path) -> None:
+def test_the_classifier_learns_and_is_a_function_of_data_and_recipe(labelled: Path) -> None:
     data = load_images(DataConfig(str(labelled), resolution=16, channels=3))
     images, labels = torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels)
     torch.manual_seed(1)
@@ -29,8 +29,8 @@ def test_it_learns_and_is_a_function_of_data_and_recipe(labelled: Path) -> None:
         assert torch.equal(tensor, other.state_dict()[name]), name
 
 
-def test_shifting_by_the_definition() -> None:
-    """The slow twin: every pixel from its place, or from the nearest edge."""
+def test_shifting_equals_its_definition() -> None:
+    """Pixel by pixel: each comes from its original position, or the nearest edge."""
     images = torch.randint(0, 256, (40, 3, 5, 7), generator=torch.Generator().manual_seed(0))
     got = shifted(images, torch.arange(40), 2)
     offsets = set()
@@ -58,7 +58,7 @@ def test_shifting_by_the_definition() -> None:
     assert torch.equal(again, got[7:9])
 
 
-def test_stacked_digits_take_a_classifier_per_channel() -> None:
+def test_stacked_digits_use_a_classifier_per_channel() -> None:
     digits = Classifier(1, 4, 10).eval()
     images = torch.randint(0, 256, (6, 3, 16, 16), generator=torch.Generator().manual_seed(1))
     features, logits = PerChannel(digits)(images)

@@ -25,7 +25,7 @@ def test_trained_once_and_tested_on_a_held_out_fifth(
 ) -> None:
     network, share = load_classifier(shaped(labelled), tmp_path, CPU)
     assert share > 0.9
-    monkeypatch.setattr(module, "_trained", None)  # not called again
+    monkeypatch.setattr(module, "_trained", None)  # a second call would fail
     again, same = load_classifier(dataclasses.replace(shaped(labelled), limit=10), tmp_path, CPU)
     assert same == share
     assert torch.equal(again.head.weight, network.head.weight)  # type: ignore[union-attr]
@@ -35,7 +35,7 @@ def test_trained_once_and_tested_on_a_held_out_fifth(
     assert len(both) == 200
 
 
-def test_another_recipe_is_another_classifier(
+def test_a_different_recipe_gives_a_different_classifier(
     labelled: Path, tmp_path: Path, quick_classifier: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_classifier(shaped(labelled), tmp_path, CPU)
@@ -45,7 +45,7 @@ def test_another_recipe_is_another_classifier(
     assert len(list(tmp_path.glob("*.pt"))) == 3
 
 
-def test_a_damaged_file_in_the_cache_is_made_anew(
+def test_a_damaged_file_in_the_cache_is_replaced(
     labelled: Path, tmp_path: Path, quick_classifier: None
 ) -> None:
     _, share = load_classifier(shaped(labelled), tmp_path, CPU)
@@ -54,7 +54,7 @@ def test_a_damaged_file_in_the_cache_is_made_anew(
     assert load_classifier(shaped(labelled), tmp_path, CPU)[1] == share
 
 
-def test_images_without_labels(tmp_path: Path) -> None:
+def test_images_without_labels_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "plain.npy"
     np.save(file, np.zeros((50, 16, 16), np.uint8))
     with pytest.raises(UserError, match=r"does not have labels of two classes or more.*inception"):
@@ -82,7 +82,7 @@ def test_an_unusable_cache_folder_is_reported(
 def test_accuracy_on_real_images(
     source: str, channels: int, least: float, request: pytest.FixtureRequest
 ) -> None:
-    """Test images as the data sets have them; of digits a fifth."""
+    """On the test split of a data set; on a fifth of the digits."""
     if source != "digits":
         request.getfixturevalue("data_folder")
     assert RECIPES[channels].least_images >= 60_000

@@ -1,4 +1,4 @@
-"""The network by its checkpoint's names, its numbers, and its way into the cache."""
+"""The names of the checkpoint, the values of the network, and the download."""
 
 import functools
 import hashlib
@@ -68,7 +68,7 @@ Mixed_7c.branch_pool 192x2048x1x1
 
 
 def checkpoint_shapes() -> dict[str, tuple[int, ...]]:
-    """Of all that the checkpoint holds."""
+    """Return the shape of every tensor of the checkpoint."""
     shapes: dict[str, tuple[int, ...]] = {"fc.weight": (1008, 2048), "fc.bias": (1008,)}
     for entry in CONVOLUTIONS.split(","):
         name, sizes = entry.split()
@@ -81,7 +81,7 @@ def checkpoint_shapes() -> dict[str, tuple[int, ...]]:
 
 @functools.cache
 def random_network() -> Inception:
-    """With weights that are a function of nothing, of He's variance, so that no signal dies."""
+    """Return a network with fixed random weights of He's variance."""
     network = Inception().eval().requires_grad_(False)
     for number, module in enumerate(network.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -100,7 +100,7 @@ def test_names_and_shapes_are_the_checkpoints() -> None:
         if not name.endswith("num_batches_tracked")
     }
     assert ours == checkpoint_shapes()
-    # What the file of 95,628,359 bytes has room for, names and headers apart:
+    # Upper bound from the file's 95,628,359 bytes without names and headers:
     floats = sum(torch.Size(shape).numel() for shape in ours.values())
     assert floats == 23_885_392
     assert 0 < 95_628_359 - 4 * floats < 200_000
@@ -139,7 +139,7 @@ def test_grey_images_count_as_colour() -> None:
 
 
 def test_resize_by_hand() -> None:
-    """2 -> 5 pixels: output i reads at 0.4 i, and past pixel 1 there is only pixel 1."""
+    """2 -> 5 pixels: output i reads at 0.4 i; pixel 1 is repeated beyond it."""
     image = torch.tensor([[[[0.0, 10.0], [100.0, 110.0]]]])
     line = [0.0, 4.0, 8.0, 10.0, 10.0]
     expected = [[10 * y + x for x in line] for y in line]
@@ -154,7 +154,7 @@ def test_resize_downwards_by_hand() -> None:
 
 
 def test_resize_pixel_by_pixel() -> None:
-    """The slow twin: TensorFlow's formula for every output pixel, for sides that differ."""
+    """TensorFlow's formula for every output pixel, for sides that differ."""
     image = torch.rand(1, 1, 7, 4, generator=torch.Generator().manual_seed(0)).double()
     got = tf1_bilinear(image, 11)
     for i in range(11):
@@ -180,7 +180,7 @@ def test_resize_to_the_same_size_changes_nothing() -> None:
 
 @pytest.fixture
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A server that holds random weights under the release's name, and their hash expected."""
+    """Serve random weights under the release's name, and expect their hash."""
     folder = tmp_path / "release"
     folder.mkdir()
     file = folder / inception_weights.FILE

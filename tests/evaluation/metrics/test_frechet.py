@@ -8,7 +8,7 @@ from d3gan.evaluation.statistics import Moments
 
 
 def random_gaussian(dimensions: int, seed: int, rank: int | None = None) -> tuple[Tensor, Tensor]:
-    """Mean [D] and covariance [D, D]."""
+    """Return the mean [D] and the covariance [D, D]."""
     generator = torch.Generator().manual_seed(seed)
     mean = torch.randn(dimensions, generator=generator, dtype=torch.float64)
     factor = torch.randn(dimensions, rank or 2 * dimensions, generator=generator).double()
@@ -16,7 +16,7 @@ def random_gaussian(dimensions: int, seed: int, rank: int | None = None) -> tupl
 
 
 def frechet_distance(mean_1: Tensor, cov_1: Tensor, mean_2: Tensor, cov_2: Tensor) -> float:
-    """The distance alone, which does not depend on the count."""
+    """Return the distance, which does not depend on the count."""
     return frechet_estimate(mean_1, cov_1, mean_2, cov_2, count=100).value
 
 
@@ -32,7 +32,7 @@ def test_commuting_covariances() -> None:
 
 
 def test_two_dimensions_in_closed_form() -> None:
-    """tr (A B)^1/2 = sqrt(tr A B + 2 sqrt det A B), also where A and B do not commute."""
+    """tr (A B)^1/2 = sqrt(tr A B + 2 sqrt det A B), even if A and B do not commute."""
     (m1, a), (m2, b) = random_gaussian(2, 1), random_gaussian(2, 2)
     overlap = ((a @ b).trace() + 2 * (a @ b).det().sqrt()).sqrt()
     expected = (m1 - m2).square().sum() + a.trace() + b.trace() - 2 * overlap
@@ -40,13 +40,13 @@ def test_two_dimensions_in_closed_form() -> None:
 
 
 @pytest.mark.parametrize("rank", [None, 3])
-def test_equal_gaussians_have_distance_0_also_singular_ones(rank: int | None) -> None:
+def test_equal_gaussians_have_distance_0_even_singular_ones(rank: int | None) -> None:
     mean, covariance = random_gaussian(200, 3, rank)
     assert frechet_distance(mean, 1e3 * covariance, mean, 1e3 * covariance) < 1e-6
 
 
-def test_both_ways_of_computing_agree() -> None:
-    """The twin takes singular values alone, without the vectors that the error needs."""
+def test_the_estimate_equals_a_direct_computation() -> None:
+    """The direct computation uses singular values only, without the vectors for the error."""
     (m1, a), (m2, b) = random_gaussian(50, 4), random_gaussian(50, 5, rank=20)
     factor_a, factor_b = (
         vectors * values.clamp(min=0).sqrt()
@@ -58,7 +58,7 @@ def test_both_ways_of_computing_agree() -> None:
 
 
 class Features(nn.Identity):
-    """Takes features for images."""
+    """Returns its input as features."""
 
     num_features = 64
 

@@ -24,7 +24,7 @@ def test_an_undecided_classifier_scores_1() -> None:
     assert score.standard_error == pytest.approx(0.0, abs=1e-12)
 
 
-def test_sure_and_even_classes_score_their_number() -> None:
+def test_certain_and_uniform_classes_score_their_number() -> None:
     logits = 1e4 * torch.eye(7).repeat(100, 1)
     assert classifier_score(score_sums(logits)).value == pytest.approx(7.0)
 
@@ -34,7 +34,7 @@ def test_one_class_scores_1() -> None:
     assert classifier_score(score_sums(logits)).value == pytest.approx(1.0)
 
 
-def test_by_the_definition_per_split() -> None:
+def test_the_score_equals_its_definition_per_split() -> None:
     logits = torch.randn(103, 5, generator=torch.Generator().manual_seed(0)).double()
     p = logits.softmax(1)
     scores = []
@@ -50,7 +50,7 @@ def test_by_the_definition_per_split() -> None:
 
 @pytest.mark.filterwarnings("ignore:Metric .* will save all")
 def test_torchmetrics_agrees() -> None:
-    """It shuffles before it splits, which can be done again."""
+    """torchmetrics shuffles before it splits, which is repeated here."""
     logits = torch.randn(500, 10, generator=torch.Generator().manual_seed(1)) * 3
     metric = InceptionScore(feature=nn.Identity(), splits=10)
     metric.update(logits)

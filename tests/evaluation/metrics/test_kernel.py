@@ -11,7 +11,7 @@ def normal(count: int, dimensions: int, seed: int) -> torch.Tensor:
     return torch.randn(count, dimensions, generator=generator, dtype=torch.float64)
 
 
-def test_the_definition() -> None:
+def test_the_distance_equals_its_definition() -> None:
     x, y = normal(7, 3, 0), normal(5, 3, 1) + 1
 
     def k(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -33,7 +33,7 @@ def test_torchmetrics_agrees() -> None:
     assert squared_mmd(x, y) == pytest.approx(float(theirs), rel=1e-5)
 
 
-def test_two_halves_of_one_set_are_0_apart_within_the_error() -> None:
+def test_two_halves_of_one_set_have_distance_0_within_the_error() -> None:
     halves = normal(20_000, 16, 4).split(10_000)
     value, error = kernel_distance(*halves)
     assert abs(value) < 3 * error
@@ -41,7 +41,7 @@ def test_two_halves_of_one_set_are_0_apart_within_the_error() -> None:
     assert shifted > 10 * error
 
 
-def test_the_estimate_is_unbiased_and_its_error_honest() -> None:
+def test_the_estimate_is_unbiased_and_its_error_correct() -> None:
     """Over 400 pairs of sets the mean is 0 and the errors are as large as the spread."""
     estimates = [
         kernel_distance(normal(200, 4, seed), normal(200, 4, 1000 + seed)) for seed in range(400)
@@ -49,7 +49,7 @@ def test_the_estimate_is_unbiased_and_its_error_honest() -> None:
     values = torch.tensor([estimate.value for estimate in estimates])
     errors = torch.tensor([estimate.standard_error for estimate in estimates])
     assert abs(float(values.mean())) < 3 * float(values.std()) / 20
-    # The root of the mean square: the square is what is unbiased.
+    # The root mean square, because the squared error is unbiased.
     assert float(errors.square().mean().sqrt()) == pytest.approx(float(values.std()), rel=0.15)
 
 

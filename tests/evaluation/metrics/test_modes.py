@@ -9,7 +9,7 @@ from d3gan.evaluation.metrics.modes import kl_divergence, modes_found
 def test_modes() -> None:
     found = modes_found(torch.tensor([500.0, 0.0, 499.0, 1.0]))
     assert found.value == 3
-    # A class of share 1/1000 is missed by 1,000 images with a chance of 1/e.
+    # 1,000 images miss a class of share 1/1000 with probability 1/e.
     assert found.standard_error == pytest.approx(math.sqrt(math.exp(-1) * (1 - math.exp(-1))), 0.01)
 
 

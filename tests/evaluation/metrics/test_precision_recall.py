@@ -31,14 +31,14 @@ def test_one_mode_of_two_has_precision_without_recall() -> None:
 
 
 def test_copies_of_one_image_cover_nothing_else() -> None:
-    """All radii are exactly 0 then, whatever the rounding."""
+    """All radii are exactly 0, whatever the rounding."""
     real, copies = normal(50, 6), normal(1, 7).expand(50, -1) * 10
     assert radii(copies, (3,))[0].tolist() == [0.0] * 50
     assert precision_recall_density_coverage(real, copies)["recall"].value == 0
 
 
-def test_by_the_definition_and_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The slow twin: all distances one by one, no blocks."""
+def test_blocks_equal_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The definition: all distances one by one, without blocks."""
     monkeypatch.setattr(module, "BLOCK", 7)
     real, generated = normal(40, 8).double(), normal(30, 9).double() * 1.3
 

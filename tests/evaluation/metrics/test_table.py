@@ -1,4 +1,4 @@
-"""Whatever stands in the table of metrics is tested unasked."""
+"""Properties of every metric in the list."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def statistics(count: int, seed: int, shift: float = 0.0) -> Statistics:
 
 
 @pytest.mark.parametrize("features", ["inception", "classifier"])
-def test_every_number_is_given_with_an_error_and_is_finite(features: str) -> None:
+def test_every_number_has_an_error_and_is_finite(features: str) -> None:
     asked = check_names((), features)
     assert asked == tuple(metric_names(features))
     numbers = compute(statistics(300, 0), statistics(200, 1), asked, features)
@@ -53,7 +53,7 @@ def test_better_images_have_better_numbers(number: str) -> None:
         assert good > bad
 
 
-def test_each_number_is_computed_alone_as_with_the_others() -> None:
+def test_each_number_alone_equals_the_one_computed_with_others() -> None:
     real, generated = statistics(300, 4), statistics(200, 5)
     together = compute(real, generated, check_names((), "classifier"), "classifier")
     for name, estimate in together.items():
