@@ -181,9 +181,6 @@ def test_a_job_whose_time_is_up_saves_and_is_queued_again(stub: Stub, study: Stu
     stub.does({"a-seed-0": "wait"})
     entries = survey(study)[:1]
     job = InJob(study.runs[0])
-    job.run.log.parent.mkdir(parents=True)
-    job.run.plan_file.parent.mkdir(parents=True)
-    job.run.plan_file.write_text(configs.to_toml(job.run.config))
     thread = threading.Thread(target=job)
     thread.start()
     while not stub.events():

@@ -169,11 +169,6 @@ def test_a_run_that_was_moved_away_starts_again(stub: Stub, study: Study) -> Non
 
 def test_a_run_that_another_process_trains_is_waited_for(stub: Stub, study: Study) -> None:
     stub.does({"b-seed-0": "wait"})
-    entries = survey(study)
-    for entry in entries:
-        entry.run.log.parent.mkdir(parents=True, exist_ok=True)
-        entry.run.plan_file.parent.mkdir(parents=True, exist_ok=True)
-        entry.run.plan_file.write_text(configs.to_toml(entry.run.config))
     job = ONE.start(study.runs[1], 0)
     seen = set()
 
@@ -199,7 +194,7 @@ def test_another_process_that_begins_a_run_at_the_same_moment(
     """The study's process finds the folder locked, although it was free before."""
     stub.does({"a-seed-0": "wait"})
     entries = survey(study)
-    start = launchers._popen
+    start = launchers._start
     others: list[Any] = []
 
     def after_another(program: Any, run: PlannedRun, variables: dict[str, str]) -> Any:
@@ -215,7 +210,7 @@ def test_another_process_that_begins_a_run_at_the_same_moment(
             others[0].terminate()
             others[0].wait()
 
-    monkeypatch.setattr(launchers, "_popen", after_another)
+    monkeypatch.setattr(launchers, "_start", after_another)
     assert run_grid(entries, ONE, watch) == 0
     assert states(entries) == ["finished"] * 4
     assert others[0].poll() == 128 + signal.SIGTERM

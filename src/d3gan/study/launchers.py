@@ -10,9 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, Protocol
 
-from d3gan.config import Config
+from d3gan.config import Config, to_toml
 from d3gan.errors import UserError
-from d3gan.files import writing
+from d3gan.files import write_text, writing
 from d3gan.runs import RunFolder
 from d3gan.study.plan import PlannedRun, changes
 from d3gan.training.signals import handling
@@ -46,7 +46,7 @@ class Launcher(Protocol):
 
 
 def _arguments(run: PlannedRun) -> list[str]:
-    """Return the arguments that start the run or continue it. Raises UserError."""
+    """Return the arguments that begin the run or continue it. Raises UserError."""
     if not run.folder.exists():
         return ["train", str(run.plan_file)]
     return ["train", str(run.folder.path), *(_flag(*change) for change in changes(run).items())]
@@ -59,14 +59,21 @@ def _flag(key: str, value: Any) -> str:
     return f"--{'.'.join([*section, name])}={value}"
 
 
-def _popen(
+def _start(
     program: Sequence[str],
     run: PlannedRun,
     environment: Mapping[str, str],
     *,
     new_session: bool = False,
 ) -> "subprocess.Popen[bytes]":
-    begun = run.folder.exists()  # otherwise the log is that of a run that was removed
+    """Start the process that begins or continues the run. Raises UserError if it cannot."""
+    begun = run.folder.exists()
+    with writing(run.log):
+        for file in (run.log, run.plan_file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+    if not begun:
+        write_text(run.plan_file, to_toml(run.config))
+    # The log of a run that does not exist is that of a run that was removed.
     with writing(run.log), run.log.open("ab" if begun else "wb") as log:
         return subprocess.Popen(
             [*program, *_arguments(run)],
@@ -88,7 +95,7 @@ class LocalLauncher:
         self.environments, self.slots = environments, len(environments)
 
     def start(self, run: PlannedRun, slot: int) -> Job:
-        return _LocalJob(_popen(PROGRAM, run, self.environments[slot]))
+        return _LocalJob(_start(PROGRAM, run, self.environments[slot]))
 
 
 class _LocalJob:
@@ -199,7 +206,7 @@ class InJob:
             self._process.send_signal(number)
 
         # In a new session the run receives signals only from this process.
-        self._process = _popen(self.program, self.run, {}, new_session=True)
+        self._process = _start(self.program, self.run, {}, new_session=True)
         with handling([signal.SIGINT, signal.SIGTERM], pass_on):
             return self._process.wait()
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Literal
 
-from d3gan.config import to_toml
 from d3gan.errors import UserError
-from d3gan.files import write_text, writing
 from d3gan.runs import Status
 from d3gan.study.launchers import Job, Launcher
 from d3gan.study.plan import PlannedRun, Study, is_done, planned_steps
@@ -112,13 +110,6 @@ def run_grid(
     SIGTERM are passed on to the runs, which save; the signal is returned once they have ended,
     otherwise 0.
     """
-    for entry in entries:
-        if entry.state == "waiting":
-            run = entry.run
-            with writing(run.log):
-                run.log.parent.mkdir(parents=True, exist_ok=True)
-                run.plan_file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(run.plan_file, to_toml(run.config))
     return _Grid(entries, launcher, show).run()
 
 
