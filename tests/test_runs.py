@@ -14,7 +14,7 @@ def run(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def test_a_run_begins_and_goes_on(run: RunFolder) -> None:
+def test_each_session_is_recorded(run: RunFolder) -> None:
     with run.locked():
         run.begin('name = "x"\n', {"torch": "1"})
         run.begin('name = "x"\n', {"torch": "2"})
@@ -23,7 +23,7 @@ def test_a_run_begins_and_goes_on(run: RunFolder) -> None:
     assert run.sessions() == [{"torch": "1"}, {"torch": "2"}]
 
 
-def test_rows_past_a_step_are_forgotten_with_their_pictures(run: RunFolder) -> None:
+def test_rows_and_samples_of_later_steps_are_removed(run: RunFolder) -> None:
     run.begin("", {})
     run.append_metrics({"kind": "train", "step": step} for step in (1, 2))
     run.append_metrics([{"kind": "train", "step": 3}])
@@ -44,7 +44,7 @@ def test_metrics_are_strict_json(run: RunFolder) -> None:
     assert json.loads(run.metrics_file.read_text()) == row
 
 
-def test_damage_is_named(run: RunFolder) -> None:
+def test_damage_is_reported_with_its_place(run: RunFolder) -> None:
     run.begin("", {})
     row = '{"kind": "train", "step": 1}\n'
     for damage in ("nonsense", "{}", "[1]"):
@@ -61,13 +61,13 @@ def test_damage_is_named(run: RunFolder) -> None:
         run.sessions()
 
 
-def test_a_folder_is_locked_against_others_and_vanishes_if_unused(run: RunFolder) -> None:
+def test_a_folder_is_locked_and_removed_if_unused(run: RunFolder) -> None:
     with run.locked(), pytest.raises(UserError, match="another process is writing"), run.locked():
         pass
     assert not run.path.exists()
 
 
-def test_no_run_is_named(run: RunFolder) -> None:
+def test_a_missing_run_is_reported(run: RunFolder) -> None:
     with pytest.raises(UserError, match="there is no run at"):
         run.config()
 
@@ -75,7 +75,7 @@ def test_no_run_is_named(run: RunFolder) -> None:
 STATUS = Status("running", 3, 10, 1.5, 42, "here", "", 2e6)
 
 
-def test_the_status_is_that_which_was_written(run: RunFolder) -> None:
+def test_a_status_is_read_as_it_was_written(run: RunFolder) -> None:
     assert run.status() is None
     with run.locked():
         run.begin("", {})
@@ -90,7 +90,7 @@ def test_the_status_is_that_which_was_written(run: RunFolder) -> None:
     assert not list(run.path.glob("*.tmp"))
 
 
-def test_a_run_that_nobody_writes_is_interrupted(run: RunFolder) -> None:
+def test_a_running_status_without_lock_is_interrupted(run: RunFolder) -> None:
     run.begin("", {})
     run.write_status(STATUS)
     status = run.status()
@@ -100,7 +100,7 @@ def test_a_run_that_nobody_writes_is_interrupted(run: RunFolder) -> None:
     assert status.step == 3
 
 
-def test_a_reader_does_not_keep_a_run_from_starting(run: RunFolder) -> None:
+def test_reading_the_status_does_not_prevent_a_run_from_starting(run: RunFolder) -> None:
     run.begin("", {})
     run.write_status(STATUS)
     done = threading.Event()
@@ -121,14 +121,14 @@ def test_a_reader_does_not_keep_a_run_from_starting(run: RunFolder) -> None:
 
 
 @pytest.mark.parametrize("damage", ["nonsense", "{}", '{"state": "running"}'])
-def test_a_damaged_status_is_named(run: RunFolder, damage: str) -> None:
+def test_a_damaged_status_is_reported(run: RunFolder, damage: str) -> None:
     run.begin("", {})
     run.status_file.write_text(damage)
     with pytest.raises(UserError, match=r"status\.json is damaged .*; repair or delete it"):
         run.status()
 
 
-def test_an_unknown_state_is_named(run: RunFolder) -> None:
+def test_an_unknown_state_is_reported(run: RunFolder) -> None:
     run.begin("", {})
     run.status_file.write_text(json.dumps(dataclasses.asdict(STATUS) | {"state": "asleep"}))
     with pytest.raises(UserError, match="unknown state 'asleep'"):
@@ -136,7 +136,7 @@ def test_an_unknown_state_is_named(run: RunFolder) -> None:
 
 
 class Old:
-    """A run folder as versions before status.json left it."""
+    """A run folder of a version without status.json."""
 
     def __init__(self, run: RunFolder, patience: int = 0) -> None:
         self.run = run
@@ -144,7 +144,7 @@ class Old:
         run.begin(f"[train]\nbatch_size = 10\nepochs = 4.0\n{evaluation}", {})
 
     def trained(self, *steps: int) -> None:
-        """Rows of steps of 10 of 100 images."""
+        """Append training rows; a step takes 10 of 100 images."""
         self.run.append_metrics(
             {
                 "kind": "train",
@@ -175,7 +175,7 @@ def test_an_old_run_that_made_all_steps_is_finished(run: RunFolder) -> None:
     assert (old.status.state, old.status.share) == ("interrupted", 0)
     old.trained(10, 40)
     old.saved(40)
-    assert old.status.state == "interrupted"  # before its last evaluation
+    assert old.status.state == "interrupted"  # its last evaluation is missing
     old.evaluated(40, 1.0, best=True)
     assert old.status == Status("finished", 40, 40, 20.0, 0, "", "", None)
     run.checkpoint_file(40).unlink()
@@ -213,7 +213,7 @@ def test_an_old_run_that_diverged(run: RunFolder) -> None:
 def test_patience_of_an_old_run_is_counted_from_its_rows(
     run: RunFolder, values: list[float], state: str, sign: int
 ) -> None:
-    """Whether lower or higher is better."""
+    """Lower is better with sign 1, higher with sign -1."""
     old = Old(run, patience=2)
     for number, value in enumerate(values, start=1):
         old.trained(10 * number)

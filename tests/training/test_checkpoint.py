@@ -48,7 +48,7 @@ def test_a_flipped_bit_is_noticed_or_without_effect(
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
-def test_a_file_cut_short_is_broken(run: RunFolder, share: float) -> None:
+def test_a_truncated_file_is_broken(run: RunFolder, share: float) -> None:
     file = save_checkpoint(run, {"step": 1, "weights": torch.randn(1000)}, keep=1)
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
@@ -117,7 +117,7 @@ def test_all_ranks_resume_from_the_checkpoint_of_the_main_one(tiny: Config, rank
     before = weights(run.path)
     ends = group(UNREADABLE.format(rank=rank), "train", run.path)
     errors = ends[0].stderr
-    if rank == 0:  # both repeat the steps after the checkpoint before
+    if rank == 0:  # both resume from step 5
         assert [end.returncode for end in ends] == [0, 0], errors
         assert (run.checkpoints / "step-00000010.pt.broken").exists()
         after = weights(run.path)

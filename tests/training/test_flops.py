@@ -1,4 +1,4 @@
-"""The operations of a step, counted."""
+"""The number of operations of a training step."""
 
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,9 @@ def test_operations_are_those_of_a_complete_step(tiny: Config, sections: dict[st
 MAIN = "import sys; from d3gan.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
-def test_the_number_does_not_depend_on_the_processes(tiny: Config, tmp_path: Path) -> None:
+def test_the_number_does_not_depend_on_the_number_of_processes(
+    tiny: Config, tmp_path: Path
+) -> None:
     ends = group(MAIN, "train", written(tiny, tmp_path))
     assert [end.returncode for end in ends] == [0, 0], ends[0].stderr
     status = RunFolder(tiny.run_dir).status()

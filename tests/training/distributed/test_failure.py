@@ -121,6 +121,10 @@ def test_one_process_that_fails_ends_all_with_a_line(tiny: Config, tmp_path: Pat
     assert other.returncode == 1
     (line,) = other.stderr.splitlines()
     assert line.startswith("d3gan: error: rank 0 lost the other processes at step 7")
+    status = RunFolder(tiny.run_dir).status()
+    assert status is not None
+    assert status.state == "failed"
+    assert status.message.startswith("rank 0 lost the other processes at step 7")
 
 
 @pytest.mark.slow
@@ -133,4 +137,4 @@ def test_a_preempted_run_saves_a_checkpoint(tiny: Config, tmp_path: Path) -> Non
     process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "which is saved; continue with" in errors
+    assert "a checkpoint is saved; continue with" in errors
