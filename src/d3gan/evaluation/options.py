@@ -28,10 +28,8 @@ class EvaluationOptions:
     module.path:Name: a plugin; fd.
     If not given, those of the run's config; for images inception."""
     metrics: tuple[str, ...] = ()
-    """Some of fid is (inception) or fd cs (classifier), kid,
-    precision, recall, density, coverage; with a classifier
-    modes, kl_uniform, kl_data; and for a conditional run
-    label_agreement; if none is given, all possible ones."""
+    """Metrics to compute, such as fd kid recall; if none is
+    given, all that the features allow."""
     samples: int = 0
     """Number of images to measure; 0: 50,000 of a run, all of a set."""
     checkpoint: str = "last"

@@ -78,7 +78,7 @@ def load_features(
     if names_plugin(name):
         return load_plugin(name, data)
     family, _, argument = name.partition(":")
-    module, _, function = FEATURES[family].partition(":")
+    module, _, function = FEATURES[family].load.partition(":")
     load: Callable[..., Features] = getattr(import_module(module), function)
     return load(argument, data, weights=weights, folder=folder, device=device)
 
