@@ -1,7 +1,9 @@
 """Evaluation of a conditional generator: labels are drawn, and compared with the classifier's."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.evaluation.measuring import changed, evaluator, rows
@@ -9,6 +11,7 @@ from tests.evaluation.measuring import changed, evaluator, rows
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.data.cache import load_images
+from d3gan.errors import UserError
 from d3gan.training.inference import measure_generator
 from d3gan.training.trainer import train
 
@@ -52,3 +55,12 @@ def test_a_generator_that_draws_the_requested_class_agrees(measured: Config) -> 
     for generator, expected in ((Memory(images), 1.0), (Memory(images.roll(1, 0)), 0.0)):
         numbers = measure_generator(by, generator, 8, ema=False).numbers
         assert numbers["label_agreement"].value == expected
+
+
+def test_labels_are_required_before_the_classifier(measured: Config, tmp_path: Path) -> None:
+    np.save(tmp_path / "photos.npy", np.zeros((200, 16, 16, 3), np.uint8))
+    config = changed(
+        measured, model={"conditional": True}, data={"source": str(tmp_path / "photos.npy")}
+    )
+    with pytest.raises(UserError, match=r"model\.conditional = true: .*photos.npy has no labels"):
+        train(config)

@@ -66,11 +66,11 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if distributed.is_main():
                 stack.enter_context(run.locked())
             images = _load_images(config)
+            if config.model.conditional:
+                require_classes(images, "model.conditional = true")
         evaluator = _make_evaluator(config, images, device)
         saved = checkpoint_to_resume(run) if resume else None
         with distributed.raise_together():
-            if config.model.conditional:
-                require_classes(images, "model.conditional = true")
             state = make_state(config, device, parallel, images.classes)
             if saved:
                 check_same_run(config, saved, images.digest)
