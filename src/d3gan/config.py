@@ -284,5 +284,5 @@ def refuse_changes(old: Config, new: Config) -> None:
                 why = "it identifies the run"
             raise UserError(
                 f"{key} = {_plain(after)!r}: cannot change when a run is resumed, because {why} "
-                f"(the run has {_plain(before)!r}); start a new run with another --name"
+                f"(the run has {_plain(before)!r}); start a new run instead"
             )

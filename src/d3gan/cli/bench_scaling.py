@@ -10,7 +10,7 @@ from rich.table import Table
 
 from d3gan.bench import scaling
 from d3gan.cli.bench import Row, Timing, cell, gigabytes, load_enough_images, make_table
-from d3gan.cli.printing import tell
+from d3gan.cli.printing import print_progress
 from d3gan.config import from_dict
 from d3gan.config_files import starting_point
 from d3gan.errors import UserError
@@ -79,7 +79,7 @@ class Scaling(Timing):
             steps=self.steps,
             warm_up=self.warm_up,
             threads=self.threads,
-            report=tell,
+            report=print_progress,
         )
         self.finish(rows, scaling_table)
         if self.plots:

@@ -10,7 +10,7 @@ from d3gan import config as configs
 from d3gan.bench.step import measure, write_trace
 from d3gan.bench.timing import make_trainer
 from d3gan.cli.bench import Row, Timing, cell, gigabytes, load_enough_images, make_table
-from d3gan.cli.printing import tell
+from d3gan.cli.printing import print_progress
 from d3gan.config import Config
 from d3gan.config_files import starting_point
 from d3gan.errors import UserError
@@ -49,7 +49,7 @@ class Step(Timing):
         with distributed.process_group(self.device) as device:
             images = load_enough_images(start.data, max(self.batch_sizes), "batch_sizes")
             for number, config in enumerate(cases):
-                tell(
+                print_progress(
                     f"{number + 1} of {len(cases)}: N = {config.gan.discriminators}, batch "
                     f"{config.train.batch_size}, {config.train.precision}"
                 )

@@ -47,6 +47,6 @@ def write_json(value: Any, where: str) -> None:
                 write_text(file, text + "\n")
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print the progress of a benchmark to stderr."""
     print(f"d3gan: {line}", file=sys.stderr, flush=True)
