@@ -226,6 +226,9 @@ def test_plugins_are_listed_with_their_source_file(
     assert configs.plugins(configs.from_dict({"eval": {"features": "classifier:digits"}})) == {}
     with pytest.raises(UserError, match=r"^optim\.schedule = 'my_schedule:Fast': module 'my_sch"):
         configs.validate(configs.from_dict({"optim": {"schedule": "my_schedule:Fast"}}))
+    folder = configs.from_dict({"data": {"source": "my_schedule:Slow"}})
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "my_schedule:Slow")
+    assert configs.plugins(folder) == {}, "a folder of that name is no plugin"
 
 
 @pytest.mark.parametrize(

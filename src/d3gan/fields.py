@@ -3,6 +3,7 @@
 import enum
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from d3gan.errors import UserError
@@ -57,9 +58,9 @@ class Matching:
         return bool(re.fullmatch(self.pattern, value)) or self.is_plugin(value)
 
     def is_plugin(self, value: str) -> bool:
-        """Return whether the value names a plugin."""
+        """Return whether the value names a plugin, and not a file of that name."""
         reserved = self.no_plugin is None or re.fullmatch(self.no_plugin, value)
-        return not reserved and is_plugin(value)
+        return not reserved and is_plugin(value) and not Path(value).exists()
 
 
 def checked(hint: Any, value: Any, name: str) -> Any:
