@@ -17,22 +17,31 @@ def image_shape(config: Config, classes: int) -> ImageShape:
     return ImageShape(data.resolution, data.channels, classes if config.model.conditional else 0)
 
 
-def build_generator(config: Config, classes: int = 0) -> nn.Module:
-    """Return the generator in float32 on the CPU, a function of the configuration alone."""
+def build_generator(config: Config, classes: int = 0, *, initialise: bool = True) -> nn.Module:
+    """Return the generator in float32 on the CPU, a function of the configuration alone.
+
+    Without `initialise` its weights are arbitrary.
+    """
     model, images = config.model, image_shape(config, classes)
     defaults = {"width": model.generator_width, "norm": model.generator_norm}
     architecture = build_architecture(model.architecture, defaults)
     generator = architecture.generator(images, model.latent_dim)
-    architecture.initialise(generator, config.seed, Stream.GENERATOR_WEIGHTS, 0)
+    if initialise:
+        architecture.initialise(generator, config.seed, Stream.GENERATOR_WEIGHTS, 0)
     return generator
 
 
 def build_discriminators(
-    config: Config, classes: int = 0, members: Sequence[int] | None = None
+    config: Config,
+    classes: int = 0,
+    members: Sequence[int] | None = None,
+    *,
+    initialise: bool = True,
 ) -> Ensemble:
     """Return the discriminators `members` (all of them unless given), in float32 on the CPU.
 
-    Discriminator k is the same network whatever the number of discriminators is.
+    Discriminator k is the same network whatever the number of discriminators is. Without
+    `initialise` its weights are arbitrary.
     """
     model, images = config.model, image_shape(config, classes)
     defaults: dict[str, Any] = {
@@ -44,6 +53,7 @@ def build_discriminators(
         text = config.gan.members[k] if config.gan.members else model.architecture
         architecture = build_architecture(text, defaults)
         network = architecture.discriminator(images)
-        architecture.initialise(network, config.seed, Stream.DISCRIMINATOR_WEIGHTS, k)
+        if initialise:
+            architecture.initialise(network, config.seed, Stream.DISCRIMINATOR_WEIGHTS, k)
         networks.append(network)
     return Ensemble(networks)

@@ -32,8 +32,9 @@ def flops_per_step(config: Config, classes: int = 0) -> float:
     cpu, side = torch.device("cpu"), config.data.resolution
     images = np.zeros((_BATCH, config.data.channels, side, side), np.uint8)
     labels = np.zeros(_BATCH, np.int64)
-    with torch.random.fork_rng(devices=[]):  # plugins may draw from torch's generator
-        engine = Engine(small, make_state(small, cpu, classes=classes), images, cpu, labels)
+    with torch.random.fork_rng(devices=[]):  # of which torch draws arbitrary weights
+        state = make_state(small, cpu, classes=classes, initialise=False)
+        engine = Engine(small, state, images, cpu, labels)
         operations = counted_flops(engine)
     return operations * config.train.batch_size / _BATCH
 

@@ -98,17 +98,20 @@ def make_state(
     classes: int = 0,
     *,
     plain: bool = False,
+    initialise: bool = True,
 ) -> State:
     """Return the state before the first step, a function of the configuration alone.
 
     This rank holds the discriminators that `parallel` assigns to it. `classes` is the number of
     classes of the data, used if the model is conditional. `plain` leaves layers and optimizers as
-    torch has them, for the baseline.
+    torch has them, for the baseline. Without `initialise` the weights are arbitrary.
     """
     parallel = parallel or DiscriminatorParallel(1, 1, config.gan.discriminators)
     dtype = DTYPES[config.train.precision]
-    generator = build_generator(config, classes).to(device, dtype)
-    discriminators = build_discriminators(config, classes, parallel.members()).to(device, dtype)
+    generator = build_generator(config, classes, initialise=initialise).to(device, dtype)
+    members = parallel.members()
+    discriminators = build_discriminators(config, classes, members, initialise=initialise)
+    discriminators = discriminators.to(device, dtype)
     if not plain:
         lay_out(generator, device)
         lay_out(discriminators, device)

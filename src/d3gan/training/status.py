@@ -68,7 +68,10 @@ class StatusFile:
             return
         with suppress(UserError):  # the error itself matters more
             if isinstance(error, Interrupted | KeyboardInterrupt):
-                self.write("interrupted", str(error) or "interrupted before a checkpoint was saved")
+                self.write(
+                    "interrupted",
+                    str(error) or "interrupted; steps after the last checkpoint are lost",
+                )
             elif isinstance(error, Diverged):
                 self.write("diverged", str(error))
             elif isinstance(error, UserError | ProcessesLost):

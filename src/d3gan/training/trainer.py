@@ -150,7 +150,7 @@ class _Training:
         self.evaluator, self.status, self.total = evaluator, status, status.total
         self.ema = state.ema is not None
         # Their running statistics differ between ranks; what is saved or sampled has the mean.
-        self.generators = nn.ModuleList(n for n in (state.generator, state.ema) if n)
+        self.generators = nn.ModuleList(x for x in (state.generator, state.ema) if x is not None)
         self.engine = Engine(config, state, images.images, device, images.labels)
         self.recorder = Recorder(
             run,
