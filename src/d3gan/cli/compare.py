@@ -31,8 +31,7 @@ Repeated = tyro.conf.UseAppendAction[tuple[Words, ...]]
 class Compare:
     """Train methods with several seeds, and compare them with confidence intervals.
 
-    Every key of the configuration is a flag, as in `d3gan train`: `--train.epochs 4` sets it in all
-    runs.
+    Every configuration key is a flag: `--train.epochs 4` sets it in all runs.
     """
 
     study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml")] = ""
