@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.program import group, written
+from tests.program import MAIN, group, written
 
 from d3gan import config as configs
 from d3gan.bench.baseline import Baseline
@@ -62,9 +62,6 @@ def test_operations_are_those_of_a_complete_step(tiny: Config, sections: dict[st
     images = np.zeros((20, config.data.channels, side, side), np.uint8)
     counted = counted_flops(Engine(config, make_state(config, cpu), images, cpu))
     assert flops_per_step(config) == counted
-
-
-MAIN = "import sys; from d3gan.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def test_the_number_does_not_depend_on_the_number_of_processes(

@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from tests.program import chosen, d3gan, finish, start, torchrun, wait_for, weights, written
+from tests.program import (
+    MAIN,
+    chosen,
+    d3gan,
+    finish,
+    group,
+    start,
+    torchrun,
+    wait_for,
+    weights,
+    written,
+)
 
 from d3gan import config as configs
 from d3gan.config import Config, TrainConfig
@@ -42,8 +53,8 @@ def alone(config: Config, **sections: object) -> Path:
 def together(config: Config, folder: Path, processes: int, **sections: dict[str, Any]) -> Path:
     """Train the same run with several processes."""
     file = written(dataclasses.replace(config, name="together"), folder, **sections)
-    result = d3gan("train", file, "--processes", processes)
-    assert result.returncode == 0, result.stderr
+    for end in group(MAIN, "train", file, size=processes):
+        assert end.returncode == 0, end.stderr
     return config.run_dir.with_name("together")
 
 
