@@ -85,13 +85,15 @@ def test_the_best_checkpoint_has_the_best_metric(measured: Config) -> None:
 
 
 def test_a_resumed_run_knows_its_best_evaluation(measured: Config) -> None:
-    whole = train(changed(measured, name="whole"))
+    uninterrupted = train(changed(measured, name="uninterrupted"))
     train(changed(measured, train={"epochs": 1.0}))
     run = train(measured, resume=True)
     assert [numbers_of(row) for row in rows(run.path)] == [
-        numbers_of(row) for row in rows(whole.path)
+        numbers_of(row) for row in rows(uninterrupted.path)
     ]
-    assert [row["best"] for row in rows(run.path)] == [row["best"] for row in rows(whole.path)]
+    assert [row["best"] for row in rows(run.path)] == [
+        row["best"] for row in rows(uninterrupted.path)
+    ]
 
 
 def test_patience_stops_a_run_that_does_not_improve(
@@ -135,7 +137,7 @@ def test_an_evaluation_skipped_by_a_stop_is_done_on_resume(
     measured: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped at step 4, and at the last step, where evaluations were due."""
-    whole = train(changed(measured, name="whole"))
+    uninterrupted = train(changed(measured, name="uninterrupted"))
     for stop in (4, 8):
         config = changed(measured, name=f"stopped-{stop}")
         agreed = StopRequest.agreed
@@ -147,7 +149,7 @@ def test_an_evaluation_skipped_by_a_stop_is_done_on_resume(
         monkeypatch.setattr(StopRequest, "agreed", agreed)
         run = train(config, resume=True)
         assert [numbers_of(row) for row in rows(run.path)] == [
-            numbers_of(row) for row in rows(whole.path)
+            numbers_of(row) for row in rows(uninterrupted.path)
         ]
 
 

@@ -143,25 +143,27 @@ def test_samples_checkpoints_and_logging_do_not_change_training(tiny: Config) ->
 
 
 def test_an_extended_run_continues_where_it_ended(tiny: Config) -> None:
-    whole = train(changed(tiny, name="whole"))
+    uninterrupted = train(changed(tiny, name="uninterrupted"))
     short = changed(tiny, train={"epochs": 1.0})
     train(short)
     run = train(tiny, resume=True)
-    one, other = weights(run.path), weights(whole.path)
+    one, other = weights(run.path), weights(uninterrupted.path)
     assert all(torch.equal(one[name], other[name]) for name in other)
-    assert chosen(run.path) == chosen(whole.path)
+    assert chosen(run.path) == chosen(uninterrupted.path)
     assert len(run.sessions()) == 2
     seconds = [row["train_seconds"] for row in run.metrics()]
     assert seconds == sorted(seconds)
 
 
 def test_a_run_without_checkpoints_restarts(tiny: Config) -> None:
-    whole = weights(train(changed(tiny, name="whole")).path)
+    uninterrupted = weights(train(changed(tiny, name="uninterrupted")).path)
     run = train(tiny)
     for file in run.checkpoints.iterdir():
         file.unlink()
     train(tiny, resume=True)
-    assert all(torch.equal(tensor, whole[name]) for name, tensor in weights(run.path).items())
+    assert all(
+        torch.equal(tensor, uninterrupted[name]) for name, tensor in weights(run.path).items()
+    )
     assert [row["step"] for row in run.metrics()] == [3, 5, 6, 9, 10]
 
 
