@@ -1,4 +1,4 @@
-"""The same training on a CUDA device. Nothing here runs where there is none."""
+"""Training on a CUDA device gives the results of the CPU. Skipped without a device."""
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def test_the_first_steps_are_those_of_the_cpu(tiny: Config, precision: str) -> N
         assert one["chosen"] == other["chosen"]
 
 
-def test_a_run_goes_on_bit_for_bit(tiny: Config) -> None:
+def test_a_run_resumes_bit_for_bit(tiny: Config) -> None:
     whole = train(configs.from_dict({"name": "whole"}, on("cuda", tiny)))
     train(on("cuda", tiny, epochs=1.0))
     run = train(on("cuda", tiny), resume=True)
@@ -51,7 +51,7 @@ def engine(config: Config, *, graph: bool = True) -> Engine:
     return Engine(config, make_state(config, cuda), images, cuda, graph=graph)
 
 
-def test_replayed_steps_are_those_that_are_launched(tiny: Config) -> None:
+def test_graphed_steps_equal_eager_steps(tiny: Config) -> None:
     config = on("cuda", tiny, epochs=4.0)
     graphed, launched = engine(config), engine(config, graph=False)
     for _ in range(20):

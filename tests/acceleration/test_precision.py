@@ -21,8 +21,8 @@ PRODUCTS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "convolution": lambda: (nn.Conv2d(8, 16, 4, 2, 1), torch.randn(4, 8, 16, 16)),
     "transposed": lambda: (nn.ConvTranspose2d(8, 16, 4, 2, 1), torch.randn(4, 8, 16, 16)),
     "first of G": lambda: (nn.ConvTranspose2d(20, 16, 4), torch.randn(4, 20, 1, 1)),
-    "lowered": lambda: (nn.Conv2d(8, 16, 4, 2, 1, bias=False), torch.randn(4, 8, 8, 8)),
-    "lowered transposed": lambda: (
+    "im2col": lambda: (nn.Conv2d(8, 16, 4, 2, 1, bias=False), torch.randn(4, 8, 8, 8)),
+    "im2col transposed": lambda: (
         nn.ConvTranspose2d(8, 16, 4, 2, 1, bias=False),
         torch.randn(4, 8, 4, 4),
     ),
@@ -32,7 +32,7 @@ PRODUCTS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
 def computed(
     module: nn.Module, x: Tensor, products: AbstractContextManager[Any]
 ) -> dict[str, Tensor]:
-    """What comes out, and the gradients of a weighted sum of it."""
+    """Return the output and the gradients of a weighted sum of it."""
     x = x.clone().requires_grad_()
     with products:
         y = module(x)
@@ -43,7 +43,7 @@ def computed(
 
 
 class ExactProducts(TorchFunctionMode):
-    """The definition: factors rounded, products and sums as if without error, sums rounded."""
+    """The definition: rounded factors, exact products and sums, rounded sums."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func not in RoundedProducts.PRODUCTS:
@@ -53,8 +53,8 @@ class ExactProducts(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_products_forwards_and_backwards_are_rounded_once(name: str) -> None:
-    """But for the sums, one in ten thousand, that lie between two numbers of bfloat16."""
+def test_products_are_rounded_once_forward_and_backward(name: str) -> None:
+    """Except sums, about one in ten thousand, that are halfway between two bfloat16 numbers."""
     torch.manual_seed(0)
     module, x = PRODUCTS[name]()
     use_im2col(module)
@@ -67,7 +67,7 @@ def test_products_forwards_and_backwards_are_rounded_once(name: str) -> None:
 
 @pytest.mark.parametrize("name", PRODUCTS)
 def test_autocast_computes_the_same(name: str) -> None:
-    """To two roundings: where it has no fast product, it rounds partial sums as well."""
+    """Up to two roundings: without fast products autocast rounds partial sums as well."""
     torch.manual_seed(0)
     module, x = PRODUCTS[name]()
     use_im2col(module)
@@ -79,8 +79,8 @@ def test_autocast_computes_the_same(name: str) -> None:
         assert (other[what] - expected).abs().max() <= 2 * ROUNDING * scale, what
 
 
-def test_they_are_rounded() -> None:
-    """To eight bits, before and after: 1 + 2^-9 is 1 in bfloat16, and 1 + 2^-7 is itself."""
+def test_factors_and_sums_are_rounded() -> None:
+    """1 + 2^-9 is 1 in bfloat16, with eight bits; 1 + 2^-7 is exact."""
     x = torch.tensor([[1 + 2**-9], [1 + 2**-7]])
     with RoundedProducts():
         product = x @ torch.ones(1, 1)
@@ -90,7 +90,7 @@ def test_they_are_rounded() -> None:
     assert squares[1, 1].item() == 1 + 2**-6  # and not (1 + 2^-7)^2
 
 
-def test_what_multiplies_bfloat16_is_left_to_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_with_fast_bfloat16_use_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     for capability, kind in (("AVX2", RoundedProducts), ("AVX512", torch.autocast)):
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", partial(str, capability))
         assert type(mixed_precision(torch.device("cpu"))) is kind

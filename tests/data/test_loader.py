@@ -31,7 +31,7 @@ def _no_thread_is_left() -> Iterator[None]:
     gc.collect()
     deadline = time.monotonic() + 5
     while threading.active_count() > before:
-        assert time.monotonic() < deadline, "a stream's thread lives on"
+        assert time.monotonic() < deadline, "a stream's thread is still running"
         time.sleep(0.05)
 
 
@@ -67,14 +67,14 @@ def test_images_that_do_not_fit_are_streamed(monkeypatch: pytest.MonkeyPatch) ->
     assert type(make_loader(PIXELS, LABELS, order, CPU, torch.float32)) is Resident
 
 
-def test_a_stream_gathers_ahead_but_not_without_bound() -> None:
+def test_a_stream_reads_ahead_within_a_bound() -> None:
     asked: list[int] = []
 
-    def told(number: int) -> tuple[Tensor, Tensor | None]:
+    def recorded(number: int) -> tuple[Tensor, Tensor | None]:
         asked.append(number)
         return order(number)
 
-    stream = Streamed(PIXELS, LABELS, told, CPU, torch.float32)
+    stream = Streamed(PIXELS, LABELS, recorded, CPU, torch.float32)
     stream.prepare(3)
     deadline = time.monotonic() + 5
     while len(asked) < loader.AHEAD + 1 and time.monotonic() < deadline:
@@ -84,7 +84,7 @@ def test_a_stream_gathers_ahead_but_not_without_bound() -> None:
     assert asked == list(range(3, 3 + len(asked)))
 
 
-def test_what_goes_wrong_in_the_thread_is_told_to_who_asks() -> None:
+def test_errors_of_the_thread_are_raised_where_the_batch_is_requested() -> None:
     def broken(number: int) -> tuple[Tensor, Tensor | None]:
         if number == 2:
             raise OSError("the disk is gone")
@@ -92,12 +92,12 @@ def test_what_goes_wrong_in_the_thread_is_told_to_who_asks() -> None:
 
     stream = Streamed(PIXELS, LABELS, broken, CPU, torch.float32)
     stream.prepare(0), stream.prepare(1)
-    for _ in range(2):  # and again, instead of waiting for ever
+    for _ in range(2):  # and again, instead of waiting forever
         with pytest.raises(OSError, match="the disk is gone"):
             stream.prepare(2)
 
 
-def test_a_stream_that_is_let_go_of_ends_its_thread() -> None:
+def test_a_discarded_stream_ends_its_thread() -> None:
     made: Callable[[], Streamed] = lambda: Streamed(PIXELS, LABELS, order, CPU, torch.float32)  # noqa: E731
     before = threading.active_count()
     stream = made()

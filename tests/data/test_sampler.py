@@ -14,7 +14,7 @@ def test_every_image_is_seen_once_per_epoch(length: int, batch: int, seed: int) 
         assert sorted(epoch.tolist()) == list(range(length))
 
 
-def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+def test_epochs_and_seeds_have_different_orders() -> None:
     positions = torch.arange(200)
     seen = batch_indices(0, positions, 100)
     assert not torch.equal(seen[:100], seen[100:])
@@ -37,7 +37,7 @@ def test_ranks_see_the_images_that_one_process_sees() -> None:
     assert torch.equal(together, batch_indices(0, whole, 33))
 
 
-def test_flips_are_even_and_belong_to_the_position() -> None:
+def test_flips_are_fair_and_depend_on_the_position() -> None:
     drawn = flips(0, torch.arange(10_000))
     assert int(drawn.sum()) == pytest.approx(5000, abs=250)
     assert torch.equal(drawn[500:600], flips(0, torch.arange(500, 600)))

@@ -68,7 +68,7 @@ def test_one_discriminator_has_weight_one(name: str) -> None:
 
 
 @given(game=games())
-def test_softmax_goes_from_max_to_mean(game: tuple[Tensor, Tensor]) -> None:
+def test_softmax_lies_between_max_and_mean(game: tuple[Tensor, Tensor]) -> None:
     score, uniform = game
     cold = AGGREGATIONS.build("softmax(temperature=1e-5)").weights(score, uniform)
     hot = AGGREGATIONS.build("softmax(temperature=1e9)").weights(score, uniform)

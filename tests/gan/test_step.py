@@ -1,4 +1,4 @@
-"""The step against re-implementations that are written out as most people would write them."""
+"""The step against plain loops, written out as most people would write them."""
 
 import copy
 from collections.abc import Iterator
@@ -191,7 +191,7 @@ def test_discriminators_get_no_gradient_in_the_generators_step() -> None:
     assert after_d_step
     for before, parameter in zip(after_d_step, ensemble.parameters(), strict=True):
         assert torch.equal(before, parameter.grad)
-        assert parameter.requires_grad, "thawed again for the next step"
+        assert parameter.requires_grad, "trainable again in the next step"
 
 
 def test_several_updates_of_the_discriminators_before_one_of_the_generator() -> None:
@@ -216,7 +216,7 @@ def test_several_updates_of_the_discriminators_before_one_of_the_generator() -> 
     assert_same_parameters(ensemble, ensemble_by_hand)
 
 
-def test_frozen_thaws_after_an_error() -> None:
+def test_frozen_is_undone_after_an_error() -> None:
     _, ensemble = networks(1)
 
     def fail() -> None:

@@ -1,10 +1,12 @@
-"""Discriminators stacked into one network compute what they compute one after another."""
+"""Ensembles: stacked members compute what they compute in sequence; skipped ones cost nothing."""
 
 import pytest
 import torch
 from tests.small_networks import make_discriminators
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from d3gan.acceleration.im2col import use_im2col
 from d3gan.networks.ensemble import Ensemble
 from d3gan.networks.norms import NORMS
 
@@ -66,3 +68,76 @@ def test_members_with_buffers_are_never_stacked() -> None:
     ensemble.way = "stacked"
     ensemble(torch.ones(2, 3, 16, 16, dtype=torch.float64))
     assert [float(member.brightness) for member in ensemble.members] == [0.5, 0.5]
+
+
+class Counting(nn.Module):
+    """x -> factor * sum(x); counts its backward passes."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+        self.passes = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = images * 1
+        if images.requires_grad:
+            images.register_hook(self.count)
+        return self.factor * images.sum(dim=(1, 2, 3))
+
+    def count(self, gradient: Tensor | None) -> None:
+        self.passes += gradient is not None
+
+
+def test_backward_skips_discriminators_that_the_generator_does_not_face() -> None:
+    members = [Counting(2.0), Counting(3.0)]
+    ensemble = Ensemble(members).requires_grad_(False)
+    images = torch.ones(4, 1, 2, 2, requires_grad=True)
+    (torch.tensor([[0.0], [1.0]]) * ensemble(images)).sum().backward()
+    assert [member.passes for member in members] == [0, 1]
+    assert torch.equal(images.grad, torch.full_like(images, 3.0))
+
+
+def test_the_penalty_of_one_discriminator_skips_the_others() -> None:
+    members = [Counting(2.0), Counting(3.0)]
+    images = torch.ones(4, 1, 2, 2, requires_grad=True)
+    logits = Ensemble(members)(images)
+    (slope,) = torch.autograd.grad(logits[1].sum(), images, create_graph=True)
+    assert [member.passes for member in members] == [0, 1]
+    slope.square().sum().backward()
+    assert members[1].factor.grad == 2 * 3.0 * images.numel()
+
+
+def test_parameters_that_collect_gradients_get_zero_gradients() -> None:
+    members = [Counting(2.0), Counting(3.0)]
+    logits = Ensemble(members)(torch.ones(4, 1, 2, 2))
+    (0 * logits).sum().backward()
+    assert all(member.factor.grad == 0 for member in members)
+
+
+def test_a_gradient_that_is_zero_for_all_members_still_arrives() -> None:
+    ensemble = Ensemble([Counting(2.0), Counting(3.0)]).requires_grad_(False)
+    images = torch.ones(4, 1, 2, 2, requires_grad=True)
+    (0 * ensemble(images)).sum().backward()
+    assert images.grad is not None
+    assert not images.grad.any()
+
+
+@pytest.mark.parametrize("im2col", [False, True])
+def test_a_skipped_discriminator_costs_a_forward_pass_only(im2col: bool) -> None:
+    shape = {"resolution": 32, "channels": 3, "width": 4, "norm": "batch", "seed": 0}
+    ensemble = make_discriminators("dcgan", 2, **shape)
+    if im2col:
+        use_im2col(ensemble)
+    ensemble.requires_grad_(False)
+    images = torch.randn(2, 3, 32, 32, requires_grad=True)
+
+    def operations(*weights: float) -> int:
+        with FlopCounterMode(display=False) as counter:
+            (torch.tensor(weights)[:, None] * ensemble(images)).sum().backward()
+        return int(counter.get_total_flops())
+
+    with FlopCounterMode(display=False) as counter:
+        ensemble(images)
+    forward = int(counter.get_total_flops())
+    assert operations(1.0, 1.0) == 2 * forward
+    assert operations(0.0, 1.0) == operations(1.0, 0.0) == 1.5 * forward

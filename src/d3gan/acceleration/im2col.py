@@ -1,10 +1,9 @@
-"""Convolutions as matrix products, where that is faster than the library's own: on CPUs.
+"""Convolutions as matrix products (im2col), for CPUs on which that is faster than the library.
 
-An image's patches are laid out as rows (im2col; Chellapilla, Puri and Simard 2006, "High
-performance convolutional neural networks for document processing"), so that one product with the
-weights does the rest, forwards and backwards. Images and weights lie channels-last, which makes a
-row of a patch one run of memory and the weights a matrix as they are. What was measured, and why
-the larger maps stay with the library: docs/roofline.md.
+The patches of an image become rows (Chellapilla, Puri and Simard 2006, "High performance
+convolutional neural networks for document processing"), and one product with the weights computes
+the convolution, forward and backward. Images and weights are channels-last, so a row of a patch is
+contiguous and the weights are a matrix without a copy. Measurements: docs/roofline.md.
 """
 
 from typing import Any, cast
@@ -14,17 +13,17 @@ from torch.autograd import Function
 from torch.nn.functional import pad
 
 KERNEL, STRIDE, PADDING = 4, 2, 1
-"""Of all convolutions between maps in DCGAN; others are left to the library."""
+"""Those of DCGAN's convolutions; layers with others use the library."""
 
 SMALL_MAP = 4
-"""Side of the smaller map up to which the matrix product was faster."""
+"""Largest side of the smaller map for which the matrix product is used."""
 
 FEW_CHANNELS = 4
-"""Channels of an image, up to which it was faster on a map of any size."""
+"""Up to this number of image channels, it is used for maps of any size."""
 
 
 def patches(images: Tensor) -> Tensor:
-    """Patches of images [B, C, H, W], padded: [B * H/2 * W/2, 16 C], by row, column, channel."""
+    """Return the patches [B * H/2 * W/2, 16 C] of padded images [B, C, H, W]."""
     height, width = images.shape[2] // STRIDE, images.shape[3] // STRIDE
     margins = (0, 0, PADDING, PADDING, PADDING, PADDING)
     windows = pad(images.permute(0, 2, 3, 1), margins).unfold(1, KERNEL, STRIDE)
@@ -32,8 +31,8 @@ def patches(images: Tensor) -> Tensor:
     return windows.permute(0, 1, 2, 4, 5, 3).reshape(len(images) * height * width, -1)
 
 
-def added_up(rows: Tensor, batch: int, height: int, width: int) -> Tensor:
-    """The transpose of `patches`: images [batch, C, height, width], overlaps added up."""
+def sum_patches(rows: Tensor, batch: int, height: int, width: int) -> Tensor:
+    """Return images [batch, C, height, width]: the transpose of `patches`, which adds overlaps."""
     h, w = height // STRIDE, width // STRIDE
     channels = rows.shape[1] // KERNEL**2
     windows = rows.view(batch, h, w, KERNEL, KERNEL, channels)
@@ -60,17 +59,17 @@ class _Patches(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Tensor | None:
-        if gradients[0] is None:  # nothing depends on them
+        if gradients[0] is None:  # nothing depends on the patches
             return None
         batch, _, height, width = ctx.shape
-        return _apply(_AddedUp, gradients[0], batch, height, width)
+        return _apply(_SumPatches, gradients[0], batch, height, width)
 
 
-class _AddedUp(Function):
+class _SumPatches(Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, batch: int, height: int, width: int) -> Tensor:
         ctx.set_materialize_grads(False)
-        return added_up(rows, batch, height, width)
+        return sum_patches(rows, batch, height, width)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None, None]:
@@ -80,12 +79,12 @@ class _AddedUp(Function):
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """Weights [K, C, 4, 4] as [K, 16 C]; no copy if they lie channels-last."""
+    """Return weights [K, C, 4, 4] as [K, 16 C], without a copy if they are channels-last."""
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
 
 class Im2colConv2d(nn.Conv2d):
-    """A convolution that is a matrix product on small maps."""
+    """A convolution, computed as a matrix product on small maps."""
 
     def forward(self, input: Tensor) -> Tensor:
         batch, channels, height, width = input.shape
@@ -98,7 +97,7 @@ class Im2colConv2d(nn.Conv2d):
 
 
 class Im2colConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution that is a matrix product on small maps."""
+    """A transposed convolution, computed as a matrix product on small maps."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         batch, channels, height, width = input.shape
@@ -106,21 +105,21 @@ class Im2colConvTranspose2d(nn.ConvTranspose2d):
             return super().forward(input, output_size)
         rows = input.permute(0, 2, 3, 1).reshape(-1, channels) @ _matrix(self.weight)
         size = (STRIDE * height, STRIDE * width)
-        maps = _apply(_AddedUp, rows, batch, *size)
+        maps = _apply(_SumPatches, rows, batch, *size)
         return maps if self.bias is None else maps + self.bias[:, None, None]
 
 
-LOWERED: dict[type[nn.Module], type[nn.Module]] = {
+IM2COL: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv2d: Im2colConv2d,
     nn.ConvTranspose2d: Im2colConvTranspose2d,
 }
 
 
 def use_im2col(network: nn.Module) -> None:
-    """Turn the network's convolutions into those above, in place: same weights, same names."""
+    """Replace the classes of suitable convolutions in place; weights and names stay."""
     for module in network.modules():
-        if type(module) in LOWERED and _fits(module):
-            module.__class__ = LOWERED[type(module)]
+        if type(module) in IM2COL and _fits(module):
+            module.__class__ = IM2COL[type(module)]
 
 
 def _fits(module: nn.Module) -> bool:

@@ -41,28 +41,28 @@ def in_full_precision(network: nn.Module) -> Iterator[None]:
 
 
 def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Products in bfloat16 within the block: by torch.autocast, where the device has any."""
+    """Return a context in which products are computed in bfloat16."""
     if multiplies_bfloat16(device):
         return torch.autocast(device.type, torch.bfloat16)
     return RoundedProducts()
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether torch has fast products of bfloat16 for the device.
+    """Return whether torch has fast bfloat16 products for the device.
 
-    For x86 processors without AVX-512 it has none: it multiplies number by number there, 80 times
-    slower than in float32.
+    On x86 processors without AVX-512 it multiplies number by number, 80 times slower than in
+    float32.
     """
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX2"
 
 
 class RoundedProducts(TorchFunctionMode):
-    """What torch.autocast to bfloat16 computes, by products in float32.
+    """Computes what torch.autocast to bfloat16 computes, with products in float32.
 
-    A product of two bfloat16 numbers is exact in float32, in which the units for bfloat16 add
-    products up too (Intel 2018, "BFLOAT16 - Hardware numerics definition"). So the factors are
-    rounded to bfloat16, multiplied in float32, and the sums are rounded: forwards and backwards,
-    the same numbers but for the order of addition.
+    A product of two bfloat16 numbers is exact in float32, in which bfloat16 units accumulate too
+    (Intel 2018, "BFLOAT16 - Hardware numerics definition"). So the factors are rounded to bfloat16
+    and multiplied in float32, and the sums are rounded, forward and backward. The result differs by
+    the order of additions only.
     """
 
     PRODUCTS: frozenset[Callable[..., Tensor]] = frozenset(
@@ -74,7 +74,7 @@ class RoundedProducts(TorchFunctionMode):
             torch.Tensor.matmul,
         }
     )
-    """Those of our networks; autocast knows more."""
+    """Products that our networks use."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

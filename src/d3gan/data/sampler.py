@@ -1,8 +1,8 @@
 """The order in which images are seen: a pure function of seed and position.
 
-Position p of the endless stream of images is image order[p mod M] of epoch p div M, so every image
-is seen exactly once per epoch, all batches have the same size, and a batch may lie across the
-border of two epochs (after EDM's InfiniteSampler, Karras et al. 2022).
+Position p of the endless stream of images is image order[p mod M] of epoch p div M. Every image is
+seen exactly once per epoch, all batches have the same size, and a batch may span two epochs (after
+EDM's InfiniteSampler, Karras et al. 2022).
 """
 
 from functools import lru_cache
@@ -19,7 +19,7 @@ def _order(seed: int, epoch: int, length: int) -> Tensor:
 
 
 def batch_indices(seed: int, positions: Tensor, length: int) -> Tensor:
-    """Images [B] at `positions` [B] (increasing, int64) of the stream over `length` images."""
+    """Return the images int64 [B] at `positions` int64 [B], increasing, of the stream."""
     epochs = positions // length
     indices = torch.empty_like(positions)
     for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
@@ -29,10 +29,10 @@ def batch_indices(seed: int, positions: Tensor, length: int) -> Tensor:
 
 
 def flips(seed: int, positions: Tensor) -> Tensor:
-    """Whether to mirror the images at `positions` [B]: bool [B], even odds."""
+    """Return whether to mirror the images at `positions` [B]: bool [B], with probability 1/2."""
     return uniform(seed, Stream.FLIP, 0, positions, 1)[:, 0] < 0.5
 
 
 def shard(batch_size: int, rank: int, world_size: int) -> range:
-    """This rank's part of a batch: contiguous, complete, sizes differing by one at the most."""
+    """Return this rank's contiguous part of a batch; the parts' sizes differ by at most one."""
     return range(batch_size * rank // world_size, batch_size * (rank + 1) // world_size)

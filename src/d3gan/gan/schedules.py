@@ -1,4 +1,4 @@
-"""Learning rates over a run: a factor for both players."""
+"""Schedules of the learning rates: a factor for both players."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,9 +7,10 @@ from d3gan.registry import Registry
 
 
 class Schedule(Protocol):
-    """A factor for the learning rates as a function of progress in [0, 1)."""
+    """A factor of the learning rates over a run."""
 
-    def factor(self, progress: float) -> float: ...
+    def factor(self, progress: float) -> float:
+        """Return the factor after the share `progress` of the steps, in [0, 1)."""
 
 
 SCHEDULES: Registry[Schedule] = Registry("schedule", Schedule)
@@ -18,7 +19,7 @@ SCHEDULES: Registry[Schedule] = Registry("schedule", Schedule)
 @SCHEDULES.register("constant")
 @dataclass(frozen=True)
 class Constant:
-    """1 throughout."""
+    """1 in all steps."""
 
     def factor(self, progress: float) -> float:
         return 1.0
@@ -27,7 +28,7 @@ class Constant:
 @SCHEDULES.register("linear_decay")
 @dataclass(frozen=True)
 class LinearDecay:
-    """1 up to the share `start` of the run, then linearly down to 0 at its end."""
+    """1 up to the share `start` of the run, then linear decay to 0 at its end."""
 
     start: float = 0.5
 
