@@ -4,7 +4,7 @@ import configparser
 import dataclasses
 from typing import Any
 
-from d3gan.config import Config, from_dict
+from d3gan.config import Config, from_dict, nested
 from d3gan.errors import UserError
 from d3gan.registry import nearest
 
@@ -48,10 +48,8 @@ def from_ini(text: str, name: str, origin: str) -> Config:
         entries |= dict(parser[section])
     values: dict[str, Any] = {}
     for key, entry in entries.items():
-        for dotted, value in _converted(key, entry, origin).items():
-            section, _, last = dotted.partition(".")
-            values.setdefault(section, {})[last] = value
-    return dataclasses.replace(from_dict(values, origin=origin), name=name)
+        values |= _converted(key, entry, origin)
+    return dataclasses.replace(from_dict(nested(values), origin=origin), name=name)
 
 
 def _converted(key: str, entry: str, origin: str) -> dict[str, Any]:
