@@ -1,5 +1,5 @@
-"""Processes that are killed, hang or fail: the others say so, and the run goes on from where it
-was saved."""
+"""Processes that are killed, hang or fail: the others report it, and the run continues from its
+checkpoint."""
 
 import dataclasses
 import os
