@@ -120,10 +120,9 @@ def test_the_python_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_classifier: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "demo-d3gan", *SMALL]) == 0
     (python,) = (text for kind, text in BLOCKS if kind == "python")
     names: dict[str, object] = {}
-    exec(python, names)
+    exec(python.replace('"epochs": 2', '"epochs": 0.02'), names)
     assert names["images"].shape == (64, 1, 32, 32)  # type: ignore[attr-defined]
 
 
