@@ -68,7 +68,7 @@ def test_rows_of_metrics_have_all_keys(tiny: Config) -> None:
 
 def test_the_documentation_names_every_file_and_key(measured: Config) -> None:
     text = (Path(__file__).parents[2] / "docs" / "run-folder.md").read_text(encoding="utf-8")
-    files, rows, evaluations, checkpoint = text.split("\n## ")
+    files, status, rows, evaluations, checkpoint = text.split("\n## ")
     run = train(measured)
     documented = {
         kind: set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\|(.*?)\|", part))))
@@ -84,6 +84,7 @@ def test_the_documentation_names_every_file_and_key(measured: Config) -> None:
         assert f"{file.name.partition('.tfevents')[0]}" in files
     saved = torch.load(run.checkpoint_file(8), weights_only=True)
     assert all(f"`{key}`" in checkpoint for key in saved)
+    assert all(f"`{key}`" in status for key in json.loads(run.status_file.read_text("utf-8")))
 
 
 def test_a_rule_that_mixes_has_no_chosen_discriminator(tiny: Config) -> None:
