@@ -30,9 +30,7 @@ class DataConfig:
     """The real images."""
 
     source: Annotated[
-        str,
-        Matching(r".*\S.*", "a source (see d3gan data list)", no_plugin=""),
-        RESULT,
+        str, Matching(r".*\S.*", "a source (see d3gan data list)", no_plugin=""), RESULT
     ] = "digits"
     """A name (see `d3gan data list`), a hub data set owner/name, or a path: a folder of images, a
     hub data set's folder, a .npy or .npz file of uint8 images."""
@@ -177,9 +175,7 @@ class EvalConfig:
     samples: Annotated[int, Range(2, 10**7), RESULT] = 10_000
     """Number of generated images; they are compared with all real ones."""
     features: Annotated[
-        str,
-        Matching(r".*\S.*", "a feature extractor", no_plugin=r"classifier:.*"),
-        RESULT,
+        str, Matching(r".*\S.*", "a feature extractor", no_plugin=r"classifier:.*"), RESULT
     ] = "classifier"
     """inception: the network of FID, downloaded once; classifier: a classifier trained once on the
     labels of the data; classifier:SOURCE: on those of other data."""

@@ -66,13 +66,7 @@ class RoundedProducts(TorchFunctionMode):
     """
 
     PRODUCTS: frozenset[Callable[..., Tensor]] = frozenset(
-        {
-            functional.linear,
-            torch.conv2d,
-            torch.conv_transpose2d,
-            torch.matmul,
-            torch.Tensor.matmul,
-        }
+        {functional.linear, torch.conv2d, torch.conv_transpose2d, torch.matmul, torch.Tensor.matmul}
     )
     """Products that our networks use."""
 

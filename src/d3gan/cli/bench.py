@@ -75,14 +75,6 @@ def load_enough_images(data: "DataConfig", batch_size: int, flag: str) -> "Image
     return images
 
 
-def make_table(*headings: str, **options: Any) -> Table:
-    """Return a table with its first column to the left and the others to the right."""
-    table = Table(headings[0], box=None, **options)
-    for heading in headings[1:]:
-        table.add_column(heading, justify="right")
-    return table
-
-
 def cell(row: Row, name: str, digits: int = 2) -> str:
     """Return a median with its extremes: 1.50 (1.41-1.79)."""
     return f"{row[name]:.{digits}f} ({row[f'{name}_low']:.2f}-{row[f'{name}_high']:.2f})"

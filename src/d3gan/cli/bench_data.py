@@ -6,7 +6,8 @@ from rich.table import Table
 
 from d3gan import config as configs
 from d3gan.bench.data import measure
-from d3gan.cli.bench import Row, Timing, cell, load_enough_images, make_table
+from d3gan.cli.bench import Row, Timing, cell, load_enough_images
+from d3gan.cli.printing import make_table
 from d3gan.config_files import starting_point
 from d3gan.training import distributed
 
@@ -29,12 +30,7 @@ class Data(Timing):
         with distributed.process_group(self.device) as device:
             images = load_enough_images(config.data, self.batch_size, "batch_size")
             rows = measure(
-                config,
-                images,
-                device,
-                steps=self.steps,
-                warm_up=self.warm_up,
-                rounds=self.rounds,
+                config, images, device, steps=self.steps, warm_up=self.warm_up, rounds=self.rounds
             )
         self.finish(rows, data_table)
 

@@ -9,8 +9,8 @@ import torch
 from rich.table import Table
 
 from d3gan.bench import scaling
-from d3gan.cli.bench import Row, Timing, cell, gigabytes, load_enough_images, make_table
-from d3gan.cli.printing import print_progress
+from d3gan.cli.bench import Row, Timing, cell, gigabytes, load_enough_images
+from d3gan.cli.printing import make_table, print_progress
 from d3gan.config import from_dict
 from d3gan.config_files import starting_point
 from d3gan.errors import UserError

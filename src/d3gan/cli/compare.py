@@ -14,7 +14,7 @@ from rich.table import Table
 
 from d3gan import config as configs
 from d3gan.cli.parsing import check_output, config_flags, parse, split_flags
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
 from d3gan.cli.report import print_comparison, write_report
 from d3gan.cli.watching import watching
 from d3gan.errors import Interrupted, UserError
@@ -150,9 +150,7 @@ def _lists(groups: Sequence[Words]) -> dict[str, Any]:
 
 def plan_table(entries: Sequence[Entry]) -> Table:
     """Return a table of the planned runs, at most 80 columns wide."""
-    table = Table("run", box=None)
-    for heading in ("steps", "images", "done", "state"):
-        table.add_column(heading, justify="right")
+    table = make_table("run", "steps", "images", "done", "state", caption_justify="left")
     total = 0
     for entry in entries:
         images = entry.total_steps * entry.run.config.images_per_step
@@ -166,7 +164,6 @@ def plan_table(entries: Sequence[Entry]) -> Table:
             _planned_state(entry),
         )
     table.caption = f"{len(entries)} runs; {total:,} images to train"
-    table.caption_justify = "left"
     return table
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.table import Table
 
 from d3gan.cli.parsing import parse
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
 from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.options import EvaluationOptions
 
@@ -51,9 +50,7 @@ def evaluate(arguments: list[str]) -> int:
 def _print(results: "Sequence[Evaluated]") -> None:
     for first in range(0, len(results), COLUMNS):
         part = results[first : first + COLUMNS]
-        table = Table("metric", box=None)
-        for result in part:
-            table.add_column(_heading(result), justify="right")
+        table = make_table("metric", *map(_heading, part))
         for name in part[0].measured.numbers:
             table.add_row(name, *(_text(result.measured.numbers[name]) for result in part))
         print_table(table)

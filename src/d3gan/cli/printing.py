@@ -14,6 +14,14 @@ from d3gan.files import write_text, writing
 STANDARD_OUTPUT = "-"
 
 
+def make_table(*headings: str, **options: Any) -> Table:
+    """Return a table with its first column to the left and the others to the right."""
+    table = Table(headings[0], box=None, **options)
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    return table
+
+
 def print_table(table: Table) -> None:
     """Print a table with `print`, without trailing spaces.
 

@@ -9,7 +9,7 @@ import tyro
 from rich.table import Table
 
 from d3gan.cli.parsing import check_output, parse
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
 from d3gan.errors import UserError
 from d3gan.report import wording
 from d3gan.runs import RunFolder
@@ -113,9 +113,10 @@ def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
 def result_table(comparison: Mapping[str, Any]) -> Table:
     """Return a table of each method's metric and speed-up, with 95 % confidence intervals."""
     metric = comparison["metric"]
-    table = Table("method", box=None)
-    for heading in ("seeds", metric, "speed-up"):
-        table.add_column(heading, justify="right")
+    caption = "mean (95 % confidence interval)"
+    table = make_table(
+        "method", "seeds", metric, "speed-up", caption=caption, caption_justify="left"
+    )
     for method, estimates in comparison["methods"].items():
         estimate = estimates.get(metric, {})
         speedup = comparison["speedup"].get(f"{method} over {comparison['baseline']}", {})
@@ -125,6 +126,4 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
             wording.interval(estimate),
             wording.at_most(speedup.get("seconds", {})),
         )
-    table.caption = "mean (95 % confidence interval)"
-    table.caption_justify = "left"
     return table

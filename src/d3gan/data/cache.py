@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from d3gan.data.decode import decode_all, open_image, refuse_broken
 from d3gan.data.readers import Source
 from d3gan.data.sources import find_source
 from d3gan.errors import UserError
+from d3gan.files import write_text
 from d3gan.images import Images
 
 DECODER_VERSION = 1
@@ -210,16 +212,12 @@ def _content_digest(files: Iterable[Path], folder: Path) -> str:
         manifest.update(os.fsencode(file.resolve()))
         manifest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     known = folder / "digests" / manifest.hexdigest()[:32]
-    try:
+    with suppress(OSError):
         return known.read_text(encoding="ascii")
-    except OSError:
-        pass
     content = hashlib.sha256()
     for file in files:
         with file.open("rb") as stream:
             content.update(hashlib.file_digest(stream, "sha256").digest())
     known.parent.mkdir(exist_ok=True)
-    temporary = known.with_name(f"{known.name}.{os.getpid()}.tmp")
-    temporary.write_text(content.hexdigest(), encoding="ascii")
-    temporary.replace(known)
+    write_text(known, content.hexdigest(), flush=False)
     return content.hexdigest()

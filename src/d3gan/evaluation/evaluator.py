@@ -69,10 +69,7 @@ class Evaluator:
             loaded = ranks.from_main(load)
         self.features = loaded.to(device)
         self.asked = available(
-            metrics,
-            features,
-            classes=self.features.classes,
-            labels=self._knows_labels(real),
+            metrics, features, classes=self.features.classes, labels=self._knows_labels(real)
         )
         table.check_counts(
             self.asked,

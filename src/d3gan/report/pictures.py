@@ -37,10 +37,7 @@ def side_by_side(
     columns = min(columns or len(sheets), len(sheets))
     rows = math.ceil(len(sheets) / columns)
     above = CAPTION_HEIGHT if heading else 0
-    size = (
-        columns * (width + MARGIN) + MARGIN,
-        rows * (height + CAPTION_HEIGHT) + MARGIN + above,
-    )
+    size = (columns * (width + MARGIN) + MARGIN, rows * (height + CAPTION_HEIGHT) + MARGIN + above)
     page = Image.new("L" if grey else "RGB", size, PAPER if grey else (PAPER,) * 3)
     draw = ImageDraw.Draw(page)
     font = ImageFont.load_default(size=FONT_SIZE)

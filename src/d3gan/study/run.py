@@ -126,10 +126,7 @@ class _Slot:
 
 class _Grid:
     def __init__(
-        self,
-        entries: Sequence[Entry],
-        launcher: Launcher,
-        show: Callable[[Sequence[Entry]], None],
+        self, entries: Sequence[Entry], launcher: Launcher, show: Callable[[Sequence[Entry]], None]
     ) -> None:
         self.entries, self.launcher, self.show = entries, launcher, show
         self.slots: list[_Slot | None] = [None] * launcher.slots

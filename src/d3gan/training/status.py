@@ -3,7 +3,6 @@
 import os
 import platform
 from contextlib import suppress
-from types import TracebackType
 
 from d3gan import runs
 from d3gan.config import Config
@@ -57,12 +56,7 @@ class StatusFile:
             self.write()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self.write("stopped_early" if self.early_stop else "finished", self.early_stop)
             return

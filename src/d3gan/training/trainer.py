@@ -266,10 +266,7 @@ class _Training:
             start = time.perf_counter()
             with in_full_precision(state.sampler):
                 measured = measure_generator(
-                    self.evaluator,
-                    state.sampler,
-                    config.model.latent_dim,
-                    ema=self.ema,
+                    self.evaluator, state.sampler, config.model.latent_dim, ema=self.ema
                 )
             row = self.recorder.row(
                 "eval",

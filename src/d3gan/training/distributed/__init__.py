@@ -26,26 +26,3 @@ from d3gan.training.distributed.discriminator_parallel import (
     mesh_shape,
 )
 from d3gan.training.distributed.rendezvous import empty_store, launch_name, process_group
-
-__all__ = [
-    "DiscriminatorParallel",
-    "any_rank",
-    "average_buffers",
-    "averaged_buffers",
-    "barrier",
-    "empty_store",
-    "from_main",
-    "gather_rows",
-    "gathered",
-    "is_main",
-    "launch_name",
-    "make_discriminator_parallel",
-    "mean_over_ranks",
-    "mesh_shape",
-    "process_group",
-    "raise_together",
-    "rank",
-    "report_lost_ranks",
-    "sum_over_ranks",
-    "world_size",
-]
