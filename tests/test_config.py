@@ -253,6 +253,8 @@ def test_words_of_the_command_line_become_values(key: str, word: str, value: obj
 def test_removed_keys_are_accepted_while_they_have_no_effect() -> None:
     old = {"train": {"engine": "fast", "shared_memory": False, "epochs": 3}}
     assert configs.from_dict(old) == configs.from_dict({"train": {"epochs": 3}})
+    saved = '[train]\nengine = "reference"\nepochs = 3'
+    assert config_files.from_toml(saved, "old", "config.toml").train.epochs == 3
     with pytest.raises(UserError, match=r"train\.engine = 'reference': .* 'd3gan bench step'"):
         configs.from_dict({"train": {"engine": "reference"}})
     with pytest.raises(UserError, match=r"train\.shared_memory = 1: must be true or false"):

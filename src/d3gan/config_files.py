@@ -54,6 +54,9 @@ def from_toml(text: str, name: str, origin: str) -> Config:
     base = values.pop("base", None)
     if not isinstance(base, str | None):
         raise UserError(f"{origin}: base = {base!r}: must be the name of a preset")
+    if isinstance(train := values.get("train"), dict):
+        # Both engines of older versions computed the same, so any file with the key is readable.
+        train.pop("engine", None)
     config = from_dict(values, load_preset(base) if base else None, origin)
     return config if values.get("name") else dataclasses.replace(config, name=name)
 

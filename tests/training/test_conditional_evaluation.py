@@ -8,6 +8,8 @@ import pytest
 import torch
 from tests.evaluation.measuring import changed, evaluator, rows
 
+from d3gan import config as configs
+from d3gan import config_files
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.data.cache import load_images
@@ -64,3 +66,16 @@ def test_labels_are_required_before_the_classifier(measured: Config, tmp_path: P
     )
     with pytest.raises(UserError, match=r"model\.conditional = true: .*photos.npy has no labels"):
         train(config)
+
+
+@pytest.mark.slow
+def test_a_conditional_dcgan_generates_the_requested_digits(tmp_path: Path) -> None:
+    changes = {
+        "out_dir": str(tmp_path),
+        "model": {"conditional": True},
+        "train": {"epochs": 2.0},
+        "eval": {"every_epochs": 2.0, "samples": 1000, "metrics": ["fd", "label_agreement"]},
+    }
+    run = train(configs.from_dict(changes, config_files.load_preset("demo-dcgan")))
+    (row,) = (row for row in run.metrics() if row["kind"] == "eval")
+    assert row["label_agreement"] > 0.8

@@ -1,6 +1,8 @@
 """A trained generator: load it, sample from it, export it."""
 
+import logging
 import os
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,14 +141,17 @@ class TrainedGenerator:
         inputs = {"z": torch.zeros(2, self.config.model.latent_dim)}
         if self.classes:
             inputs["labels"] = torch.zeros(2, dtype=torch.int64)
-        program = torch.onnx.export(
-            self.generator,
-            tuple(inputs.values()),
-            input_names=list(inputs),
-            output_names=["images"],
-            dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),
-            verbose=False,
-        )
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch's own code
+            program = torch.onnx.export(
+                self.generator,
+                tuple(inputs.values()),
+                input_names=list(inputs),
+                output_names=["images"],
+                dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),
+                verbose=False,
+            )
         assert program is not None
         program.save(path, external_data=False)
 
