@@ -4,6 +4,7 @@ import dataclasses
 import tomllib
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from d3gan.config import Config, from_dict
 from d3gan.config_ini import from_ini
@@ -27,14 +28,27 @@ def load_preset(name: str) -> Config:
     return from_toml(text, name, f"preset {name}")
 
 
-def load_file(path: Path) -> Config:
-    """Return the config of a .toml file, or of a config.ini. Raises UserError."""
+def read_text(path: Path, kind: str = "file") -> str:
+    """Return the text of a file. Raises UserError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
+        raise UserError(f"there is no {kind} {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
+
+
+def read_toml(text: str, origin: str) -> dict[str, Any]:
+    """Return the values of a TOML text. Raises UserError, whose message `origin` precedes."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{origin}: not valid TOML: {error}") from error
+
+
+def load_file(path: Path) -> Config:
+    """Return the config of a .toml file, or of a config.ini. Raises UserError."""
+    text = read_text(path)
     if path.suffix == ".ini":
         return from_ini(text, path.stem, str(path))
     name = path.parent.name if path.name == "config.toml" else path.stem
@@ -47,10 +61,7 @@ def from_toml(text: str, name: str, origin: str) -> Config:
     `name` is the run's name if the text has none; `origin` precedes error messages. Raises
     UserError.
     """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{origin}: not valid TOML: {error}") from error
+    values = read_toml(text, origin)
     base = values.pop("base", None)
     if not isinstance(base, str | None):
         raise UserError(f"{origin}: base = {base!r}: must be the name of a preset")

@@ -42,7 +42,7 @@ def measure(
         timed_steps(make_trainer(name, config, data, device), warm_up)
         memory[name] = peak_memory_bytes(device)
         plain = make_trainer(name, config, data, device, graph=False)
-        flops[name] = counted_flops(plain)
+        flops[name] = counted_flops(plain.step)
         parts[name] = timed_parts(plain, steps)
         del plain
     trainers = {name: make_trainer(name, config, data, device) for name in names}

@@ -1,6 +1,7 @@
 """d3gan data list, prepare, show."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -49,77 +50,65 @@ def _list() -> None:
     )
 
 
-Source = Annotated[str, tyro.conf.Positional]
+@dataclass(frozen=True)
+class Wanted:
+    """The images of a source."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file, or a
+    plugin module.path:Name."""
+    split: str = "train"
+    """Part of the data set."""
+    resolution: int = 32
+    """Side of the square images in pixels."""
+    channels: int = 0
+    """1 grey, 3 colour; 0: 1 for sources that are grey."""
+    skip_broken: bool = False
+    """Leave out images that cannot be read."""
+
+    def load(self) -> ImageSet:
+        """Return the images, and print the names of broken ones that are left out."""
+        native = SOURCES[self.source].channels if self.source in SOURCES else 3
+        values = vars(self) | {"channels": self.channels or native}
+        images = load_images(configs.from_dict({"data": values}).data)
+        for name in images.skipped:
+            print(f"skipped broken image {name}")
+        return images
 
 
-def _prepare(
-    source: Source,
-    split: str = "train",
-    resolution: int = 32,
-    channels: int = 0,
-    skip_broken: bool = False,
-) -> None:
-    """Download and decode a source now, so that training starts at once.
+Unnamed = Annotated[Wanted, tyro.conf.arg(name="")]
 
-    Args:
-        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file,
-            or a plugin module.path:Name.
-        split: Part of the data set.
-        resolution: Side of the square images in pixels.
-        channels: 1 grey, 3 colour; 0: 1 for sources that are grey.
-        skip_broken: Leave out images that cannot be read.
-    """
-    images = _load(source, split, resolution, channels, skip_broken)
+
+def _prepare(wanted: Unnamed) -> None:
+    """Download and decode a source now, so that training starts at once."""
+    images = wanted.load()
     shape = " x ".join(str(side) for side in images.images.shape[1:])
     classes = images.classes or len(set(images.labels[images.labels >= 0].tolist()))
-    print(f"{images.name} {split}: {len(images.images)} images of {shape}, {classes} classes")
+    count = len(images.images)
+    print(f"{images.name} {wanted.split}: {count} images of {shape}, {classes} classes")
 
 
 def _show(
-    source: Source,
-    split: str = "train",
-    resolution: int = 32,
-    channels: int = 0,
+    wanted: Unnamed,
     count: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("grid.png"),
-    skip_broken: bool = False,
 ) -> None:
     """Draw a grid of real images as training sees them.
 
     Args:
-        source: A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file,
-            or a plugin module.path:Name.
-        split: Part of the data set.
-        resolution: Side of the square images in pixels.
-        channels: 1 grey, 3 colour; 0: 1 for sources that are grey.
+        wanted: The images of a source.
         count: Number of images, chosen at random.
         seed: Seed of the choice.
         output: PNG file to write.
-        skip_broken: Leave out images that cannot be read.
     """
     check_draw(count, seed)
     check_output(output, (".png",))
-    images = _load(source, split, resolution, channels, skip_broken).images
+    images = wanted.load().images
     from d3gan.rng import Stream, permutation  # imports torch
 
     chosen = permutation(seed, Stream.SUBSET, 0, len(images))[:count].numpy()
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(enlarged(grid(images[chosen])), output)
-    print(f"{len(chosen)} images of {source}: {output}")
-
-
-def _load(source: str, split: str, resolution: int, channels: int, skip_broken: bool) -> ImageSet:
-    native = SOURCES[source].channels if source in SOURCES else 3
-    values = {
-        "source": source,
-        "split": split,
-        "resolution": resolution,
-        "channels": channels or native,
-        "skip_broken": skip_broken,
-    }
-    images = load_images(configs.from_dict({"data": values}).data)
-    for name in images.skipped:
-        print(f"skipped broken image {name}")
-    return images
+    print(f"{len(chosen)} images of {wanted.source}: {output}")

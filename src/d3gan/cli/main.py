@@ -87,17 +87,9 @@ def _run(arguments: list[str]) -> int:
 
 def _usage() -> str:
     lines = [f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: d3gan COMMAND ...",
-            "",
-            "Train GANs with one, two (D3GAN) or N discriminators, and measure them.",
-            "",
-            *lines,
-            "",
-            "See d3gan COMMAND --help.",
-        ]
-    )
+    about = "Train GANs with one, two (D3GAN) or N discriminators, and measure them."
+    first, last = ["usage: d3gan COMMAND ...", "", about, ""], ["", "See d3gan COMMAND --help."]
+    return "\n".join([*first, *lines, *last])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

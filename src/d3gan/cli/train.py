@@ -7,7 +7,7 @@ import tyro
 
 from d3gan import config as configs
 from d3gan import config_files
-from d3gan.cli.parsing import config_flags, parse
+from d3gan.cli.parsing import config_flags, parse, split_flags
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, write_json
 from d3gan.config import Config
 from d3gan.config_aliases import ALIASES
@@ -58,7 +58,8 @@ def train(arguments: list[str]) -> int:
 
     resume = resume or _started_by_this_launch(RunFolder(config.run_dir), distributed.launch_name())
     if options.processes > 1:
-        return launching.launch(options.processes, ["train", *_without_processes(arguments)])
+        rest, _ = split_flags(arguments, lambda key: key == "processes")
+        return launching.launch(options.processes, ["train", *rest])
     run = trainer.train(config, resume=resume)
     if distributed.is_main() and run.metrics():
         result = summary(run)
@@ -74,15 +75,6 @@ def _started_by_this_launch(run: RunFolder, launch: str | None) -> bool:
         return False
     sessions = run.sessions()
     return bool(sessions) and sessions[-1].get("launch") == launch
-
-
-def _without_processes(arguments: list[str]) -> list[str]:
-    kept, skip = [], False
-    for argument in arguments:
-        if not skip and not argument.startswith("--processes"):
-            kept.append(argument)
-        skip = argument == "--processes"
-    return kept
 
 
 def _print_summary(run: RunFolder, result: dict[str, Any]) -> None:

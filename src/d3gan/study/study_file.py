@@ -2,7 +2,6 @@
 
 import itertools
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,7 @@ def read_study(file: Path) -> dict[str, Any]:
 
     Raises UserError.
     """
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"there is no study {file}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {file}: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: not valid TOML: {error}") from error
+    values = config_files.read_toml(config_files.read_text(file, "study"), str(file))
     methods = values.get("methods")
     if isinstance(methods, list):
         values["methods"] = [_beside(file, word) for word in methods]

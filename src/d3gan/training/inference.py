@@ -4,21 +4,20 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from d3gan.config import Config, to_toml
 from d3gan.config_files import from_toml, load_file
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
-from d3gan.files import writing
+from d3gan.files import write_bytes, writing
 from d3gan.runs import RunFolder, numbered, step_of
 from d3gan.training.build import build_generator
 from d3gan.training.checkpoint import BrokenCheckpoint, newest_checkpoint, read_checkpoint
@@ -111,29 +110,15 @@ class TrainedGenerator:
         path = Path(path)
         if path.suffix not in (".safetensors", ".onnx"):
             raise UserError(f"cannot export to {path}; the name must end in .safetensors or .onnx")
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        try:
-            with writing(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary.touch()
-                if path.suffix == ".onnx":
-                    self._write_onnx(temporary)
-                else:
-                    metadata = {
-                        "d3gan": to_toml(self.config),
-                        "step": str(self.step),
-                        "classes": str(self.classes),
-                    }
-                    try:
-                        save_file(self.generator.state_dict(), temporary, metadata)
-                    except SafetensorError as error:
-                        raise OSError(str(error)) from error
-                temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, self._onnx() if path.suffix == ".onnx" else self._safetensors())
 
-    def _write_onnx(self, path: Path) -> None:
+    def _safetensors(self) -> bytes:
+        numbers = {"step": str(self.step), "classes": str(self.classes)}
+        return save(self.generator.state_dict(), {"d3gan": to_toml(self.config), **numbers})
+
+    def _onnx(self) -> bytes:
         try:
             import onnxscript  # noqa: F401  (torch.onnx needs it and says so in a long trace)
         except ImportError:
@@ -153,7 +138,8 @@ class TrainedGenerator:
                 verbose=False,
             )
         assert program is not None
-        program.save(path, external_data=False)
+        content: bytes = program.model_proto.SerializeToString()
+        return content
 
 
 def measure_generator(

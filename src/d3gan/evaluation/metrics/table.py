@@ -4,7 +4,7 @@ from importlib import import_module
 
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.estimate import Estimate
-from d3gan.evaluation.metrics.names import Metric, metrics_for, shown_name
+from d3gan.evaluation.metrics.names import metrics_for, shown_name
 from d3gan.evaluation.statistics import Statistics
 
 
@@ -59,12 +59,7 @@ def compute(
     )
     numbers: dict[str, Estimate] = {}
     for metric in metrics_for(asked, features):
-        for number, estimate in _compute(metric, real, generated).items():
-            numbers[shown_name(number, features)] = estimate
+        module = import_module(f"d3gan.evaluation.metrics.{metric.module}")
+        computed: dict[str, Estimate] = module.compute(real, generated)
+        numbers |= {shown_name(number, features): e for number, e in computed.items()}
     return {name: numbers[name] for name in asked}
-
-
-def _compute(metric: Metric, real: Statistics, generated: Statistics) -> dict[str, Estimate]:
-    module = import_module(f"d3gan.evaluation.metrics.{metric.module}")
-    numbers: dict[str, Estimate] = module.compute(real, generated)
-    return numbers
