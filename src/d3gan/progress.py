@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,19 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 SECONDS_BETWEEN_LINES = 60.0
 
 
-class Bar(Protocol):
-    """Receives the progress of the work."""
+class Bar:
+    """Receives the progress of the work; this one shows nothing."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Add `count` finished units; `note` is shown beside the bar until the next one."""
 
 
-class _Silent:
-    def advance(self, count: int = 1, note: str = "") -> None:
-        pass
-
-
-class _Lines:
+class _Lines(Bar):
     def __init__(self, title: str, total: int, done: int) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
         self.last = time.monotonic()
@@ -38,7 +32,7 @@ class _Lines:
             print(f"{self.title} {self.done}/{self.total} {self.note}", file=sys.stderr, flush=True)
 
 
-class _Rich:
+class _Rich(Bar):
     def __init__(self, progress: Progress, title: str, total: int, done: int) -> None:
         self.progress = progress
         self.task = progress.add_task(title, total=total, completed=done, note="")
@@ -54,7 +48,7 @@ def progress_bar(title: str, total: int, done: int = 0, *, silent: bool = False)
     """Show the progress of `total` units of work on stderr; `done` units are already finished."""
     console = Console(stderr=True)
     if silent:
-        yield _Silent()
+        yield Bar()
     elif not console.is_terminal:
         yield _Lines(title, total, done)
     else:

@@ -2,10 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Protocol
 
 from d3gan.data.digits import Digits
-from d3gan.data.hub_sources import HUB_SOURCES, find_on_hub
+from d3gan.data.hub_sources import HUB_SOURCES, HubSource, find_on_hub
 from d3gan.data.plugin import plugin_source
 from d3gan.data.readers import Source, parquet_files, read_arrays, read_folder, read_parquet
 from d3gan.data.stacked_mnist import StackedMnist
@@ -16,35 +15,10 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 """owner/name, or owner/name:config for a data set with several configurations."""
 
 
-class NamedSource(Protocol):
-    """A data source with a registered name."""
-
-    @property
-    def name(self) -> str:
-        """Name for ``data.source``."""
-
-    @property
-    def images(self) -> str:
-        """Number and size of the training images, for people."""
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Names of the splits."""
-
-    @property
-    def channels(self) -> int:
-        """Number of channels of the original images."""
-
-    def find(self, split: str) -> Source:
-        """Return the images of a split. Raises UserError."""
-
-    def location(self) -> str:
-        """Return where the images are on this machine, for people."""
-
-
+NamedSource = Digits | HubSource | StackedMnist
 _ALL: tuple[NamedSource, ...] = (Digits(), *HUB_SOURCES, StackedMnist())
 SOURCES: dict[str, NamedSource] = {source.name: source for source in _ALL}
-"""Registered data sources by name. To add one, write its class and enter it here."""
+"""Registered data sources by name. To add one, write a class like those above and enter it here."""
 
 
 def find_source(source: str, split: str) -> Source:

@@ -2,7 +2,7 @@
 
 import base64
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +59,7 @@ def page(comparison: Comparison, runs: Runs, *, title: str) -> str:
     return _templates().get_template("page.html.j2").render(
         title=title,
         policy=POLICY,
-        version=_version(),
+        version=version("d3gan"),
         subtitle=_subtitle(comparison),
         verdicts=verdicts,
         remark=remark,
@@ -102,13 +102,6 @@ def _templates() -> jinja2.Environment:
         "quantity": wording.quantity,
     }
     return templates
-
-
-def _version() -> str:
-    try:
-        return f" {version('d3gan')}"
-    except PackageNotFoundError:
-        return ""
 
 
 def _subtitle(comparison: Comparison) -> str:

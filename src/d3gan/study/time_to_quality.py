@@ -64,34 +64,23 @@ def speedups(
     `records`, since training it longer would not have helped. A seed whose run of the baseline has
     no evaluation makes no pair.
     """
-    return {
-        axis: paired_speedup(_pairs(other, baseline, axis, metric, better, records))
-        for axis in AXES
-    }
-
-
-def _pairs(
-    other: Method,
-    baseline: Method,
-    axis: Axis,
-    metric: str,
-    better: Better,
-    records: Sequence[Record],
-) -> list[Pair]:
-    most = max(record.budget(axis) or 0.0 for record in records)
-    partners = {record.seed: record for record in baseline.records if record.knows(axis)}
-    pairs = []
-    for record in other.records:
-        partner = partners.get(record.seed)
-        curve = partner.curve(metric) if partner and record.knows(axis) else None
-        best = curve.best(better) if curve else None
-        if curve is None or best is None:
-            continue
-        time = _reached(record, axis, metric, better, curve.values[best])
-        budget = most if record.outcome == "diverged" else record.budget(axis) or 0.0
-        spent = max(curve.x[axis][best], _LEAST)
-        pairs.append(Pair(spent, max(budget if time is None else time, _LEAST), time is None))
-    return pairs
+    found: dict[Axis, Speedup] = {}
+    for axis in AXES:
+        most = max(record.budget(axis) or 0.0 for record in records)
+        partners = {record.seed: record for record in baseline.records if record.knows(axis)}
+        pairs = []
+        for record in other.records:
+            partner = partners.get(record.seed)
+            curve = partner.curve(metric) if partner and record.knows(axis) else None
+            best = curve.best(better) if curve else None
+            if curve is None or best is None:
+                continue
+            time = _reached(record, axis, metric, better, curve.values[best])
+            budget = most if record.outcome == "diverged" else record.budget(axis) or 0.0
+            spent = max(curve.x[axis][best], _LEAST)
+            pairs.append(Pair(spent, max(budget if time is None else time, _LEAST), time is None))
+        found[axis] = paired_speedup(pairs)
+    return found
 
 
 def _reached(
