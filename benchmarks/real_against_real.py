@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from d3gan.config import DataConfig
+from d3gan.config import DataConfig, EvalConfig
 from d3gan.data.cache import load_images
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.metrics.names import metric_names
@@ -85,15 +85,8 @@ def measure(source: str) -> list[dict[str, Any]]:
     sets["class 0 alone"] = test.images[test.labels == 0]
     rows = []
     for name, images in sets.items():
-        evaluator = Evaluator(
-            train,
-            real,
-            features="classifier",
-            metrics=(),
-            samples=len(images),
-            weights="",
-            device=torch.device("cpu"),
-        )
+        wanted = EvalConfig(samples=len(images), features="classifier")
+        evaluator = Evaluator(train, real, wanted, torch.device("cpu"))
         measured = evaluator.measure(drawn_from(images), title=name)
         rows.append({"source": source, "images": name, **measured.to_dict()})
     return rows

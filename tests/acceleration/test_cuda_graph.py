@@ -6,7 +6,7 @@ from tests.program import weights
 from tests.small_networks import make_discriminators
 
 from d3gan import config as configs
-from d3gan.config import Config
+from d3gan.config import Config, EvalConfig
 from d3gan.data.cache import load_images
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.networks.ensemble import Way
@@ -106,11 +106,8 @@ def test_evaluation_gives_the_numbers_of_the_cpu(measured: Config) -> None:
             Evaluator(
                 data,
                 load_images(data),
-                features="classifier",
-                metrics=(),
-                samples=150,
-                weights="",
-                device=torch.device(name),
+                EvalConfig(samples=150, features="classifier"),
+                torch.device(name),
             ),
             trained.generator.to(name),
             measured.model.latent_dim,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from d3gan import config as configs
-from d3gan.config import Config, DataConfig
+from d3gan.config import Config, DataConfig, EvalConfig
 from d3gan.data.cache import load_images
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.runs import RunFolder
@@ -17,10 +17,9 @@ CPU = torch.device("cpu")
 def evaluator(source: Path, samples: int = 150, **settings: Any) -> Evaluator:
     """Return an evaluator of the images of `source` with classifier features."""
     data = DataConfig(str(source), resolution=16, channels=3)
-    defaults: dict[str, Any] = {
-        "features": "classifier", "metrics": (), "weights": "", "device": CPU,
-    }  # fmt: skip
-    return Evaluator(data, load_images(data), samples=samples, **defaults | settings)
+    names = settings.keys() & {"features", "metrics", "weights"}
+    wanted = EvalConfig(samples=samples, **{name: settings.pop(name) for name in names})
+    return Evaluator(data, load_images(data), wanted, **{"device": CPU} | settings)
 
 
 def rows(run: Path) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from d3gan.config import DataConfig
+from d3gan.config import DataConfig, EvalConfig
 from d3gan.data.cache import ImageSet, cache_folder
 from d3gan.evaluation.features.extractor import Features, load_features
 from d3gan.evaluation.features.names import names_plugin
@@ -31,35 +31,32 @@ class Measurement(NamedTuple):
 
 
 class Evaluator:
-    """Measures sets of `samples` generated images against the same real images and features.
+    """Measures sets of generated images against the same real images and features.
 
-    All ranks construct and call it together. `real` are the images of `data`; `metrics` are the
-    numbers to compute, or () for all that are possible; `weights` is a local file of the Inception
-    weights, or "". `classes` is the number of classes of the generators to be measured: 0 if they
-    are unconditional, None if the images are no generator's. Raises UserError.
+    All ranks construct and call it together. `real` are the images of `data`; `wanted` says what
+    to measure, and of how many images. `classes` is the number of classes of the generators to be
+    measured: 0 if they are unconditional, None if the images are no generator's. Raises UserError.
     """
 
     def __init__(
         self,
         data: DataConfig,
         real: ImageSet,
-        *,
-        features: str,
-        metrics: tuple[str, ...],
-        samples: int,
-        weights: str,
+        wanted: EvalConfig,
         device: torch.device,
+        *,
         classes: int | None = None,
         ranks: Ranks = SINGLE_PROCESS,
         allow_few: bool = False,
     ) -> None:
+        features, metrics, samples = wanted.features, wanted.metrics, wanted.samples
         self.data, self.real_images, self.samples = data, len(real.images), samples
         self.classes, self.ranks, self.allow_few = classes, ranks, allow_few
         self.better = metric_names(features)
         check_names(metrics, features)  # before the features are downloaded or trained
 
         def load() -> Features:
-            folder = cache_folder()
+            folder, weights = cache_folder(), wanted.weights
             return load_features(features, data, weights=weights, folder=folder, device=device)
 
         if names_plugin(features):  # every rank must import the module

@@ -1,7 +1,6 @@
 """Start the processes of a study's runs: on this machine, or on a cluster through submitit."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -207,7 +206,7 @@ class InJob:
 
         # In a new session the run receives signals only from this process.
         self._process = _start(self.program, self.run, {}, new_session=True)
-        with handling([signal.SIGINT, signal.SIGTERM], pass_on):
+        with handling(pass_on):
             return self._process.wait()
 
     def checkpoint(self) -> Any:

@@ -133,7 +133,7 @@ class _Grid:
         self.received = 0
 
     def run(self) -> int:
-        with handling([signal.SIGINT, signal.SIGTERM], self._receive):
+        with handling(self._receive):
             try:
                 while True:
                     self._poll_slots()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from d3gan.config import DataConfig
+from d3gan.config import DataConfig, EvalConfig
 from d3gan.data.cache import ImageSet, load_images, native_shape
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
@@ -123,15 +123,8 @@ def _evaluator(
     classes: int | None,
     device: torch.device,
 ) -> Evaluator:
-    return Evaluator(
-        data,
-        real,
-        features=options.features,
-        metrics=options.metrics,
-        samples=samples,
-        weights=options.weights,
-        device=device,
-        classes=classes,
-        ranks=distributed,
-        allow_few=options.allow_few,
+    wanted = EvalConfig(
+        samples=samples, features=options.features, metrics=options.metrics, weights=options.weights
     )
+    few = options.allow_few
+    return Evaluator(data, real, wanted, device, classes=classes, ranks=distributed, allow_few=few)

@@ -1,7 +1,6 @@
 """Starts the processes of a group on this machine, without torchrun (docs/decisions/0011)."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -52,7 +51,7 @@ def launch(
                 worker.send_signal(number)
 
     try:
-        with handling([signal.SIGINT, signal.SIGTERM], pass_on):
+        with handling(pass_on):
             failure = 0
             while not failure and _running(workers):
                 time.sleep(POLL_SECONDS)

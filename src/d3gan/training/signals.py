@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -41,18 +41,16 @@ class StopRequest:
 def stop_request() -> Iterator[StopRequest]:
     """Handle SIGINT and SIGTERM within the block."""
     request = StopRequest()
-    with handling([signal.SIGINT, signal.SIGTERM], request.receive):
+    with handling(request.receive):
         yield request
 
 
 @contextmanager
-def handling(
-    signals: Sequence[signal.Signals], handler: Callable[[int, FrameType | None], None]
-) -> Iterator[None]:
-    """Install a signal handler within the block. Does nothing outside of the main thread."""
+def handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle SIGINT and SIGTERM within the block. Does nothing outside of the main thread."""
     previous = {}
     try:
-        for number in signals:
+        for number in (signal.SIGINT, signal.SIGTERM):
             previous[number] = signal.signal(number, handler)
     except ValueError:  # not the main thread
         pass

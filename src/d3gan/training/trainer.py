@@ -121,11 +121,8 @@ def _make_evaluator(config: Config, images: ImageSet, device: torch.device) -> E
     return Evaluator(
         config.data,
         images,
-        features=config.eval.features,
-        metrics=config.eval.metrics,
-        samples=config.eval.samples,
-        weights=config.eval.weights,
-        device=device,
+        config.eval,
+        device,
         classes=images.classes if config.model.conditional else 0,
         ranks=distributed,
     )
