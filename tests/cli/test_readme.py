@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 from tests.program import d3gan, start_process, wait_for
 
-from d3gan import config_files
+from d3gan import config, config_files
 from d3gan.cli.main import main
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.objectives import OBJECTIVES
 
 README = Path(__file__).parents[2] / "README.md"
+PAGES = [README, README.with_name("CHANGELOG.md"), *(README.parent / "docs").rglob("*.md")]
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 SMALL = [
@@ -112,8 +113,8 @@ def test_the_toml_example_is_valid(tmp_path: Path) -> None:
     (toml,) = (text for kind, text in BLOCKS if kind == "toml")
     file = tmp_path / "mine.toml"
     file.write_text(toml)
-    config = config_files.load_file(file)
-    assert (config.data.resolution, config.gan.discriminators) == (64, 2)
+    found = config.validate(config_files.load_file(file))
+    assert (found.data.resolution, found.gan.discriminators) == (64, 2)
 
 
 def test_the_python_example_runs(
@@ -136,3 +137,20 @@ def test_every_aggregation_and_objective_is_listed() -> None:
     text = README.read_text(encoding="utf-8")
     for name in (*AGGREGATIONS, *OBJECTIVES):
         assert f"`{name}" in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_the_documentation_resolve(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_the_documentation_names_existing_keys(page: Path) -> None:
+    sections = "data|model|gan|optim|train|samples|eval|checkpoint"
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(rf"(?:`|--)((?:{sections})\.[a-z][\w-]*)", text)
+    flags = {key.replace("-", "_") for key in named}
+    assert flags <= set(config.keys())
