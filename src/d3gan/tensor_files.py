@@ -1,4 +1,8 @@
-"""Cache files of tensors and plain values, verified when they are read."""
+"""Files of tensors and plain values, written completely or not at all, and verified when read.
+
+A file is what torch.save writes, a zip archive with a CRC-32 of every record, which torch does not
+verify when it loads one. It is loaded with `weights_only=True`.
+"""
 
 import io
 import zipfile
@@ -13,23 +17,37 @@ from d3gan.errors import UserError
 from d3gan.files import write_bytes
 
 
-def read_saved(file: Path, keys: set[str]) -> dict[str, Any] | None:
-    """Return what `write_saved` wrote, on the CPU; None if missing, damaged or with other keys."""
+class BrokenFile(Exception):
+    """The file is missing, damaged, or holds something else."""
+
+
+def read_tensors(file: Path) -> Any:
+    """Return what `write_tensors` wrote, with tensors on the CPU. Raises BrokenFile."""
     try:
         data = file.read_bytes()
-        if damaged_record(data):
-            return None
-        saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception:  # zipfile and pickle raise many types, depending on the damage
-        return None
-    return saved if isinstance(saved, dict) and set(saved) == keys else None
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            damaged = archive.testzip()
+        if damaged is None:
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # zipfile and pickle raise many types, depending on the damage
+        raise BrokenFile(f"{type(error).__name__}: {error}") from error
+    raise BrokenFile(f"the checksum of {damaged} is wrong")
 
 
-def write_saved(file: Path, saved: dict[str, Any]) -> None:
+def write_tensors(file: Path, saved: dict[str, Any]) -> None:
     """Write tensors and plain values completely or not at all. Raises OSError."""
-    buffer = io.BytesIO()
+    buffer = io.BytesIO()  # writing to a full disk, torch.save would raise RuntimeError
     torch.save(saved, buffer)
     write_bytes(file, buffer.getvalue())
+
+
+def read_cached(file: Path, keys: set[str]) -> dict[str, Any] | None:
+    """Return the content of a cache file; None if it is broken or has other keys."""
+    try:
+        saved = read_tensors(file)
+    except BrokenFile:
+        return None
+    return saved if isinstance(saved, dict) and set(saved) == keys else None
 
 
 @contextmanager
@@ -41,12 +59,3 @@ def keeping(what: str, folder: Path) -> Iterator[None]:
         raise UserError(
             f"cannot cache {what} in {folder}: {error}; set D3GAN_CACHE to a folder with free space"
         ) from error
-
-
-def damaged_record(data: bytes) -> str | None:
-    """Return the name of the first record with a wrong CRC-32 in what torch.save wrote, or None.
-
-    Raises the errors of zipfile if `data` is not a zip archive.
-    """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return archive.testzip()

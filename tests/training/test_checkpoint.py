@@ -9,8 +9,8 @@ from tests.program import group, weights
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
+from d3gan.tensor_files import BrokenFile
 from d3gan.training.checkpoint import (
-    BrokenCheckpoint,
     newest_checkpoint,
     read_checkpoint,
     save_checkpoint,
@@ -42,7 +42,7 @@ def test_a_flipped_bit_is_noticed_or_without_effect(
     file.write_bytes(data)
     try:
         saved = read_checkpoint(file)
-    except BrokenCheckpoint:
+    except BrokenFile:
         return
     assert torch.equal(saved["weights"], weights)  # the bit was in the padding
 
@@ -52,7 +52,7 @@ def test_a_truncated_file_is_broken(run: RunFolder, share: float) -> None:
     file = save_checkpoint(run, {"step": 1, "weights": torch.randn(1000)}, keep=1)
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(BrokenCheckpoint):
+    with pytest.raises(BrokenFile):
         read_checkpoint(file)
 
 
@@ -64,7 +64,7 @@ def test_code_in_a_checkpoint_is_not_run(run: RunFolder, tmp_path: Path) -> None
     file = run.checkpoint_file(1)
     file.parent.mkdir(parents=True)
     torch.save({"format": 1, "step": 1, "evil": Evil()}, file)
-    with pytest.raises(BrokenCheckpoint):
+    with pytest.raises(BrokenFile):
         read_checkpoint(file)
     assert not (tmp_path / "executed").exists()
 
@@ -103,7 +103,7 @@ from d3gan.training import checkpoint, distributed
 read = checkpoint.read_checkpoint
 def reading(file):
     if distributed.rank() == {rank} and file.name == "step-00000010.pt":
-        raise checkpoint.BrokenCheckpoint("as if damaged")
+        raise checkpoint.BrokenFile("as if damaged")
     return read(file)
 checkpoint.read_checkpoint = reading
 from d3gan.cli.main import main

@@ -17,7 +17,7 @@ from d3gan.evaluation.statistics import Statistics
 from d3gan.images import Images
 from d3gan.progress import progress_bar
 from d3gan.rng import Stream, permutation
-from d3gan.tensor_files import keeping, read_saved, write_saved
+from d3gan.tensor_files import keeping, read_cached, write_tensors
 
 Draw = Callable[[range], Tensor]
 """Function that returns the images with the given numbers, uint8 [B, C, H, W]."""
@@ -99,7 +99,7 @@ def _cached(features: Features, images: Images, digest: str, kept: int, ranks: R
             if ranks.is_main():
                 file.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(f"{file}.lock"))
-                saved = read_saved(file, {"total", "sums", "rows"})
+                saved = read_cached(file, {"total", "sums", "rows"})
         if ranks.from_main(lambda: saved is not None):
             if saved is None:  # only the main rank computes numbers
                 return features.empty_statistics(kept or len(images))
@@ -112,5 +112,5 @@ def _cached(features: Features, images: Images, digest: str, kept: int, ranks: R
         statistics = collect(features, draw, len(images), ranks, keep=keep, title=title)
         with ranks.raise_together(), keeping(what, cache_folder()):
             if ranks.is_main():
-                write_saved(file, statistics.state_dict())
+                write_tensors(file, statistics.state_dict())
     return statistics

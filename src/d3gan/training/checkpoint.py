@@ -1,31 +1,19 @@
-"""Checkpoints: written completely or not at all, and verified when they are read.
+"""Checkpoints: written completely or not at all, and verified when they are read."""
 
-The file is what torch.save writes, a zip archive with a CRC-32 of every record, which torch does
-not verify when it loads one. It holds only tensors and plain values, and is loaded with
-`weights_only=True`.
-"""
-
-import io
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from d3gan.config import Config, from_dict, refuse_changes
 from d3gan.errors import UserError
-from d3gan.files import write_bytes, writing
+from d3gan.files import writing
 from d3gan.runs import RunFolder, numbered
-from d3gan.tensor_files import damaged_record
+from d3gan.tensor_files import BrokenFile, read_tensors, write_tensors
 from d3gan.training import distributed
 
 FORMAT = 1
-
-
-class BrokenCheckpoint(Exception):
-    """The file is missing, damaged, or not a checkpoint."""
 
 
 def save_checkpoint(run: RunFolder, saved: dict[str, Any], keep: int) -> Path:
@@ -43,26 +31,16 @@ def save_checkpoint(run: RunFolder, saved: dict[str, Any], keep: int) -> Path:
 
 def write_checkpoint(file: Path, saved: dict[str, Any]) -> None:
     """Write `saved` completely or not at all. Raises UserError."""
-    buffer = io.BytesIO()  # writing to a full disk, torch.save would raise RuntimeError
-    torch.save({"format": FORMAT, **saved}, buffer)
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, buffer.getvalue())
+        write_tensors(file, {"format": FORMAT, **saved})
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint, with tensors on the CPU. Raises BrokenCheckpoint."""
-    try:
-        data = file.read_bytes()
-        if damaged := damaged_record(data):
-            raise BrokenCheckpoint(f"the checksum of {damaged} is wrong")
-        saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except BrokenCheckpoint:
-        raise
-    except Exception as error:  # zipfile and pickle raise many types, depending on the damage
-        raise BrokenCheckpoint(f"{type(error).__name__}: {error}") from error
+    """Return the content of a checkpoint, with tensors on the CPU. Raises BrokenFile."""
+    saved = read_tensors(file)
     if not isinstance(saved, dict) or saved.get("format") != FORMAT or "step" not in saved:
-        raise BrokenCheckpoint(f"not a checkpoint of format {FORMAT}")
+        raise BrokenFile(f"not a checkpoint of format {FORMAT}")
     return saved
 
 
@@ -75,7 +53,7 @@ def newest_checkpoint(run: RunFolder) -> dict[str, Any] | None:
     for file in files:
         try:
             return read_checkpoint(file)
-        except BrokenCheckpoint as error:
+        except BrokenFile as error:
             if distributed.is_main():
                 print(f"d3gan: warning: broken checkpoint {file} ({error})", file=sys.stderr)
     if files:
@@ -99,7 +77,7 @@ def checkpoint_to_resume(run: RunFolder) -> dict[str, Any] | None:
             file = run.checkpoint_file(step)
             try:
                 saved = read_checkpoint(file)
-            except BrokenCheckpoint as error:
+            except BrokenFile as error:
                 raise UserError(f"cannot read {file} ({error}), which rank 0 can read") from error
     return saved
 

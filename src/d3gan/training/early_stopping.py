@@ -8,8 +8,9 @@ from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better
 from d3gan.evaluation.protocol import EvaluationProtocol, check_comparable
 from d3gan.runs import RunFolder, current_row
+from d3gan.tensor_files import BrokenFile
 from d3gan.training import distributed
-from d3gan.training.checkpoint import BrokenCheckpoint, read_checkpoint
+from d3gan.training.checkpoint import read_checkpoint
 
 
 class Monitor:
@@ -99,6 +100,6 @@ def _evaluation_of_best(run: RunFolder) -> dict[str, Any] | None:
     """Return the row of metrics for which best.pt was saved; None if it is missing or broken."""
     try:
         row: dict[str, Any] | None = read_checkpoint(run.best_file).get("evaluation")
-    except BrokenCheckpoint:
+    except BrokenFile:
         return None
     return current_row(row) if row else None

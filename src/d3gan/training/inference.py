@@ -19,8 +19,9 @@ from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
 from d3gan.files import write_bytes, writing
 from d3gan.runs import RunFolder, numbered, step_of
+from d3gan.tensor_files import BrokenFile
 from d3gan.training.build import build_generator
-from d3gan.training.checkpoint import BrokenCheckpoint, newest_checkpoint, read_checkpoint
+from d3gan.training.checkpoint import newest_checkpoint, read_checkpoint
 from d3gan.training.sampling import (
     class_grid,
     generate,
@@ -224,7 +225,7 @@ def _saved_as(run: RunFolder, checkpoint: str) -> dict[str, Any]:
         )
     try:
         return read_checkpoint(file)
-    except BrokenCheckpoint as error:
+    except BrokenFile as error:
         raise UserError(f"broken checkpoint {file} ({error}); take another one") from error
 
 

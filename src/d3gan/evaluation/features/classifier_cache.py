@@ -24,7 +24,7 @@ from d3gan.evaluation.features.classifier import (
 )
 from d3gan.evaluation.features.extractor import Features, weights_digest
 from d3gan.rng import Stream, permutation
-from d3gan.tensor_files import keeping, read_saved, write_saved
+from d3gan.tensor_files import keeping, read_cached, write_tensors
 
 
 def load(
@@ -73,10 +73,10 @@ def load_classifier(
     with keeping(f"the classifier of {data.source}", folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
-            saved = read_saved(file, {"weights", "classes", "accuracy"})
+            saved = read_cached(file, {"weights", "classes", "accuracy"})
             if saved is None:
                 saved = _trained(train, test, recipe, device)
-                write_saved(file, saved)
+                write_tensors(file, saved)
     network = Classifier(data.channels, recipe.width, saved["classes"])
     network.load_state_dict(saved["weights"])
     return network.eval().requires_grad_(False), saved["accuracy"]
