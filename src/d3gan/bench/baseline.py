@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from d3gan.acceleration.precision import DTYPES
 from d3gan.config import Config
+from d3gan.data.loader import Order
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
@@ -50,17 +51,12 @@ class PictureDataset(Dataset[tuple[Tensor, int]]):
         return (image - 0.5) / 0.5, int(self.labels[number])
 
 
-class BatchesInOrder:
-    """The batches of the run from number `first` on, endless, as a DataLoader's batch sampler."""
-
-    def __init__(self, baseline: "Baseline", first: int) -> None:
-        self.baseline, self.first = baseline, first
-
-    def __iter__(self) -> Iterator[list[Item]]:
-        for batch in itertools.count(self.first):
-            indices, mirrored = self.baseline.order(batch)
-            mirrors = [False] * len(indices) if mirrored is None else mirrored.tolist()
-            yield list(zip(indices.tolist(), mirrors, strict=True))
+def batches_in_order(order: Order, first: int) -> Iterator[list[Item]]:
+    """Yield the batches from number `first` on, endlessly: a DataLoader's batch sampler."""
+    for batch in itertools.count(first):
+        indices, mirrored = order(batch)
+        mirrors = [False] * len(indices) if mirrored is None else mirrored.tolist()
+        yield list(zip(indices.tolist(), mirrors, strict=True))
 
 
 class Baseline:
@@ -91,7 +87,7 @@ class Baseline:
         labels = np.zeros(len(images), np.int64) if labels is None else labels
         self.loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             PictureDataset(images, labels, DTYPES[config.train.precision]),  # type: ignore[arg-type]
-            batch_sampler=BatchesInOrder(self, self.batches().start),
+            batch_sampler=batches_in_order(self.order, self.batches().start),
             # On a CPU, loader processes would take the cores that compute.
             num_workers=0 if device.type == "cpu" else config.data.workers or os.cpu_count() or 1,
         )

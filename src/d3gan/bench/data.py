@@ -1,16 +1,14 @@
 """Speed at which images reach the training loop, and the time for which steps wait for them."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from d3gan.bench.step import timed_parts
-from d3gan.bench.timing import Trainer, make_trainer, spread, timed_steps
+from d3gan.bench.timing import Trainer, make_trainer, spread, timed, timed_steps
 from d3gan.config import Config, from_dict, validate
 from d3gan.data.cache import ImageSet
-from d3gan.training.usage import synchronise
 
 FEEDS: dict[str, tuple[str, dict[str, Any]]] = {
     "resident": ("d3gan", {"data": {"resident": "always"}}),
@@ -46,11 +44,7 @@ def measure(
     waiting: dict[str, list[float]] = {name: [] for name in FEEDS}
     for _ in range(rounds):
         for name, trainer in trainers.items():
-            start = time.perf_counter()
-            for _ in range(steps):
-                load[name]()
-            synchronise(device)
-            alone[name].append((time.perf_counter() - start) / steps)
+            alone[name].append(timed(load[name], steps, device) / steps)
             step[name].append(timed_steps(trainer, steps) / steps)
             waiting[name].append(timed_parts(without_graph[name], steps)["data"] / 1000)
     rows = []

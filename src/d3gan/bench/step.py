@@ -11,7 +11,7 @@ import torch
 from torch.profiler import profile
 
 from d3gan.acceleration.precision import DTYPES, multiplies_bfloat16
-from d3gan.bench.timing import Trainer, make_trainer, spread, timed_steps
+from d3gan.bench.timing import Trainer, make_trainer, spread, timed, timed_steps
 from d3gan.config import Config
 from d3gan.data.cache import ImageSet
 from d3gan.training.flops import counted_flops
@@ -148,23 +148,11 @@ def device_limits(device: torch.device, precision: str) -> tuple[float, float]:
         dtype = torch.bfloat16
     side = 8192 if device.type == "cuda" else 1024
     a = torch.ones(side, side, device=device, dtype=dtype)
-    matmul = _fastest(lambda: a @ a, device)
+    matmul = min(timed(lambda: a @ a, 1, device) for _ in range(5))
     x = torch.ones(2**28 if device.type == "cuda" else 2**25, device=device)
     y = torch.empty_like(x)
-    copy = _fastest(lambda: y.copy_(x), device)
+    copy = min(timed(lambda: y.copy_(x), 1, device) for _ in range(5))
     return 2 * side**3 / matmul, 2 * x.nbytes / copy
-
-
-def _fastest(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of the fastest of five calls."""
-    times = []
-    for _ in range(5):
-        synchronise(device)
-        start = time.perf_counter()
-        work()
-        synchronise(device)
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def write_trace(trainer: Trainer, steps: int, file: Path) -> None:

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -40,14 +40,19 @@ def make_trainer(
     return Engine(config, state, data.images, device, data.labels, graph=graph)
 
 
+def timed(work: Callable[[], object], times: int, device: torch.device) -> float:
+    """Return the seconds that calling `work` so many times takes, until the device has finished."""
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
 def timed_steps(trainer: Trainer, steps: int) -> float:
     """Return the seconds that so many steps take."""
-    synchronise(trainer.device)
-    start = time.perf_counter()
-    for _ in range(steps):
-        trainer.step()
-    synchronise(trainer.device)
-    return time.perf_counter() - start
+    return timed(trainer.step, steps, trainer.device)
 
 
 def spread(name: str, values: Sequence[float]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import bdtr, stdtrit
 
 from d3gan.evaluation.metrics.names import Better
 
@@ -128,13 +128,7 @@ def median_time(times: Sequence[float | None], budgets: Sequence[float]) -> Time
 def _order(n: int) -> int:
     """Return the largest j such that the j-th and the (n + 1 - j)-th of n values enclose the median
     with confidence LEVEL, that is 1 - 2 P(Binomial(n, 1/2) < j); 0 if there is none."""
-    j, outside = 0, 0.0
-    while j < n:
-        outside += 2 * math.comb(n, j) / 2**n
-        if outside > 1 - LEVEL:
-            break
-        j += 1
-    return j
+    return int((2 * bdtr(np.arange(n), n, 0.5) <= 1 - LEVEL).sum())
 
 
 def _finite(x: float) -> float | None:

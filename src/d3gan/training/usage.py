@@ -1,11 +1,9 @@
 """Measures peak memory and utilisation of a process and its device."""
 
-import functools
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -52,11 +50,11 @@ class Utilisation:
 
     def __enter__(self) -> "Utilisation":
         self._start = time.perf_counter(), time.process_time()
-        self._samples: list[int] = []
+        self._samples: list[float] = []
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
-        if self.device.type == "cuda" and (handle := _nvml_handle(self.device)):
-            self._thread = threading.Thread(target=self._sample, args=[handle], daemon=True)
+        if self.device.type == "cuda":
+            self._thread = threading.Thread(target=self._sample, daemon=True)
             self._thread.start()
         return self
 
@@ -65,36 +63,19 @@ class Utilisation:
         if self._thread:
             self._thread.join()
             if self._samples:
-                self.share = sum(self._samples) / len(self._samples) / 100
-        elif self.device.type == "cpu":
+                self.share = sum(self._samples) / len(self._samples)
+        else:
             wall, computing = time.perf_counter() - self._start[0], time.process_time()
             self.share = (computing - self._start[1]) / wall / torch.get_num_threads()
 
-    def _sample(self, handle: Any) -> None:
-        while not self._done.wait(0.05):
-            self._samples.append(_busy_percent(handle))
+    def _sample(self) -> None:
+        while not self._done.wait(0.05) and (share := cuda_utilisation(self.device)) is not None:
+            self._samples.append(share)
 
 
 def cuda_utilisation(device: torch.device) -> float | None:
     """Return the share of the last second or less in which a kernel ran; None without NVML."""
-    handle = _nvml_handle(device)
-    return None if handle is None else _busy_percent(handle) / 100
-
-
-def _busy_percent(handle: Any) -> int:
-    import pynvml
-
-    return int(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
-
-
-@functools.cache
-def _nvml_handle(device: torch.device) -> Any:
-    """Return NVML's handle of this CUDA device; None without NVML."""
-    import pynvml
-
     try:
-        pynvml.nvmlInit()
-        identity = torch.cuda.get_device_properties(device).uuid
-        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{identity}")
-    except pynvml.NVMLError:
+        return torch.cuda.utilization(device) / 100
+    except Exception:  # torch and NVML raise errors of many types
         return None
