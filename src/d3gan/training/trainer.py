@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from d3gan.acceleration.precision import in_full_precision
-from d3gan.config import Config, to_dict, to_toml
+from d3gan.config import Config, to_dict, to_toml, validate
 from d3gan.data.cache import ImageSet, check_enough, load_images, require_classes
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
@@ -47,6 +47,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
     Under torchrun every process calls this. Raises UserError for a mistake that the user can fix,
     Diverged if training diverges, and Interrupted after a signal, once a checkpoint is written.
     """
+    config = validate(config)
     run = RunFolder(config.run_dir)
     timeout = config.train.timeout_seconds
     with distributed.process_group(config.train.device, timeout) as device, ExitStack() as stack:

@@ -66,6 +66,21 @@ def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
     assert_same_run(two, one, 1e-8)
 
 
+@pytest.mark.parametrize("mesh", ["", "discriminator=2"])
+def test_a_conditional_game_of_different_members(tiny: Config, tmp_path: Path, mesh: str) -> None:
+    gan = {
+        "members": ["dcgan(width=2)", "dcgan(activation='mish')", "dcgan"],
+        "objective": "relativistic",
+        "aggregation": "softmax",
+        "penalties": ["r1", "r2(gamma=0.5)", "wgan_gp(coefficient=0.1)"],
+        "augmentations": ["color", "translation", "cutout"],
+    }
+    settings: dict[str, dict[str, Any]] = {"gan": gan, "model": {"conditional": True}}
+    one = alone(tiny, **settings)
+    two = together(tiny, tmp_path, 2, **settings, train={"mesh": mesh})
+    assert_same_weights(two, one, 1e-8)
+
+
 @pytest.mark.slow
 def test_uneven_shards_are_weighted_by_size(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"batch_size": 7, "epochs": 2.0}}
