@@ -9,7 +9,8 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -36,19 +37,6 @@ class Prepared(NamedTuple):
     """int64 [B]"""
 
 
-class Loader(Protocol):
-    """Real images and labels, batch by batch: first on the CPU, then on the device."""
-
-    def prepare(self, number: int) -> Prepared:
-        """Prepare batch `number` on the CPU."""
-
-    def images(self, source: Tensor, mirrored: Tensor | None) -> Tensor:
-        """Return images [B, C, H, W] in [-1, 1], channels-last, from what was prepared and moved.
-
-        The device is not synchronised.
-        """
-
-
 def make_loader(
     images: Images,
     labels: np.ndarray | None,
@@ -56,46 +44,53 @@ def make_loader(
     device: torch.device,
     dtype: torch.dtype,
     resident: Literal["auto", "always", "never"] = "auto",
-) -> Loader:
+) -> "Resident | Streamed":
     """Return a loader of `images` [M, C, H, W] and `labels` int64 [M] (None: without labels).
 
     The images are resident in the device's memory if that is requested, or if they take less than
     half of its free memory; they are streamed otherwise.
     """
     fits = images.nbytes < _free_memory(device) / 2
-    kind = Resident if resident == "always" or (resident == "auto" and fits) else Streamed
-    return kind(images, labels, order, device, dtype)
+    if resident == "never" or (resident == "auto" and not fits):
+        return Streamed(images, labels, order, device, dtype)
+    pixels = torch.from_numpy(np.array(images)).to(device)
+    return Resident(pixels, _tensor(labels), order, dtype)
+
+
+def _tensor(labels: np.ndarray | None) -> Tensor | None:
+    return None if labels is None else torch.from_numpy(np.array(labels))
 
 
 def _labels_of(labels: Tensor | None, indices: Tensor) -> Tensor | None:
     return None if labels is None else labels[indices]
 
 
+@dataclass(frozen=True)
 class Resident:
     """All images in the device's memory, where each batch is gathered."""
 
-    def __init__(
-        self,
-        images: Images,
-        labels: np.ndarray | None,
-        order: Order,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self.order, self.dtype = order, dtype
-        self._images = torch.from_numpy(np.array(images)).to(device)
-        self._labels = None if labels is None else torch.from_numpy(np.array(labels))
+    pixels: Tensor
+    """uint8 [M, C, H, W], on the device."""
+    labels: Tensor | None
+    """int64 [M], on the CPU."""
+    order: Order
+    dtype: torch.dtype
 
     def prepare(self, number: int) -> Prepared:
+        """Prepare batch `number` on the CPU."""
         indices, mirrored = self.order(number)
-        return Prepared(indices, mirrored, _labels_of(self._labels, indices))
+        return Prepared(indices, mirrored, _labels_of(self.labels, indices))
 
     def images(self, source: Tensor, mirrored: Tensor | None) -> Tensor:
-        return normalised(self._images[source], mirrored, self.dtype)
+        """Return images [B, C, H, W] in [-1, 1], channels-last, from what was prepared and moved.
+
+        The device is not synchronised.
+        """
+        return normalised(self.pixels[source], mirrored, self.dtype)
 
 
 class Streamed:
-    """Images read from the disk by a thread, ahead of the batch that is requested.
+    """Like `Resident`, of images that a thread reads from the disk ahead of the request.
 
     Batches should be requested in order; any other number restarts the stream.
     """
@@ -109,7 +104,7 @@ class Streamed:
         dtype: torch.dtype,
     ) -> None:
         self._images, self.order, self.device, self.dtype = images, order, device, dtype
-        self._labels = None if labels is None else torch.from_numpy(np.array(labels))
+        self._labels = _tensor(labels)
         self._next = -1
         self._ready: queue.Queue[Ready] = queue.Queue()
         self._stop = threading.Event()
