@@ -41,7 +41,7 @@ class Architecture(Protocol):
     def initialise(self, network: nn.Module, seed: int, stream: Stream, member: int) -> None:
         """Fill all parameters in place, as a function of the arguments alone.
 
-        `stream` tells generator from discriminators; `member` is the index of a discriminator.
+        `stream` distinguishes generator and discriminators; `member` is the index of the latter.
         """
 
 
