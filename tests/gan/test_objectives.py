@@ -38,10 +38,31 @@ def test_non_saturating_is_binary_cross_entropy() -> None:
     torch.testing.assert_close(objective.generator_loss(logits), real)
 
 
+def test_saturating_is_the_minimax_game() -> None:
+    """The generator minimises what the discriminator maximises, log(1 - p), with gradient -p."""
+    logits = torch.linspace(-30, 30, 13, dtype=torch.float64).requires_grad_()
+    objective, other = separable("saturating"), separable("non_saturating")
+    p = torch.sigmoid(logits.detach())
+    found = objective.generator_loss(logits)
+    torch.testing.assert_close(found, torch.log1p(-p), rtol=1e-3, atol=0)
+    torch.testing.assert_close(slope(found, logits), -p)
+    torch.testing.assert_close(objective.fake_loss(logits), -found)
+    torch.testing.assert_close(objective.fake_loss(logits), other.fake_loss(logits))
+    torch.testing.assert_close(objective.real_loss(logits), other.real_loss(logits))
+
+
+def test_saturating_stays_finite_where_the_probability_rounds_to_one() -> None:
+    logits = torch.tensor([-1000.0, 0.0, 1000.0], requires_grad=True)
+    found = separable("saturating").generator_loss(logits)
+    torch.testing.assert_close(found.detach(), torch.tensor([0.0, -math.log(2), -1000.0]))
+    torch.testing.assert_close(slope(found, logits), torch.tensor([0.0, -0.5, -1.0]))
+
+
 def test_values_at_zero_and_one() -> None:
     logits = torch.tensor([[0.0, 1.0]])
     expected = {
         "non_saturating": ([math.log(2), math.log1p(math.exp(-1))], [math.log(2), 1.3132617]),
+        "saturating": ([math.log(2), math.log1p(math.exp(-1))], [math.log(2), 1.3132617]),
         "hinge": ([1, 0], [1, 2]),
         "least_squares": ([0.5, 0], [0, 0.5]),
         "wasserstein": ([0, -1], [0, 1]),

@@ -1,4 +1,4 @@
-"""Separable objectives: non-saturating, hinge and least squares."""
+"""Separable objectives: saturating, non-saturating, hinge and least squares."""
 
 from __future__ import annotations
 
@@ -12,20 +12,40 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@OBJECTIVES.register("non_saturating")
-@dataclass(frozen=True)
-class NonSaturating(SeparableObjective):
-    """s(t) = log(1 + e^t): real s(-D(x)), fake s(D(G(z))), generator s(-D(G(z))).
-
-    Goodfellow et al. 2014, "Generative adversarial nets", section 3: the discriminator's binary
-    cross-entropy, and the generator's loss that does not saturate.
-    """
+class _CrossEntropy(SeparableObjective):
+    """The discriminator's binary cross-entropy: real s(-D(x)), fake s(D(G(z)))."""
 
     def real_loss(self, logits: Tensor) -> Tensor:
         return functional.softplus(-logits)
 
     def fake_loss(self, logits: Tensor) -> Tensor:
         return functional.softplus(logits)
+
+
+@OBJECTIVES.register("saturating")
+@dataclass(frozen=True)
+class Saturating(_CrossEntropy):
+    """s(t) = log(1 + e^t): real s(-D(x)), fake s(D(G(z))), generator -s(D(G(z))).
+
+    Goodfellow et al. 2014, "Generative adversarial nets", equation 1: the minimax game, whose
+    generator minimises log(1 - p) with the probability p = 1 / (1 + e^-t) of a real image. The
+    gradient with respect to the logit is -p, which vanishes where the discriminator is confident.
+    """
+
+    signed: ClassVar[bool] = True
+
+    def generator_loss(self, logits: Tensor) -> Tensor:
+        return -functional.softplus(logits)
+
+
+@OBJECTIVES.register("non_saturating")
+@dataclass(frozen=True)
+class NonSaturating(_CrossEntropy):
+    """s(t) = log(1 + e^t): real s(-D(x)), fake s(D(G(z))), generator s(-D(G(z))).
+
+    Goodfellow et al. 2014, "Generative adversarial nets", section 3: the discriminator's binary
+    cross-entropy, and the generator's loss that does not saturate.
+    """
 
     def generator_loss(self, logits: Tensor) -> Tensor:
         return functional.softplus(-logits)
