@@ -217,7 +217,10 @@ def test_plugins_are_listed_with_their_source_file(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "my_schedule.py"
-    file.write_text("class Slow:\n    def factor(self, progress):\n        return 0.5\n")
+    file.write_text(
+        "from d3gan.gan.schedules import Schedule\n"
+        "class Slow(Schedule):\n    def factor(self, images, total):\n        return 0.5\n"
+    )
     config = configs.from_dict({"optim": {"schedule": "my_schedule:Slow"}})
     assert configs.validate(config) == config
     digest = hashlib.sha256(file.read_bytes()).hexdigest()

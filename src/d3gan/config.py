@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 
 from d3gan.config_aliases import ALIASES, migrate
+from d3gan.config_schedules import check_schedules, schedules_of_whole_run
 from d3gan.errors import UserError
 from d3gan.fields import Matching, Role, checked
 from d3gan.networks import ARCHITECTURES
@@ -40,6 +41,7 @@ def validate(config: Config) -> Config:
     networks = [key for key, registry in _choices().items() if registry is ARCHITECTURES]
     built = {key: _built(key, config) for key in _choices() if key not in networks}
     _check_game(config.gan, built)
+    check_schedules(config, flatten(to_dict(config)), _metadata())
     for key in networks:  # last, because they import torch
         for architecture in _built(key, config):
             if config.data.resolution not in architecture.resolutions:
@@ -260,10 +262,10 @@ def separates_methods(key: str) -> bool:
 def may_change_on_resume(key: str, config: Config) -> bool:
     """Return whether a run with this config may be resumed with another value of the key.
 
-    `train.epochs` may change as long as no learning rate depends on it.
+    `train.epochs` may change as long as no schedule depends on it.
     """
     if key == "train.epochs":
-        return config.optim.schedule == "constant"
+        return not schedules_of_whole_run(flatten(to_dict(config)), _metadata())
     return role(key) is not Role.RESULT and not identifies_run(key)
 
 
@@ -279,7 +281,9 @@ def refuse_changes(old: Config, new: Config) -> None:
         if not may_change_on_resume(key, old):
             why = f"it changes the {role(key).value}"
             if key == "train.epochs":
-                why = f"optim.schedule = {old.optim.schedule!r} depends on it"
+                values = flatten(to_dict(old))
+                schedule, *_ = schedules_of_whole_run(values, _metadata())
+                why = f"{schedule} = {values[schedule]!r} depends on it"
             elif identifies_run(key):
                 why = "it identifies the run"
             raise UserError(

@@ -45,6 +45,13 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class Scales:
+    """Keys whose values a schedule multiplies."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Matching:
     """Allowed texts: those that match a pattern, and plugins if `no_plugin` is given."""
 

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from typing_extensions import Doc
 
-from d3gan.fields import Matching, Range, Role
+from d3gan.fields import Matching, Range, Role, Scales
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
-from d3gan.gan.schedules import SCHEDULES
+from d3gan.gan.schedules import SCHEDULES, Constant
 from d3gan.networks import ARCHITECTURES
 
 RESULT, SCHEDULE, MACHINE = Role
@@ -22,6 +22,7 @@ Count = Annotated[int, Range(1, 10**6)]
 Epochs = Annotated[float, Range(1e-6, 10**6)]
 Rate = Annotated[float, Range(0, 10, above=True)]
 Momentum = Annotated[float, Range(0, 0.999999)]
+HalfLife = Annotated[float, Range(0, 1e12)]
 Norm = Literal["batch", "sync", "group", "none"]
 
 
@@ -104,8 +105,22 @@ class GanConfig:
         RESULT,
         Doc(f"Augmentations of real and generated images: {AUGMENTATIONS.describe()}."),
     ] = ()
+    augmentation_probability: Annotated[float, Range(0, 1), RESULT] = 1.0
+    """Probability of each augmentation for each image; an image that it misses stays as it is."""
+    augmentation_schedule: Annotated[
+        str, SCHEDULES, Scales(("gan.augmentation_probability",)), RESULT
+    ] = "constant"
+    """Factor of the augmentations' probability over the run, as optim.schedule."""
+    penalty_schedule: Annotated[str, SCHEDULES, Scales(("gan.penalties",)), RESULT] = "constant"
+    """Factor of the penalties' weights over the run, as optim.schedule."""
     discriminator_steps: Annotated[int, Range(1, 64), RESULT] = 1
     """Updates of the discriminators, each on its own batch, per update of the generator."""
+
+    @property
+    def skips_augmentations(self) -> bool:
+        """Whether an augmentation may miss an image, so that each needs one more random number."""
+        varies = SCHEDULES.build(self.augmentation_schedule) != Constant()
+        return self.augmentation_probability < 1 or varies
 
 
 @dataclass(frozen=True)
@@ -119,11 +134,32 @@ class OptimConfig:
     beta1: Annotated[Momentum, RESULT] = 0.5
     beta2: Annotated[Momentum, RESULT] = 0.999
     schedule: Annotated[
-        str, SCHEDULES, RESULT, Doc(f"Learning rates over the run: {SCHEDULES.describe()}.")
+        str,
+        SCHEDULES,
+        Scales(("optim.lr_g", "optim.lr_d")),
+        RESULT,
+        Doc(
+            "Factor of the learning rates as a function of the real images seen: "
+            f"{SCHEDULES.describe()}. images: length of the transition, 0: to the end of the run."
+        ),
     ] = "constant"
-    ema_half_life_images: Annotated[float, Range(0, 1e12), RESULT] = 0.0
+    beta2_schedule: Annotated[str, SCHEDULES, Scales(("optim.beta2",)), RESULT] = "constant"
+    """Factor of beta2 over the run, as optim.schedule."""
+    ema_half_life_images: Annotated[HalfLife, RESULT] = 0.0
     """Half-life, in images, of the exponential moving average (EMA) of the generator's weights,
     from which images are sampled; 0: no EMA."""
+    ema_half_life_steps: Annotated[HalfLife, RESULT] = 0.0
+    """The same in steps of the generator, instead of in images."""
+    ema_schedule: Annotated[
+        str,
+        SCHEDULES,
+        Scales(("optim.ema_half_life_images", "optim.ema_half_life_steps")),
+        RESULT,
+    ] = "constant"
+    """Factor of the half-life over the run, as optim.schedule."""
+    ema_ramp_up: Annotated[float, Range(0, 1), RESULT] = 0.05
+    """Largest half-life as a share of the images seen, so that the initial weights are soon
+    forgotten; 0: no limit."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +264,12 @@ class Config:
     def images_per_step(self) -> int:
         """Real images that a step shows to the discriminators, over all processes."""
         return self.train.batch_size * self.gan.discriminator_steps
+
+    @property
+    def ema_half_life(self) -> float:
+        """Half-life of the generator's moving average in images; 0: there is no average."""
+        in_steps = self.optim.ema_half_life_steps * self.images_per_step
+        return self.optim.ema_half_life_images or in_steps
 
     def total_steps(self, images: int) -> int:
         """Return the steps of a run over a data set of `images` images.

@@ -46,7 +46,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --data.channels 2", "invalid choice '2' for argument '--data.channels'"),
         ("train demo-dcgan --gan.aggregation softmx", "'softmx' is not an aggregation rule (did you mean"),
         ("train demo-dcgan --optim.lr-g 0", "optim.lr_g = 0.0: must be above 0"),
-        ("train demo-dcgan --optim.schedule cosine", "'cosine' is not a schedule; allowed: constant,"),
+        ("train demo-dcgan --optim.schedule cosin", "'cosin' is not a schedule (did you mean 'cosine'?); allowed: constant,"),
         ("train demo-dcgan --name a/b", "name = 'a/b': must be at most 200 letters, digits, spaces, . _ -"),
         ("train demo-dcgan --processes 0", "processes = 0: must be at least 1"),
         ("train demo-dcgan stray", "Unrecognized options: stray"),

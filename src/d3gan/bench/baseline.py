@@ -75,7 +75,7 @@ class Baseline:
         if config.train.precision == "bf16":
             raise UserError("train.precision = 'bf16': the baseline computes in fp32 or fp64")
         self.config, self.state, self.device = config, state, device
-        self.total = config.total_steps(len(images))
+        self.total_images = config.total_steps(len(images)) * config.images_per_step
         shard = range(config.train.batch_size)
         self.order = make_order(config, shard, len(images))
         self.draws = Draws(config, shard, device)
@@ -106,7 +106,7 @@ class Baseline:
     def step(self) -> Losses:
         """Train for one step, and update the moving average."""
         config, state = self.config, self.state
-        factor = self.schedule.factor(state.step / self.total)
+        factor = self.schedule.factor(state.step * config.images_per_step, self.total_images)
         state.optimizer_g.param_groups[0]["lr"] = config.optim.lr_g * factor
         state.optimizer_d.param_groups[0]["lr"] = config.optim.lr_d * factor
         for number in self.batches():
@@ -117,7 +117,7 @@ class Baseline:
         if state.ema is not None:
             each = config.images_per_step
             images = (state.step + 1) * each
-            decay = ema_decay(each, images, config.optim.ema_half_life_images)
+            decay = ema_decay(each, images, config.ema_half_life, config.optim.ema_ramp_up)
             update_ema(state.ema, state.generator, decay)
         state.step += 1
         return losses | penalties

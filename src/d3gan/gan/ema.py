@@ -3,14 +3,17 @@
 import torch
 from torch import Tensor, nn
 
-RAMP_UP = 0.05
-"""The half-life is at most this share of the images seen, so that the random initial weights are
-soon forgotten (Karras et al. 2022, EDM, `ema_rampup_ratio`)."""
 
+def ema_decay(
+    batch_size: int, images: int, half_life_images: float, ramp_up: float = 0.05
+) -> float:
+    """Return the weight that the average keeps in one step, after `images` images were seen.
 
-def ema_decay(batch_size: int, images: int, half_life_images: float) -> float:
-    """Return the weight that the average keeps in one step, after `images` images were seen."""
-    half_life = min(half_life_images, RAMP_UP * images)
+    The half-life is at most the share `ramp_up` of the images seen, so that the random initial
+    weights are soon forgotten (Karras et al. 2022, EDM, `ema_rampup_ratio`); 0: no ramp-up. A
+    half-life of 0 keeps nothing: the average becomes a copy of the weights.
+    """
+    half_life = min(half_life_images, ramp_up * images) if ramp_up else half_life_images
     return float(0.5 ** (batch_size / max(half_life, 1e-8)))
 
 

@@ -100,6 +100,7 @@ class Engine:
         self.config, self.state, self.device = config, state, device
         self.epoch_images = len(images)
         self.total = config.total_steps(self.epoch_images)
+        self.total_images = self.total * config.images_per_step
         self.schedule = SCHEDULES.build(config.optim.schedule)
         parallel = state.parallel
         shard = parallel.images(config.train.batch_size)
@@ -136,10 +137,12 @@ class Engine:
     def step(self) -> Losses:
         """Train for one step, and update the moving average."""
         config, state = self.config, self.state
-        factor = self.schedule.factor(state.step / self.total)
+        factor = self.schedule.factor(state.step * config.images_per_step, self.total_images)
         self._set_rates(config.optim.lr_g * factor, config.optim.lr_d * factor)
         each = config.images_per_step
-        decay = ema_decay(each, (state.step + 1) * each, config.optim.ema_half_life_images)
+        decay = ema_decay(
+            each, (state.step + 1) * each, config.ema_half_life, config.optim.ema_ramp_up
+        )
         if self._static is not None:
             losses = self._static.step(state.step, decay)
         else:

@@ -48,7 +48,7 @@ class TrainedGenerator:
     @property
     def ema(self) -> bool:
         """Whether the weights are a moving average (EMA)."""
-        return self.config.optim.ema_half_life_images > 0
+        return self.config.ema_half_life > 0
 
     def sample(
         self, count: int, seed: int = 0, first: int = 0, label: int | Sequence[int] | None = None

@@ -116,7 +116,7 @@ def make_state(
         lay_out(generator, device)
         lay_out(discriminators, device)
     ema = None
-    if config.optim.ema_half_life_images > 0:
+    if config.ema_half_life > 0:
         ema = copy.deepcopy(generator).requires_grad_(False)
     betas = (config.optim.beta1, config.optim.beta2)
     options: dict[str, Any] = {
