@@ -33,10 +33,12 @@ def test_a_linear_discriminator_has_a_constant_penalty(name: str, expected: floa
         torch.testing.assert_close(linear.weight.grad, 2 * linear.weight.detach())
 
 
-def test_r1_equals_finite_differences() -> None:
-    network, penalty = network_of(), PENALTIES.build("r1")
-    images = torch.randn(2, 3, 2, 2, dtype=torch.float64)
-    found = value(penalty, network, images.clone(), images)
+@pytest.mark.parametrize("name", PENALTIES)
+def test_values_equal_finite_differences(name: str) -> None:
+    network, penalty = network_of(), PENALTIES.build(name)
+    real, fake = (torch.randn(2, 3, 2, 2, dtype=torch.float64) for _ in range(2))
+    found = value(penalty, network, real.clone(), fake.clone())
+    images = {"r1": real, "r2": fake, "wgan_gp": 0.25 * real + 0.75 * fake}[name]
     step = 1e-6
     for i in range(2):
         slopes = []
@@ -46,7 +48,33 @@ def test_r1_equals_finite_differences() -> None:
             up = network(moved.view(1, 3, 2, 2))
             moved[pixel] -= 2 * step
             slopes.append(float((up - network(moved.view(1, 3, 2, 2))).detach() / (2 * step)))
-        assert float(found[i].detach()) == pytest.approx(sum(s**2 for s in slopes), rel=1e-6)
+        squared = sum(s**2 for s in slopes)
+        expected = (squared**0.5 - 1) ** 2 if name == "wgan_gp" else squared
+        assert float(found[i].detach()) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_quadratic_discriminator(name: str) -> None:
+    """D(x) = a |x|^2 / 2 has the gradient a x, so values and their slopes in a are known."""
+
+    class Quadratic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.tensor(0.7, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a * x.square().sum(dim=(1, 2, 3)) / 2
+
+    network = Quadratic()
+    real, fake = (torch.randn(4, 3, 2, 2, dtype=torch.float64) for _ in range(2))
+    found = value(PENALTIES.build(name), network, real.clone(), fake.clone())
+    images = {"r1": real, "r2": fake, "wgan_gp": 0.25 * real + 0.75 * fake}[name]
+    norm = images.flatten(1).norm(dim=1)
+    expected = {"wgan_gp": (0.7 * norm - 1).square()}.get(name, (0.7 * norm).square())
+    torch.testing.assert_close(found.detach(), expected)
+    (slope,) = torch.autograd.grad(found.sum(), network.a)
+    slopes = {"wgan_gp": 2 * (0.7 * norm - 1) * norm}.get(name, 2 * 0.7 * norm.square())
+    torch.testing.assert_close(slope, slopes.sum())
 
 
 def test_where_gradients_are_taken() -> None:
