@@ -32,17 +32,26 @@ class Augmentation:
 AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation", Augmentation)
 
 
-def augment(policy: Sequence[Augmentation], images: Tensor, uniform: Tensor | None) -> Tensor:
+def augment(
+    policy: Sequence[Augmentation],
+    images: Tensor,
+    uniform: Tensor | None,
+    chosen: Tensor | None = None,
+) -> Tensor:
     """Apply all augmentations in order to images [B, C, H, W].
 
-    `uniform` [B, total draws] is random on (0, 1); it may be None for an empty policy.
+    `uniform` [B, total draws] is random on (0, 1); it may be None for an empty policy. `chosen`
+    bool [B, augmentations] says which of them change which image; None: all change every image.
     """
     if not policy:
         return images
     assert uniform is not None
     columns = uniform.to(images.dtype).split([each.draws for each in policy], dim=1)
-    for augmentation, numbers in zip(policy, columns, strict=True):
-        images = augmentation(images, numbers)
+    for place, (augmentation, numbers) in enumerate(zip(policy, columns, strict=True)):
+        changed = augmentation(images, numbers)
+        if chosen is not None:
+            changed = torch.where(chosen[:, place, None, None, None], changed, images)
+        images = changed
     return images
 
 
