@@ -15,6 +15,7 @@ from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
 from d3gan.gan.step import Losses
+from d3gan.networks import ARCHITECTURES
 from d3gan.training import distributed
 from d3gan.training.engine import Engine
 from d3gan.training.state import make_state
@@ -91,6 +92,15 @@ def test_one_discriminator_with_two_updates_per_step(
         model={"generator_norm": norm, "discriminator_norm": norm},
         optim={"schedule": "linear_decay"},
     )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture(tiny: Config, architecture: str, conditional: bool, way: str) -> None:
+    gan = {"penalties": ["r1", "r2"], "objective": "relativistic", "aggregation": "mean"}
+    model = {"architecture": architecture, "conditional": conditional}
+    compare(tiny, way, model=model, gan=gan)
 
 
 @pytest.mark.parametrize("way", WAYS)

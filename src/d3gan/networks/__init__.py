@@ -12,6 +12,7 @@ ARCHITECTURES: "Registry[Architecture]" = Registry(
     "d3gan.networks.architecture:Architecture",
     {
         "dcgan": "d3gan.networks.dcgan:DCGAN",
+        "r3gan": "d3gan.networks.r3gan:R3GAN",
     },
 )
 """Architectures by name, imported when they are built."""

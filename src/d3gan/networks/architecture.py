@@ -25,8 +25,9 @@ class ImageShape:
 class Architecture(Protocol):
     """An entry of `ARCHITECTURES`: a frozen dataclass whose fields are the options.
 
-    Generators map z [B, latent_dim] and labels (int64 [B], or None) to images [B, C, H, W] in
-    [-1, 1]; discriminators map images and labels to logits [B].
+    Generators map z [B, latent_dim] and labels (int64 [B], or None) to images [B, C, H, W], whose
+    values outside of [-1, 1] are clipped when images are stored or measured; discriminators map
+    images and labels to logits [B].
     """
 
     resolutions: ClassVar[tuple[int, ...]]
