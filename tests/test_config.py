@@ -128,6 +128,10 @@ def test_values_that_do_not_fit_together_are_reported() -> None:
             "needs losses above zero",
         ),
         (
+            {"objective": "hinge", "aggregation": "geometric_softmax", "discriminators": 2},
+            "needs losses of one sign, and those of gan.objective = 'hinge' can have both",
+        ),
+        (
             {"objective": "relativistic", "discriminators": 2},
             r"gan\.aggregation = 'original' is defined for separable objectives only",
         ),

@@ -65,6 +65,12 @@ def _check_game(gan: GanConfig, built: Mapping[str, list[Any]]) -> None:
             f"gan.aggregation = {gan.aggregation!r} needs losses above zero, which gan.objective = "
             f"{gan.objective!r} does not give; choose another of the two"
         )
+    one_sign = objective.negative or not objective.signed
+    if gan.discriminators > 1 and rule.needs_one_sign and not one_sign:
+        raise UserError(
+            f"gan.aggregation = {gan.aggregation!r} needs losses of one sign, and those of "
+            f"gan.objective = {gan.objective!r} can have both; choose another of the two"
+        )
     if gan.discriminators > 1 and rule.needs_separable and not objective.separable:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r} is defined for separable objectives only, and "

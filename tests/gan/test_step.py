@@ -208,8 +208,10 @@ def test_losses_are_those_of_the_formulas() -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_goes_with_every_rule(objective: str, rule: str) -> None:
     built, chosen = OBJECTIVES.build(objective), AGGREGATIONS.build(rule)
-    refused = (built.signed and not chosen.takes_signed) or (
-        chosen.needs_separable and not built.separable
+    refused = (
+        (built.signed and not chosen.takes_signed)
+        or (chosen.needs_one_sign and built.signed and not built.negative)
+        or (chosen.needs_separable and not built.separable)
     )
     if refused:
         return  # the configuration refuses the pair

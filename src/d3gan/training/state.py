@@ -3,17 +3,18 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Adam
 
 from d3gan.acceleration.im2col import use_im2col
 from d3gan.acceleration.precision import DTYPES, compute_in_bfloat16
 from d3gan.config import Config
 from d3gan.errors import UserError
+from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks.ensemble import Ensemble
 from d3gan.training import distributed
 from d3gan.training.build import build_discriminators, build_generator
@@ -35,6 +36,8 @@ class State:
     """Moving average of the generator, if the configuration asks for one."""
     optimizer_g: Adam
     optimizer_d: Adam
+    aggregation: dict[str, Tensor] = field(default_factory=dict)
+    """State of the aggregation rule, by name; the same on every rank."""
     step: int = 0
     train_seconds: float = 0.0
 
@@ -66,6 +69,7 @@ class State:
         saved["parameters_per_discriminator"] = [
             len(list(member.parameters())) for member in self.discriminators.members
         ]
+        saved["aggregation"] = {name: x.clone() for name, x in self.aggregation.items()}
         saved |= {"step": self.step, "train_seconds": self.train_seconds, "classes": self.classes}
         shares = self.parallel.gather_row({name: saved[name] for name in SHARED})
         return saved | merge_shares(shares) if shares else saved
@@ -83,6 +87,7 @@ class State:
             for optimizer, of_device in zip(optimizers, options, strict=True):
                 optimizer.param_groups[0] |= of_device
                 lay_out_moments(optimizer)
+            _load_tensors(self.aggregation, saved.get("aggregation", {}))
         except (KeyError, RuntimeError, ValueError) as error:
             raise UserError(
                 "the checkpoint does not match the run's config.toml; restore one of the two "
@@ -123,6 +128,7 @@ def make_state(
         "fused": not plain,
         "capturable": not plain and device.type == "cuda",
     }
+    rule = AGGREGATIONS.build(config.gan.aggregation)
     if config.train.precision == "bf16":
         compute_in_bfloat16(generator)
         compute_in_bfloat16(discriminators)
@@ -134,6 +140,7 @@ def make_state(
         ema,
         Adam(generator.parameters(), config.optim.lr_g, betas, **options),
         Adam(discriminators.parameters(), config.optim.lr_d, betas, **options),
+        {name: x.to(device) for name, x in rule.initial_state(config.gan.discriminators).items()},
     )
 
 
@@ -142,6 +149,15 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cpu":
         use_im2col(network)
+
+
+def _load_tensors(tensors: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Overwrite the tensors in place. Raises ValueError if those saved are others."""
+    wanted, found = ({n: tuple(x.shape) for n, x in each.items()} for each in (tensors, saved))
+    if wanted != found:
+        raise ValueError(f"its aggregation rule has the state {found}, and the run's has {wanted}")
+    for name, tensor in tensors.items():
+        tensor.copy_(saved[name])
 
 
 def _kernel_options(optimizer: Adam) -> dict[str, Any]:

@@ -26,16 +26,20 @@ class Aggregation:
     """Whether all weight goes to one discriminator, the chosen one."""
     equal_weights: ClassVar[bool] = False
     """Whether all weights are 1 / N, as objectives need that sum over the discriminators."""
+    sums_to_one: ClassVar[bool] = True
+    """Whether the weights sum to one, with the default parameters."""
     takes_signed: ClassVar[bool] = True
     """Whether losses may be negative."""
+    needs_one_sign: ClassVar[bool] = False
+    """Whether either no loss may be negative or none positive."""
     needs_separable: ClassVar[bool] = False
     """Whether the rule is defined for separable objectives only."""
     gradients: ClassVar[bool] = False
     """Whether the score is the matrix [N, N] of inner products of the gradients of the g_k with
     respect to the generator's parameters, over all images and ranks."""
     feedback: ClassVar[bool] = False
-    """Whether `update` receives the mean logits of a batch of generated images before and after
-    the generator's update."""
+    """Whether `update` receives what the discriminators think of a batch of generated images before
+    and after the generator's update."""
 
     def early_score(self, terms: Mapping[str, Tensor]) -> Tensor | None:
         """Return scores [N, B] from the terms [N, B] of the discriminators' step.
@@ -47,7 +51,8 @@ class Aggregation:
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
         """Return weights [N, B] from scores [N, B], where B = 1 unless the rule is per sample.
 
-        `uniform` [N, 1] is random on (0, 1) and the same on every rank.
+        Scores are [N, N] and weights [N, 1] for a rule of `gradients`. `uniform` [N, 1] is random
+        on (0, 1) and the same on every rank.
         """
         raise NotImplementedError
 
@@ -73,8 +78,9 @@ class Aggregation:
     ) -> None:
         """Change the state in place after the generator's update.
 
-        `score` [N, 1] is the one that gave the weights. `before` and `after` [N] are None unless
-        the rule asks for `feedback`.
+        `score` is the one that gave the weights. `before` and `after` [N] are E D_k(G(z)), the mean
+        of the sigmoid of the logits over all images and ranks, with the generator before and after
+        its update; None unless the rule asks for `feedback`.
         """
 
 

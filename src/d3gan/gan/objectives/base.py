@@ -26,6 +26,8 @@ class Objective:
 
     signed: ClassVar[bool] = False
     """Whether the generator's loss can be negative."""
+    negative: ClassVar[bool] = False
+    """Whether the generator's loss is never positive."""
     separable: ClassVar[bool] = False
     """Whether d_k = r(D_k(x)) + f(D_k(G(z))), with the terms named ``real`` and ``fake``."""
     pairs: ClassVar[bool] = False
