@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.registries import gan_of
 
 from d3gan import config as configs
 from d3gan.bench.baseline import Baseline
@@ -67,10 +68,7 @@ def test_every_rule(tiny: Config, way: str, rule: str) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("way", WAYS)
 def test_every_objective(tiny: Config, way: str, objective: str) -> None:
-    built = OBJECTIVES.build(objective)
-    count = built.discriminators or 3
-    gan = {"objective": objective, "aggregation": "mean", "discriminators": count}
-    compare(tiny, way, gan=gan)
+    compare(tiny, way, gan=gan_of(objective))
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
