@@ -14,10 +14,10 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 
 from d3gan.config_aliases import ALIASES, migrate
+from d3gan.config_networks import check_networks
 from d3gan.config_schedules import check_schedules, schedules_of_whole_run
 from d3gan.errors import UserError
 from d3gan.fields import Matching, Role, checked
-from d3gan.networks import ARCHITECTURES
 from d3gan.registry import Registry, is_plugin, nearest, plugin_file
 from d3gan.schema import Config, DataConfig, EvalConfig, GanConfig, TrainConfig
 
@@ -38,17 +38,12 @@ def validate(config: Config) -> Config:
     config = from_dict(to_dict(config))
     if config.data.source == "stacked-mnist" and config.data.channels != 3:
         raise UserError("data.channels = 1: stacked-mnist needs 3")
-    networks = [key for key, registry in _choices().items() if registry is ARCHITECTURES]
+    networks = ("model.architecture", "gan.members")
     built = {key: _built(key, config) for key in _choices() if key not in networks}
     _check_game(config.gan, built)
     check_schedules(config, flatten(to_dict(config)), _metadata())
-    for key in networks:  # last, because they import torch
-        for architecture in _built(key, config):
-            if config.data.resolution not in architecture.resolutions:
-                sides = ", ".join(map(str, architecture.resolutions))
-                raise UserError(
-                    f"data.resolution = {config.data.resolution}: {key} is made for {sides}"
-                )
+    # Last, because architectures import torch.
+    check_networks(config, *(_built(key, config) for key in networks), built["gan.views"])
     return config
 
 

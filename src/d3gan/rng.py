@@ -36,6 +36,7 @@ class Stream(enum.IntEnum):
     AUGMENTATION = 14
     INTERPOLATION = 15
     LABELS = 16
+    VIEW = 17
 
 
 # Constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps around as uint64 does.

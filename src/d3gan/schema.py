@@ -14,6 +14,7 @@ from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
 from d3gan.gan.schedules import SCHEDULES, Constant
 from d3gan.networks import ARCHITECTURES
+from d3gan.networks.views import VIEWS
 
 RESULT, SCHEDULE, MACHINE = Role
 SIZE = r"[1-9]\d{0,5}"
@@ -84,6 +85,15 @@ class GanConfig:
     """Number of discriminators. 1: DCGAN; 2: D3GAN."""
     members: Annotated[tuple[str, ...], ARCHITECTURES, RESULT] = ()
     """Architecture of each discriminator, if they differ; empty: model.architecture for all."""
+    views: Annotated[
+        tuple[str, ...],
+        VIEWS,
+        RESULT,
+        Doc(
+            f"What the discriminators see of images, one for all or one for each: "
+            f"{VIEWS.describe()}; empty: full."
+        ),
+    ] = ()
     objective: Annotated[
         str, OBJECTIVES, RESULT, Doc(f"Losses to minimise: {OBJECTIVES.describe()}.")
     ] = "non_saturating"

@@ -1,13 +1,17 @@
 """What an architecture is: its options, its two networks, their initialisation."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
-
-from torch import nn
+from typing import TYPE_CHECKING, Protocol
 
 from d3gan.networks import ARCHITECTURES
-from d3gan.rng import Stream
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from d3gan.rng import Stream
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class ImageShape:
     resolution: int
     """Side, pixels."""
     channels: int
-    """1 or 3."""
+    """1 or 3 of real and generated images; a view may have others."""
     classes: int = 0
     """Number of classes of a conditional model; 0 for an unconditional one."""
 
@@ -30,8 +34,9 @@ class Architecture(Protocol):
     images and labels to logits [B].
     """
 
-    resolutions: ClassVar[tuple[int, ...]]
-    """Sides of the images, pixels, for which the networks are made."""
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Sides of the images, pixels, for which the networks are made; may depend on options."""
 
     def generator(self, images: ImageShape, latent_dim: int) -> nn.Module:
         """Return the generator, its weights not yet meaningful, on the CPU."""

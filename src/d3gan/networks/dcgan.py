@@ -1,15 +1,15 @@
 """DCGAN (Radford, Metz and Chintala 2016, "Unsupervised representation learning with deep
 convolutional generative adversarial networks"), for resolutions from 16 to 128.
 
-There are four stages of stride 2 up to 64 x 64, one more at 128 x 128. The number of channels
-doubles from `width` at the image to width * 2^(stages - 1) at the smallest map, whose side is
-resolution / 2^stages: 1, 2, 4, 4 for 16, 32, 64, 128.
+There are four stages of stride 2 up to 64 x 64, one more at 128 x 128, unless the option `stages`
+says otherwise. The number of channels doubles from `width` at the image to width * 2^(stages - 1)
+at the smallest map, whose side is resolution / 2^stages: 1, 2, 4, 4 for 16, 32, 64, 128.
 """
 
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from d3gan.networks.initialisation import fill_normal, parameters_in_order
 from d3gan.networks.norms import NORMS, make_norm
 from d3gan.rng import Stream
 
+RESOLUTIONS = (16, 32, 64, 128)
+MOST_STAGES = 7
 ACTIVATIONS = {"relu": nn.ReLU, "mish": nn.Mish}
 STANDARD_DEVIATION = 0.02
 """Radford et al. 2016, section 4: weights N(0, 0.02^2); batch norm's scale N(1, 0.02^2)."""
@@ -35,15 +37,23 @@ class DCGAN:
     activation: Literal["relu", "mish"] = "relu"
     """relu: ReLU in the generator, LeakyReLU in discriminators (the paper); mish: Mish in both (the
     dual models of the succeeded project)."""
-
-    resolutions: ClassVar[tuple[int, ...]] = (16, 32, 64, 128)
+    stages: int = 0
+    """Number of stages of stride 2, which is the depth of the network; 0: by the resolution."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 10**6:
             raise ValueError(f"width = {self.width}: must be at least 1 and at most 1000000")
+        if not 0 <= self.stages <= MOST_STAGES:
+            raise ValueError(f"stages = {self.stages}: must be at least 0 and at most {MOST_STAGES}")
         for name, allowed in (("norm", NORMS), ("activation", tuple(ACTIVATIONS))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: allowed: {', '.join(allowed)}")
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        if not self.stages:
+            return RESOLUTIONS
+        return tuple(side for side in (4, 8, *RESOLUTIONS) if side >= 2**self.stages)
 
     def generator(self, images: ImageShape, latent_dim: int) -> nn.Module:
         return Generator(self, images, latent_dim)
@@ -63,10 +73,10 @@ class DCGAN:
                 fill_normal(parameter, seed, stream, step, std=STANDARD_DEVIATION, mean=mean)
 
 
-def _channels(resolution: int, width: int) -> list[int]:
+def _channels(options: DCGAN, resolution: int) -> list[int]:
     """Return the channels of the feature maps, from the smallest map to the largest."""
-    stages = max(4, int(math.log2(resolution)) - 2)
-    return [width * 2**stage for stage in reversed(range(stages))]
+    stages = options.stages or max(4, int(math.log2(resolution)) - 2)
+    return [options.width * 2**stage for stage in reversed(range(stages))]
 
 
 class Generator(nn.Module):
@@ -78,7 +88,7 @@ class Generator(nn.Module):
 
     def __init__(self, options: DCGAN, images: ImageShape, latent_dim: int) -> None:
         super().__init__()
-        maps = _channels(images.resolution, options.width)
+        maps = _channels(options, images.resolution)
         bias = options.norm == "none"  # a norm cancels any bias
 
         def normed(convolution: nn.Module, out: int) -> list[nn.Module]:
@@ -111,7 +121,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, options: DCGAN, images: ImageShape) -> None:
         super().__init__()
-        maps = _channels(images.resolution, options.width)[::-1]
+        maps = _channels(options, images.resolution)[::-1]
         bias = options.norm == "none"
 
         def activation() -> nn.Module:

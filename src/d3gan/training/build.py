@@ -8,6 +8,8 @@ from torch import nn
 from d3gan.config import Config
 from d3gan.networks.architecture import ImageShape, build_architecture
 from d3gan.networks.ensemble import Ensemble
+from d3gan.networks.viewed import Viewed
+from d3gan.networks.views import VIEWS
 from d3gan.rng import Stream
 
 
@@ -43,17 +45,19 @@ def build_discriminators(
     Discriminator k is the same network whatever the number of discriminators is. Without
     `initialise` its weights are arbitrary.
     """
-    model, images = config.model, image_shape(config, classes)
+    model, gan, images = config.model, config.gan, image_shape(config, classes)
+    views = [VIEWS.build(text) for text in gan.views]
     defaults: dict[str, Any] = {
         "width": model.discriminator_width,
         "norm": model.discriminator_norm,
     }
     networks = []
-    for k in range(config.gan.discriminators) if members is None else members:
-        text = config.gan.members[k] if config.gan.members else model.architecture
+    for k in range(gan.discriminators) if members is None else members:
+        text = gan.members[k] if gan.members else model.architecture
         architecture = build_architecture(text, defaults)
-        network = architecture.discriminator(images)
+        view = views[k % len(views)] if views else None
+        network = architecture.discriminator(view.shape(images) if view else images)
         if initialise:
             architecture.initialise(network, config.seed, Stream.DISCRIMINATOR_WEIGHTS, k)
-        networks.append(network)
+        networks.append(Viewed(network, view, images, config.seed, k) if view else network)
     return Ensemble(networks)
