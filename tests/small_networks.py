@@ -48,10 +48,11 @@ def make_discriminators(
     seed: int = 0,
     classes: int = 0,
     members: tuple[str, ...] = (),
+    views: tuple[str, ...] = (),
 ) -> Ensemble:
     config = _config(
         resolution, channels, width, norm, seed,
         architecture=architecture, conditional=classes > 0,
     )  # fmt: skip
-    gan = {"discriminators": len(members) or count, "members": list(members)}
+    gan = {"discriminators": len(members) or count, "members": list(members), "views": list(views)}
     return build.build_discriminators(configs.from_dict({"gan": gan}, config), classes)

@@ -42,8 +42,8 @@ def validate(config: Config) -> Config:
     built = {key: _built(key, config) for key in _choices() if key not in networks}
     _check_game(config.gan, built)
     check_schedules(config, flatten(to_dict(config)), _metadata())
-    # Last, because architectures import torch.
-    check_networks(config, *(_built(key, config) for key in networks), built["gan.views"])
+    model, members = (_built(key, config) for key in networks)  # last, because they import torch
+    check_networks(config, model, members, built["gan.views"])
     return config
 
 

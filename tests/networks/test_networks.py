@@ -81,6 +81,29 @@ def test_the_projection_is_the_inner_product_with_the_label_s_embedding() -> Non
     torch.testing.assert_close(member(images, labels), expected)
 
 
+@pytest.mark.parametrize("stages", [1, 2, 3, 5])
+def test_the_depth_of_dcgan_is_an_option(stages: int) -> None:
+    text = f"dcgan(stages={stages})"
+    (member,) = make_discriminators(text, resolution=32, width=2).members
+    convolutions = [m for m in member.modules() if isinstance(m, nn.Conv2d)]
+    assert [m.stride for m in convolutions] == [(2, 2)] * stages + [(1, 1)]
+    assert [m.out_channels for m in convolutions] == [*(2 * 2**k for k in range(stages)), 1]
+    assert member(torch.randn(2, 3, 32, 32)).shape == (2,)
+    images = make_generator(text, resolution=32, width=2)(torch.randn(2, 8))
+    assert images.shape == (2, 3, 32, 32)
+    sides = (4, 8, 16, 32, 64, 128)
+    assert DCGAN(stages=stages).resolutions == tuple(side for side in sides if side >= 2**stages)
+
+
+def test_the_default_depth_of_dcgan_is_that_of_the_resolution() -> None:
+    for resolution, stages in ((16, 4), (32, 4), (64, 4), (128, 5)):
+        shape: dict[str, Any] = {"resolution": resolution, "width": 2}
+        default, explicit = (
+            make_discriminators(text, **shape) for text in ("dcgan", f"dcgan(stages={stages})")
+        )
+        assert repr(default) == repr(explicit)
+
+
 def test_activation_is_an_option() -> None:
     for text, kinds in (("dcgan", (nn.ReLU, nn.LeakyReLU)), ("dcgan(activation='mish')", nn.Mish)):
         for network in (make_generator(text), make_discriminators(text)):
@@ -95,6 +118,7 @@ def test_activation_is_an_option() -> None:
     [
         ({"width": 0}, "width = 0: must be at least 1"),
         ({"norm": "bacth"}, "norm = 'bacth': allowed: batch, sync, group, none"),
+        ({"stages": -1}, "stages = -1: must be at least 0 and at most 7"),
         ({"activation": "gelu"}, "activation = 'gelu': allowed: relu, mish"),
     ],
 )

@@ -17,6 +17,7 @@ from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
 from d3gan.gan.step import Losses
 from d3gan.networks import ARCHITECTURES
+from d3gan.networks.views import VIEWS
 from d3gan.training import distributed
 from d3gan.training.engine import Engine
 from d3gan.training.state import make_state
@@ -110,6 +111,20 @@ def test_a_conditional_model(tiny: Config, way: str) -> None:
 def test_members_of_different_architectures(tiny: Config) -> None:
     members = ["dcgan(width=2)", "dcgan(activation='mish')", "dcgan(norm='none')"]
     compare(tiny, "eager", gan={"members": members, "penalties": ["r1"]})
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view(tiny: Config, view: str) -> None:
+    gan = {"views": [view], "penalties": ["r1", "wgan_gp"], "augmentations": ["cutout"]}
+    data, model = {"resolution": 32}, {"conditional": True}
+    compare(tiny, "static", 5, gan=gan, data=data, model=model)
+
+
+def test_members_of_different_depths_and_views(tiny: Config) -> None:
+    members = ["dcgan(stages=2)", "dcgan(stages=3)", "dcgan", "dcgan(stages=3)"]
+    views = ["patches(size=8, stride=4)", "projection", "full", "projection(size=4)"]
+    gan = {"members": members, "views": views, "objective": "relativistic", "penalties": ["r2"]}
+    compare(tiny, "eager", gan=gan | {"aggregation": "softmax"})
 
 
 @pytest.mark.parametrize("way", WAYS)

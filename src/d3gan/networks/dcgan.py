@@ -44,7 +44,9 @@ class DCGAN:
         if not 1 <= self.width <= 10**6:
             raise ValueError(f"width = {self.width}: must be at least 1 and at most 1000000")
         if not 0 <= self.stages <= MOST_STAGES:
-            raise ValueError(f"stages = {self.stages}: must be at least 0 and at most {MOST_STAGES}")
+            raise ValueError(
+                f"stages = {self.stages}: must be at least 0 and at most {MOST_STAGES}"
+            )
         for name, allowed in (("norm", NORMS), ("activation", tuple(ACTIVATIONS))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: allowed: {', '.join(allowed)}")

@@ -16,6 +16,8 @@ class Viewed(nn.Module):
     and the index `member` of the discriminator determine them.
     """
 
+    fixed: Tensor | None
+
     def __init__(
         self, network: nn.Module, view: View, images: ImageShape, seed: int, member: int
     ) -> None:

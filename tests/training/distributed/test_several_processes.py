@@ -67,9 +67,10 @@ def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mesh", ["", "discriminator=2"])
-def test_a_conditional_game_of_different_members(tiny: Config, tmp_path: Path, mesh: str) -> None:
+def test_a_conditional_game_of_different_members_and_views(tiny: Config, tmp_path: Path, mesh: str) -> None:
     gan = {
-        "members": ["dcgan(width=2)", "dcgan(activation='mish')", "dcgan"],
+        "members": ["dcgan(width=2)", "dcgan(activation='mish', stages=2)", "dcgan(stages=3)"],
+        "views": ["full", "patches(size=8)", "projection"],
         "objective": "relativistic",
         "aggregation": "softmax",
         "penalties": ["r1", "r2(gamma=0.5)", "wgan_gp(coefficient=0.1)"],
