@@ -67,7 +67,9 @@ def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mesh", ["", "discriminator=2"])
-def test_a_conditional_game_of_different_members_and_views(tiny: Config, tmp_path: Path, mesh: str) -> None:
+def test_a_conditional_game_of_different_members_and_views(
+    tiny: Config, tmp_path: Path, mesh: str
+) -> None:
     gan = {
         "members": ["dcgan(width=2)", "dcgan(activation='mish', stages=2)", "dcgan(stages=3)"],
         "views": ["full", "patches(size=8)", "projection"],
