@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from tests.small_networks import make_discriminators
 from tests.networks.test_ensemble import assert_stacked_is_sequential
+from tests.small_networks import make_discriminators
 from torch import Tensor, nn
 
 from d3gan.errors import UserError
