@@ -67,14 +67,16 @@ class ModelConfig:
     latent_dim: Annotated[Count, RESULT] = 100
     """Length of the noise vector z."""
     generator_width: Annotated[Count, RESULT] = 64
-    """Number of channels at the image; it doubles at every stage towards the latent."""
+    """Number of channels at the image; it doubles at every stage towards the latent, except in
+    SNGAN at 32 x 32 and less, where it is the same everywhere."""
     discriminator_width: Annotated[Count, RESULT] = 64
     """The same for each discriminator."""
     generator_norm: Annotated[Norm, RESULT] = "batch"
     """Normalisation of the generator's layers, as below."""
     discriminator_norm: Annotated[Norm, RESULT] = "batch"
     """Normalisation of the discriminators' layers. batch: over the batch of each process; sync:
-    over the global batch of all processes; group: over groups of channels."""
+    over the global batch of all processes; group: over groups of channels. Without effect on SNGAN,
+    whose discriminators have spectral normalisation instead."""
 
 
 @dataclass(frozen=True)

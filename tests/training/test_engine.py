@@ -108,6 +108,19 @@ def test_a_conditional_model(tiny: Config, way: str) -> None:
     compare(tiny, way, model={"conditional": True}, gan=gan)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("penalties", [[], ["wgan_gp", "r1"]])
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_with_and_without_penalties(
+    tiny: Config, architecture: str, conditional: bool, penalties: list[str], count: int
+) -> None:
+    game = {"discriminators": count, "penalties": penalties, "objective": "hinge"}
+    model = {"architecture": architecture, "conditional": conditional}
+    gan = game | {"aggregation": "mean", "discriminator_steps": 3 - count}
+    compare(tiny, "static" if penalties else "eager", steps=5, model=model, gan=gan)
+
+
 def test_members_of_different_architectures(tiny: Config) -> None:
     members = ["dcgan(width=2)", "dcgan(activation='mish')", "dcgan(norm='none')"]
     compare(tiny, "eager", gan={"members": members, "penalties": ["r1"]})

@@ -17,6 +17,7 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import metric_names
 from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.networks import ARCHITECTURES
 from d3gan.runs import RunFolder
 from d3gan.training.trainer import train
 
@@ -154,6 +155,16 @@ def test_an_extended_run_continues_where_it_ended(tiny: Config) -> None:
     assert len(run.sessions()) == 2
     seconds = [row["train_seconds"] for row in run.metrics()]
     assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_resumes_bit_for_bit(tiny: Config, architecture: str) -> None:
+    model = {"architecture": architecture, "conditional": True, "generator_norm": "batch"}
+    tiny = changed(tiny, model=model, gan={"discriminators": 2, "aggregation": "mean"})
+    uninterrupted = weights(train(changed(tiny, name="uninterrupted")).path)
+    train(changed(tiny, train={"epochs": 1.0}))
+    resumed = weights(train(tiny, resume=True).path)
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
 
 
 def test_a_run_without_checkpoints_restarts(tiny: Config) -> None:

@@ -75,6 +75,7 @@ def fastest_way(discriminators: Ensemble, images: Tensor, labels: Tensor | None)
     if len(discriminators) == 1:
         return "sequential"
     weights = list(discriminators.parameters())
+    buffers = [buffer.clone() for buffer in discriminators.buffers()]
 
     def work() -> dict[str, Tensor]:
         torch.autograd.grad(discriminators(images, images, labels=labels).sum(), weights)
@@ -84,6 +85,8 @@ def fastest_way(discriminators: Ensemble, images: Tensor, labels: Tensor | None)
     for way in WAYS:
         discriminators.way = way
         milliseconds[way] = _milliseconds(work)
+    for buffer, before in zip(discriminators.buffers(), buffers, strict=True):
+        buffer.copy_(before)  # measuring is no training
     return min(milliseconds, key=lambda way: milliseconds[way])
 
 

@@ -136,17 +136,21 @@ class Baseline:
         terms: dict[str, list[Tensor]] = {}
         penalties: dict[str, list[Tensor]] = {penalty.name: [] for penalty in self.penalties}
         self.state.optimizer_d.zero_grad()
+        real, fake = batch.real.detach().clone(), fake.clone()
+        points = [each.points(real, fake, batch.interpolation) for each in self.penalties]
+        for x in points:
+            x.requires_grad_()
         for k, discriminator in enumerate(self.state.discriminators.members):
-            on_real = _call(discriminator, self._augmented(batch.real, batch, 0), batch.labels)
+            on_real = _call(discriminator, self._augmented(real, batch, 0), batch.labels)
             on_fake = _call(discriminator, self._augmented(fake, batch, 1), batch.labels)
             of_k = self.objective.discriminator(on_real, on_fake, k)
             loss = torch.stack([*of_k.values()]).sum(dim=0).mean()
-            for penalty in self.penalties:
-                points = penalty.points(batch.real, fake, batch.interpolation)
-                points = points.detach().clone().requires_grad_()
-                draws = 1 if penalty.name == "r2" else 0
-                logits = _call(discriminator, self._augmented(points, batch, draws), batch.labels)
-                (slope,) = torch.autograd.grad(logits.sum(), points, create_graph=True)
+            for penalty, x in zip(self.penalties, points, strict=True):
+                if x is real or x is fake:  # not a forward pass of its own
+                    logits = on_real if x is real else on_fake
+                else:
+                    logits = _call(discriminator, self._augmented(x, batch, 0), batch.labels)
+                (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
                 value = penalty.value(slope).mean()
                 loss = loss + penalty.weight * value
                 penalties[penalty.name].append(value.detach())

@@ -13,6 +13,7 @@ ARCHITECTURES: "Registry[Architecture]" = Registry(
     {
         "dcgan": "d3gan.networks.dcgan:DCGAN",
         "r3gan": "d3gan.networks.r3gan:R3GAN",
+        "sngan": "d3gan.networks.sngan:SNGAN",
     },
 )
 """Architectures by name, imported when they are built."""

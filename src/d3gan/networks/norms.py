@@ -12,14 +12,20 @@ CHANNELS_PER_GROUP = 8
 groups (Wu and He 2018, table 3, compares both; in the demo 8 gave better samples than 16)."""
 
 
-def make_norm(name: str, channels: int, *, running_statistics: bool) -> nn.Module:
-    """Return a layer [B, C, H, W] -> [B, C, H, W]; it has buffers only for running statistics."""
+def make_norm(
+    name: str, channels: int, *, running_statistics: bool, affine: bool = True
+) -> nn.Module:
+    """Return a layer [B, C, H, W] -> [B, C, H, W]; it has buffers only for running statistics.
+
+    `affine` says whether it has a learned scale and shift for each channel.
+    """
     if name == "batch":
-        return nn.BatchNorm2d(channels, track_running_stats=running_statistics)
+        return nn.BatchNorm2d(channels, affine=affine, track_running_stats=running_statistics)
     if name == "sync":
-        return SyncBatchNorm2d(channels, track_running_stats=running_statistics)
+        return SyncBatchNorm2d(channels, affine=affine, track_running_stats=running_statistics)
     if name == "group":
-        return nn.GroupNorm(max(1, channels // CHANNELS_PER_GROUP), channels)
+        groups = CHANNELS_PER_GROUP
+        return nn.GroupNorm(max(1, channels // groups), channels, affine=affine)
     if name == "none":
         return nn.Identity()
     raise ValueError(f"unknown norm {name!r}; allowed: {', '.join(NORMS)}")
@@ -53,5 +59,26 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
                 self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.0)
                 if self.num_batches_tracked is not None:
                     self.num_batches_tracked.add_(1)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        scale = (variance + self.eps).rsqrt()
+        if not self.affine:
+            return centred * scale[:, None, None]
+        return centred * (self.weight * scale)[:, None, None] + self.bias[:, None, None]
+
+
+class ConditionalNorm(nn.Module):
+    """A normalisation whose scale and shift are learned for each class and channel.
+
+    With batch norm: conditional batch norm (Dumoulin et al. 2017, "A learned representation for
+    artistic style", equation 5; Miyato and Koyama 2018, section 4).
+    """
+
+    def __init__(self, name: str, channels: int, classes: int) -> None:
+        super().__init__()
+        self.norm = make_norm(name, channels, running_statistics=True, affine=False)
+        self.scale = nn.Parameter(torch.ones(classes, channels))
+        self.shift = nn.Parameter(torch.zeros(classes, channels))
+
+    def forward(self, input: Tensor, labels: Tensor) -> Tensor:
+        """Map [B, C, H, W] and labels int64 [B] to [B, C, H, W]."""
+        scale, shift = self.scale[labels], self.shift[labels]
+        return torch.addcmul(shift[:, :, None, None], self.norm(input), scale[:, :, None, None])

@@ -24,6 +24,7 @@ from d3gan import config as configs
 from d3gan.config import Config, TrainConfig
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.networks import ARCHITECTURES
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
 from d3gan.training import trainer as loop
@@ -64,6 +65,20 @@ def test_two_processes_train_as_one(tiny: Config, tmp_path: Path) -> None:
     two = together(tiny, tmp_path, 2, **settings)
     assert len(chosen(one)) == 20
     assert_same_run(two, one, 1e-8)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_on_two_processes(
+    tiny: Config, tmp_path: Path, architecture: str
+) -> None:
+    """Unconditional and conditional discriminators differ by the projection only."""
+    settings: dict[str, dict[str, Any]] = {
+        "model": {"architecture": architecture, "conditional": True},
+        "gan": {"penalties": ["r1"], "aggregation": "mean"},
+    }
+    one = alone(tiny, **settings)
+    two = together(tiny, tmp_path, 2, **settings)
+    assert_same_weights(two, one, 1e-8)
 
 
 @pytest.mark.parametrize("mesh", ["", "discriminator=2"])
