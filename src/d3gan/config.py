@@ -71,6 +71,11 @@ def _check_game(gan: GanConfig, built: Mapping[str, list[Any]]) -> None:
             f"gan.aggregation = {gan.aggregation!r} is defined for separable objectives only, and "
             f"gan.objective = {gan.objective!r} is not; choose another rule, for example mean"
         )
+    if gan.discriminators > 1 and objective.equal_weights and not rule.equal_weights:
+        raise UserError(
+            f"gan.aggregation = {gan.aggregation!r}: gan.objective = {gan.objective!r} sums the "
+            "losses against all discriminators; set gan.aggregation = 'mean'"
+        )
     names = [penalty.name for penalty in built["gan.penalties"]]
     if len(set(names)) < len(names):
         raise UserError(f"gan.penalties = {list(gan.penalties)}: names a penalty twice")

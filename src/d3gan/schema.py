@@ -127,6 +127,9 @@ class GanConfig:
     """Factor of the penalties' weights over the run, as optim.schedule."""
     discriminator_steps: Annotated[int, Range(1, 64), RESULT] = 1
     """Updates of the discriminators, each on its own batch, per update of the generator."""
+    fresh_batch: Annotated[bool, RESULT] = False
+    """Update the generator on a batch of its own, which does not count as images seen, instead of
+    the last one of the discriminators."""
 
     @property
     def skips_augmentations(self) -> bool:
@@ -180,6 +183,10 @@ class TrainConfig:
 
     batch_size: Annotated[Count, RESULT] = 128
     """Real images per update of the discriminators, over all processes together."""
+    accumulate: Annotated[int, Range(1, 10**4), RESULT] = 1
+    """Micro-batches into which each process divides its part of a batch, to save memory. The result
+    is that of the whole batch, except with batch norm, whose statistics are those of a micro-batch,
+    and spectral norm, which iterates once for each."""
     epochs: Annotated[Epochs, RESULT] = 25.0
     """Number of passes over the images; fractions are allowed."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], RESULT] = "fp32"
@@ -282,6 +289,11 @@ class Config:
         """Half-life of the generator's moving average in images; 0: there is no average."""
         in_steps = self.optim.ema_half_life_steps * self.images_per_step
         return self.optim.ema_half_life_images or in_steps
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches that a step uses: one for each update of the discriminators, and a fresh one."""
+        return self.gan.discriminator_steps + self.gan.fresh_batch
 
     def total_steps(self, images: int) -> int:
         """Return the steps of a run over a data set of `images` images.

@@ -10,9 +10,10 @@ from torch.optim import Adam
 
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
+from d3gan.gan.game import Batch, Game, Losses
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
-from d3gan.gan.step import Batch, Game, Losses, train_step
+from d3gan.gan.step import train_step
 from d3gan.networks.ensemble import Ensemble
 
 STEPS = 10

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from d3gan.gan.aggregation import AGGREGATIONS
+from d3gan.gan.game import Batch
+from d3gan.gan.losses import frozen
 from d3gan.gan.objectives import OBJECTIVES
-from d3gan.gan.step import Batch, frozen, train_step
+from d3gan.gan.step import train_step
 
 
 @pytest.mark.parametrize("rule", AGGREGATIONS)

@@ -7,7 +7,8 @@ from tests.gan.playing import BATCH, adam, assert_same_parameters, batches, game
 from torch.nn.functional import softplus
 
 from d3gan.gan.augment import AUGMENTATIONS
-from d3gan.gan.step import Batch, train_step
+from d3gan.gan.game import Batch
+from d3gan.gan.step import train_step
 
 
 def test_relativistic_with_both_penalties_is_r3gan_s_step() -> None:

@@ -13,9 +13,9 @@ from d3gan.data.cache import load_images
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
+from d3gan.gan.game import Losses
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
-from d3gan.gan.step import Losses
 from d3gan.networks import ARCHITECTURES
 from d3gan.networks.views import VIEWS
 from d3gan.training import distributed

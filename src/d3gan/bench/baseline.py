@@ -22,10 +22,10 @@ from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.ema import ema_decay, update_ema
-from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.game import Batch, Losses
+from d3gan.gan.objectives import OBJECTIVES, JointObjective
 from d3gan.gan.penalties import PENALTIES
 from d3gan.gan.schedules import SCHEDULES
-from d3gan.gan.step import Batch, Losses
 from d3gan.images import Images, to_picture
 from d3gan.training import distributed
 from d3gan.training.engine import Draws, make_order
@@ -94,8 +94,8 @@ class Baseline:
         self.loaded = iter(self.loader)
 
     def batches(self) -> range:
-        """Return the numbers of this step's batches, one for each discriminator update."""
-        each = self.config.gan.discriminator_steps
+        """Return the numbers of this step's batches: those of the discriminators, a fresh one."""
+        each = self.config.batches_per_step
         return range(self.state.step * each, (self.state.step + 1) * each)
 
     def real_images(self, number: int) -> tuple[Tensor, Tensor | None]:
@@ -109,10 +109,13 @@ class Baseline:
         factor = self.schedule.factor(state.step * config.images_per_step, self.total_images)
         state.optimizer_g.param_groups[0]["lr"] = config.optim.lr_g * factor
         state.optimizer_d.param_groups[0]["lr"] = config.optim.lr_d * factor
-        for number in self.batches():
-            batch = self.draws.batch(number, *self.real_images(number))
+        batches = [self.draws.batch(n, *self.real_images(n)) for n in self.batches()]
+        for batch in batches[: config.gan.discriminator_steps]:
             fake = _call(state.generator, batch.z, batch.labels)
             d_terms, penalties = self._train_discriminators(batch, fake.detach())
+        if config.gan.fresh_batch:
+            batch = batches[-1]
+            fake = _call(state.generator, batch.z, batch.labels)
         losses = self._train_generator(batch, fake, d_terms)
         if state.ema is not None:
             each = config.images_per_step
@@ -140,63 +143,104 @@ class Baseline:
         points = [each.points(real, fake, batch.interpolation) for each in self.penalties]
         for x in points:
             x.requires_grad_()
+        logits = []
+        joint = isinstance(self.objective, JointObjective)
         for k, discriminator in enumerate(self.state.discriminators.members):
             on_real = _call(discriminator, self._augmented(real, batch, 0), batch.labels)
             on_fake = _call(discriminator, self._augmented(fake, batch, 1), batch.labels)
-            of_k = self.objective.discriminator(on_real, on_fake, k)
-            loss = torch.stack([*of_k.values()]).sum(dim=0).mean()
+            logits.append(torch.stack([on_real, on_fake]))
+            loss = torch.zeros((), dtype=fake.dtype, device=fake.device)
+            if not joint:
+                of_k = self.objective.discriminator(on_real, on_fake, k)
+                loss = torch.stack([*of_k.values()]).sum(dim=0).mean()
+                for name, term in of_k.items():
+                    terms.setdefault(name, []).append(term.detach())
             for penalty, x in zip(self.penalties, points, strict=True):
                 if x is real or x is fake:  # not a forward pass of its own
-                    logits = on_real if x is real else on_fake
+                    on_x = on_real if x is real else on_fake
                 else:
-                    logits = _call(discriminator, self._augmented(x, batch, 0), batch.labels)
-                (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+                    on_x = _call(discriminator, self._augmented(x, batch, 0), batch.labels)
+                (slope,) = torch.autograd.grad(on_x.sum(), x, create_graph=True)
                 value = penalty.value(slope).mean()
                 loss = loss + penalty.weight * value
                 penalties[penalty.name].append(value.detach())
-            loss.backward()
+            if loss.requires_grad:
+                loss.backward(retain_graph=joint)
             loss.item()
-            for name, term in of_k.items():
-                terms.setdefault(name, []).append(term.detach())
+        stacked = {name: torch.stack(rows) for name, rows in terms.items()}
+        if isinstance(self.objective, JointObjective):
+            on_real, on_fake = torch.stack(logits, dim=1)
+            of_all = dict(self.objective.joint_discriminator(on_real, on_fake, _mean_over_images))
+            torch.stack([*of_all.values()]).sum(dim=0).mean(dim=1).sum().backward()
+            stacked = {name: term.detach() for name, term in of_all.items()}
         self.state.optimizer_d.step()
-        return (
-            {name: torch.stack(rows) for name, rows in terms.items()},
-            {name: torch.stack(rows) for name, rows in penalties.items()},
-        )
+        return stacked, {name: torch.stack(rows) for name, rows in penalties.items()}
 
     def _train_generator(self, batch: Batch, fake: Tensor, d_terms: Losses) -> Losses:
         """Update the generator; return the losses of the step as `train_step` does."""
-        rows: dict[str, list[Tensor]] = {}
-        for k, discriminator in enumerate(self.state.discriminators.members):
-            on_fake = _call(discriminator, self._augmented(fake, batch, 3), batch.labels)
-            paired = None
-            if self.objective.pairs:
-                real = self._augmented(batch.real, batch, 2)
-                paired = _call(discriminator, real, batch.labels).detach()
-            for name, term in self.objective.generator(on_fake, paired, k).items():
-                rows.setdefault(name, []).append(term)
-        g_terms = {name: torch.stack(row) for name, row in rows.items()}
+        state, rule = self.state, self.aggregation
+        g_terms, logits = self._generator_terms(batch, fake)
         g = torch.stack([*g_terms.values()]).sum(dim=0)
-        w = self._weights(d_terms, g.detach())
+        score = self._score(d_terms, g)
+        w = torch.ones_like(g)
+        if len(g) > 1:
+            uniform = self.draws.aggregation(state.step).to(score)
+            w = rule.adaptive_weights(score, uniform, state.aggregation)
+        state.optimizer_g.zero_grad()
         loss_g = (w * g).sum(dim=0).mean()
-        self.state.optimizer_g.zero_grad()
         loss_g.backward()
-        self.state.optimizer_g.step()
+        state.optimizer_g.step()
         loss_g.item()
+        if len(g) > 1 and state.aggregation:
+            with torch.no_grad():
+                images = _call(state.generator, batch.z, batch.labels)
+                after = self._generator_terms(batch, images)[1] if rule.feedback else logits
+            means = (x.detach().mean(dim=1) if rule.feedback else None for x in (logits, after))
+            rule.update(state.aggregation, score, *means)
         losses = {f"loss_d_{name}": term.mean(dim=1) for name, term in d_terms.items()}
         losses |= {f"loss_g_{name}": term.detach().mean(dim=1) for name, term in g_terms.items()}
         loss_d = torch.stack([*d_terms.values()]).sum(dim=0).mean(dim=1)
         weights = w.expand_as(g).mean(dim=1)
         return losses | {"loss_d": loss_d, "weights": weights, "loss_g": loss_g.detach()}
 
-    def _weights(self, d_terms: Losses, g: Tensor) -> Tensor:
-        if len(g) == 1:
-            return torch.ones_like(g)
-        score = self.aggregation.early_score(d_terms)
-        score = g if score is None else score
-        if not self.aggregation.per_sample:
-            score = score.mean(dim=1, keepdim=True)
-        return self.aggregation.weights(score, self.draws.aggregation(self.state.step).to(score))
+    def _generator_terms(self, batch: Batch, fake: Tensor) -> tuple[Losses, Tensor]:
+        """Return the generator's loss terms [N, B], and the logits [N, B] of its images."""
+        rows: dict[str, list[Tensor]] = {}
+        logits, paired = [], []
+        for k, discriminator in enumerate(self.state.discriminators.members):
+            logits.append(_call(discriminator, self._augmented(fake, batch, 3), batch.labels))
+            if self.objective.pairs:
+                real = self._augmented(batch.real, batch, 2)
+                paired.append(_call(discriminator, real, batch.labels).detach())
+            if not isinstance(self.objective, JointObjective):
+                real_logits = paired[k] if paired else None
+                for name, term in self.objective.generator(logits[k], real_logits, k).items():
+                    rows.setdefault(name, []).append(term)
+        stacked = torch.stack(logits)
+        if isinstance(self.objective, JointObjective):
+            real_logits = torch.stack(paired) if paired else None
+            joint = self.objective.joint_generator(stacked, real_logits, _mean_over_images)
+            return dict(joint), stacked
+        return {name: torch.stack(row) for name, row in rows.items()}, stacked
+
+    def _score(self, d_terms: Losses, g: Tensor) -> Tensor:
+        """Return what the aggregation rule sees, from the generator's losses [N, B]."""
+        rule = self.aggregation
+        if rule.gradients:
+            rows = []
+            for g_k in g:
+                self.state.optimizer_g.zero_grad()
+                g_k.mean().backward(retain_graph=True)
+                slopes = [p.grad for p in self.state.generator.parameters()]
+                rows.append(torch.cat([x.flatten() for x in slopes if x is not None]))
+            return torch.stack([torch.stack([a @ b for b in rows]) for a in rows])
+        score = rule.early_score(d_terms) if len(g) > 1 else None
+        score = g.detach() if score is None else score
+        return score if rule.per_sample else score.mean(dim=1, keepdim=True)
+
+
+def _mean_over_images(x: Tensor) -> Tensor:
+    return x.mean(dim=-1)
 
 
 def _call(network: torch.nn.Module, inputs: Tensor, labels: Tensor | None) -> Tensor:

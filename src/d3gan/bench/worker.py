@@ -6,7 +6,7 @@ JOB.json describes what to time; the main process writes the result to the file 
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -96,7 +96,7 @@ def _combined(of_all: list[dict[str, Any]]) -> dict[str, Any]:
 class Silent(DiscriminatorParallel):
     """The same share of the work without communication between ranks."""
 
-    def generator(self, network: nn.Module) -> Callable[..., Tensor]:
+    def generator(self, network: nn.Module, *, reduce_gradients: bool = True) -> nn.Module:
         return network
 
     def ensemble(self, network: nn.Module) -> nn.Module:

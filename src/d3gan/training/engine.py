@@ -14,10 +14,11 @@ from d3gan.data.sampler import batch_indices, flips
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.ema import ema_decay, update_ema
+from d3gan.gan.game import Batch, Game, Losses
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
 from d3gan.gan.schedules import SCHEDULES
-from d3gan.gan.step import Batch, Game, Losses, train_step
+from d3gan.gan.step import train_step
 from d3gan.images import Images
 from d3gan.rng import Stream, normal, uniform
 from d3gan.training.distributed import world_size
@@ -110,19 +111,26 @@ class Engine:
         resident = config.data.resident
         self.loader = make_loader(images, labels, self.order, device, dtype, resident)
         scale = parallel.data / config.train.batch_size
+        aggregation = AGGREGATIONS.build(config.gan.aggregation)
+        by_gradients = aggregation.gradients and config.gan.discriminators > 1
+        generator = parallel.generator(state.generator, reduce_gradients=not by_gradients)
+        discriminators = parallel.ensemble(state.discriminators)
         self.game = Game(
-            generator=_with_labels(parallel.generator(state.generator)),
-            discriminators=parallel.ensemble(state.discriminators),
+            generator=_with_labels(generator),
+            discriminators=discriminators,
             members=parallel.members(),
             optimizer_g=state.optimizer_g,
             optimizer_d=state.optimizer_d,
             objective=OBJECTIVES.build(config.gan.objective),
-            aggregation=AGGREGATIONS.build(config.gan.aggregation),
+            aggregation=aggregation,
             penalties=[PENALTIES.build(text) for text in config.gan.penalties],
             augmentations=[AUGMENTATIONS.build(text) for text in config.gan.augmentations],
             expectation=lambda losses: losses.sum(dim=-1) * scale,
             mean_over_ranks=parallel.mean_over_ranks,
             all_gather_discriminators=parallel.all_gather_discriminators,
+            aggregation_state=state.aggregation,
+            accumulate=config.train.accumulate,
+            no_sync=lambda: parallel.no_sync(generator, discriminators),
         )
         on_one_gpu = device.type == "cuda" and world_size() == 1
         self._static = (
@@ -151,8 +159,8 @@ class Engine:
         return losses
 
     def batches(self) -> range:
-        """Return the numbers of this step's batches, one for each discriminator update."""
-        each = self.config.gan.discriminator_steps
+        """Return the numbers of this step's batches: those of the discriminators, a fresh one."""
+        each = self.config.batches_per_step
         return range(self.state.step * each, (self.state.step + 1) * each)
 
     def batch(self, number: int) -> Batch:
@@ -166,7 +174,9 @@ class Engine:
         return self.loader.images(source, mirrored), labels
 
     def _update(self, step: int | Tensor, decay: float | Tensor, batches: list[Batch]) -> Losses:
-        losses = train_step(self.game, batches, self.draws.aggregation(step))
+        fresh = batches[-1] if self.config.gan.fresh_batch else None
+        batches = batches[: self.config.gan.discriminator_steps]
+        losses = train_step(self.game, batches, self.draws.aggregation(step), fresh=fresh)
         if self.state.ema is not None:
             update_ema(self.state.ema, self.state.generator, decay)
         return losses
@@ -230,7 +240,7 @@ class _Static:
 
     def _whole_step(self) -> Losses:
         """Compute the step from the tensors in place, without a synchronisation."""
-        engine, each = self.engine, self.engine.config.gan.discriminator_steps
+        engine, each = self.engine, self.engine.config.batches_per_step
         batches = [
             engine.draws.batch(
                 self.number * each + place,

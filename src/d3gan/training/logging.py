@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from d3gan.files import writing
-from d3gan.gan.step import Losses
+from d3gan.gan.game import Losses
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
 from d3gan.training.usage import cuda_utilisation, peak_memory_bytes

@@ -3,9 +3,16 @@
 import pkgutil
 from importlib import import_module
 
-from d3gan.gan.objectives.base import OBJECTIVES, Objective, SeparableObjective, Terms
+from d3gan.gan.objectives.base import (
+    OBJECTIVES,
+    JointObjective,
+    Mean,
+    Objective,
+    SeparableObjective,
+    Terms,
+)
 
 for _module in pkgutil.iter_modules(__path__):  # each file registers its objectives
     import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["OBJECTIVES", "Objective", "SeparableObjective", "Terms"]
+__all__ = ["OBJECTIVES", "JointObjective", "Mean", "Objective", "SeparableObjective", "Terms"]

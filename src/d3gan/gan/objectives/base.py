@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from d3gan.registry import Registry
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     Terms = Mapping[str, Tensor]
     """Loss terms by name, each with the shape of the logits. Their sum is minimised."""
+    Mean = Callable[[Tensor], Tensor]
 else:
     Terms = Mapping
+    Mean = Callable
 
 
 class Objective:
@@ -36,6 +38,9 @@ class Objective:
     """Whether the losses depend on the index k. Then each call is for one discriminator."""
     discriminators: ClassVar[int | None] = None
     """Number of discriminators for which the objective is defined; None for any number."""
+    equal_weights: ClassVar[bool] = False
+    """Whether the generator faces all discriminators equally, so that no other aggregation rule is
+    defined."""
 
     def discriminator(self, real: Tensor, fake: Tensor, k: int) -> Terms:
         """Return the loss terms of discriminator k from D_k(x) and D_k(G(z))."""
@@ -74,6 +79,25 @@ class SeparableObjective(Objective):
 
     def generator(self, fake: Tensor, real: Tensor | None, k: int) -> Terms:
         return {"adversarial": self.generator_loss(fake)}
+
+
+class JointObjective(Objective):
+    """An objective in which a discriminator's loss depends on the logits of the others.
+
+    `mean` maps [..., B] to [...]: the mean over all images of the batch, on all ranks. Gradients
+    flow through it.
+    """
+
+    def joint_discriminator(self, real: Tensor, fake: Tensor, mean: Mean) -> Terms:
+        """Return the loss terms [N, B] of all discriminators from their logits [N, B]."""
+        raise NotImplementedError
+
+    def joint_generator(self, fake: Tensor, real: Tensor | None, mean: Mean) -> Terms:
+        """Return the generator's loss terms [N, B] against each discriminator.
+
+        `real` [N, B] is given, without gradient, if the objective `pairs`.
+        """
+        raise NotImplementedError
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective", Objective)

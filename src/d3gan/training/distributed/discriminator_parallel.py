@@ -1,7 +1,8 @@
 """How ranks divide the work: parts of the batch and, if requested, of the discriminators."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -63,21 +64,15 @@ class DiscriminatorParallel:
     def _share(self, column: int) -> range:
         return shard(self.discriminators, column, self.discriminator)
 
-    def generator(self, network: nn.Module) -> Callable[..., Tensor]:
+    def generator(self, network: nn.Module, *, reduce_gradients: bool = True) -> nn.Module:
         """Return the generator with its gradients averaged over all ranks.
 
         The gradients that the discriminators of a row give the generated images are summed.
+        Without `reduce_gradients` the caller averages the gradients of the parameters.
         """
         _share_statistics(network, self.column, self.data)
-        wrapped = _averaging(network, None, self.size)
-        if self.discriminator == 1:
-            return wrapped
-
-        def generate(*inputs: Tensor) -> Tensor:
-            images: Tensor = _SumOfGradients.apply(wrapped(*inputs), self.row)  # type: ignore[no-untyped-call]
-            return images
-
-        return generate
+        wrapped = _averaging(network, None, self.size) if reduce_gradients else network
+        return wrapped if self.discriminator == 1 else _RowGenerator(wrapped, self.row)
 
     def ensemble(self, network: nn.Module) -> nn.Module:
         """Return this rank's discriminators with their gradients averaged over its column.
@@ -87,6 +82,16 @@ class DiscriminatorParallel:
         _share_statistics(network, self.column, self.data)
         buffered = next(network.buffers(), None) is not None
         return _averaging(network, self.column, self.data, broadcast_buffers=buffered)
+
+    @contextmanager
+    def no_sync(self, *networks: nn.Module) -> Iterator[None]:
+        """Accumulate gradients in these networks within the block, without averaging them."""
+        with ExitStack() as stack:
+            for network in networks:
+                for module in network.modules():
+                    if isinstance(module, DistributedDataParallel):
+                        stack.enter_context(module.no_sync())
+            yield
 
     def all_gather_discriminators(self, x: Tensor) -> Tensor:
         """Return [..., N, B] of all discriminators, given [..., n, B] of this rank's.
@@ -98,8 +103,8 @@ class DiscriminatorParallel:
         return cast(Tensor, _AllGatherDiscriminators.apply(x, self))  # type: ignore[no-untyped-call]
 
     def mean_over_ranks(self, x: Tensor) -> Tensor:
-        """Return the mean over all ranks, the same on each, bit for bit."""
-        return mean_over_ranks(x) if self.size > 1 else x
+        """Return the mean over all ranks, the same on each, bit for bit. It is differentiable."""
+        return cast(Tensor, _Mean.apply(x)) if self.size > 1 else x  # type: ignore[no-untyped-call]
 
     def gather_row(self, part: T) -> list[T] | None:
         """Return the `part` of each rank of the first row on the main rank, else None.
@@ -202,6 +207,29 @@ class _Sum(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return _Sum.apply(gradients[0], ctx.group), None  # type: ignore[no-untyped-call]
+
+
+class _Mean(Function):
+    """The mean over all ranks. The mean of the losses over ranks is what is differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return mean_over_ranks(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return mean_over_ranks(gradients[0])
+
+
+class _RowGenerator(nn.Module):
+    """A generator whose images collect the gradients of a row's discriminators."""
+
+    def __init__(self, wrapped: nn.Module, row: Any) -> None:
+        super().__init__()
+        self.wrapped, self.row = wrapped, row
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return cast(Tensor, _SumOfGradients.apply(self.wrapped(*inputs), self.row))  # type: ignore[no-untyped-call]
 
 
 class _SumOfGradients(Function):

@@ -1,0 +1,197 @@
+"""The losses of both players for one batch: what a step minimises."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from d3gan.gan.augment import augment
+from d3gan.gan.game import Batch, Game, Losses
+from d3gan.gan.objectives import JointObjective, Terms
+
+# The discriminators' losses
+
+
+def discriminator_losses(game: Game, batch: Batch, fake: Tensor | None) -> tuple[Losses, Losses]:
+    """Return the terms of d_k [n or N, B] and the penalties' values [n, B] of a micro-batch."""
+    if fake is None:
+        with torch.no_grad():
+            fake = game.generator(batch.z, batch.labels)
+    real, fake = batch.real.detach(), fake.detach()
+    points = [penalty.points(real, fake, batch.interpolation) for penalty in game.penalties]
+    for images in points:
+        images.requires_grad_()
+    between = [images for images in points if images is not real and images is not fake]
+    inputs = [_augmented(game, batch, x, draws) for draws, x in ((0, real), (1, fake))]
+    inputs += [_augmented(game, batch, x, 0) for x in between]
+    logits = game.discriminators(*inputs, labels=batch.labels)
+    on_real, on_fake, *_ = logits.split(len(fake), dim=1)
+    objective = game.objective
+    if isinstance(objective, JointObjective):
+        on_real, on_fake = game.all_gather_discriminators(torch.stack([on_real, on_fake]))
+        terms = dict(objective.joint_discriminator(on_real, on_fake, game.mean_over_images))
+    else:
+        terms = _per_discriminator(
+            game, lambda n, k: objective.discriminator(on_real[n], on_fake[n], k)
+        )
+    return terms, _penalties(game, logits, points)
+
+
+def _penalties(game: Game, logits: Tensor, points: Sequence[Tensor]) -> Losses:
+    """Return every penalty's value [n, B] from logits [n, images] that depend on its points.
+
+    Exact per image if each logit depends on its own image alone (no batch norm).
+    """
+    if not points:
+        return {}
+    values: dict[str, list[Tensor]] = {penalty.name: [] for penalty in game.penalties}
+    for k, row in enumerate(logits):
+        gradients = torch.autograd.grad(row.sum(), points, create_graph=True)
+        for penalty, gradient in zip(game.penalties, gradients, strict=True):
+            own = gradient[k] if gradient.dim() == 5 else gradient
+            values[penalty.name].append(penalty.value(own))
+    return {name: torch.stack(rows) for name, rows in values.items()}
+
+
+def of_all_discriminators(game: Game, terms: Losses, values: Losses) -> tuple[Losses, Losses]:
+    """Return terms [N, B] and penalties [N, B] of all ranks' discriminators, detached."""
+    joint = isinstance(game.objective, JointObjective)
+    columns = [*values.values()] if joint else [*terms.values(), *values.values()]
+    if columns:
+        columns = [*game.all_gather_discriminators(torch.stack(columns).detach())]
+    if joint:
+        columns = [*(term.detach() for term in terms.values()), *columns]
+    return dict(zip(terms, columns, strict=False)), dict(
+        zip(values, columns[len(terms) :], strict=True)
+    )
+
+
+# The generator's losses
+
+
+def generator_losses(game: Game, batch: Batch, fake: Tensor | None) -> tuple[Losses, Losses]:
+    """Return the terms of g_k [N, B] of a micro-batch, and the logits [N, B] by that name."""
+    fake = game.generator(batch.z, batch.labels) if fake is None else fake
+    objective, real = game.objective, None
+    with frozen(game.discriminators) as discriminators:
+        logits = discriminators(_augmented(game, batch, fake, 3), labels=batch.labels)
+        if objective.pairs:
+            with torch.no_grad():
+                real = discriminators(_augmented(game, batch, batch.real, 2), labels=batch.labels)
+    gather = game.all_gather_discriminators
+    if isinstance(objective, JointObjective):
+        logits, real = gather(logits), None if real is None else gather(real)
+        terms = dict(objective.joint_generator(logits, real, game.mean_over_images))
+        return terms, {"logits": logits}
+    own = _per_discriminator(
+        game, lambda n, k: objective.generator(logits[n], None if real is None else real[n], k)
+    )
+    columns = [*own.values(), *([logits] if game.aggregation.feedback else [])]
+    rows = gather(torch.stack(columns))
+    terms = dict(zip(own, rows, strict=False))
+    return terms, {"logits": rows[-1]} if game.aggregation.feedback else {}
+
+
+def with_graph(game: Game, batch: Batch, g: Tensor) -> Iterator[Tensor]:
+    """Yield the losses [N, B] of each micro-batch with the graph that leads to the generator.
+
+    `g` [N, B] has it if there is one micro-batch only.
+    """
+    if game.accumulate == 1:
+        yield g
+        return
+    for part in micro_batches(game, batch):
+        yield total(generator_losses(game, part, None)[0])
+
+
+def gradient_of_each(game: Game, batch: Batch, g: Tensor) -> Tensor:
+    """Return the generator's gradients [N, parameters] of E g_k over all images of all ranks."""
+    gradients: list[Tensor] = []
+    for part in with_graph(game, batch, g):
+        rows = [
+            torch.autograd.grad(game.expectation(g_k), _parameters(game), retain_graph=True)
+            for g_k in part
+        ]
+        gradients.append(torch.stack([torch.cat([x.flatten() for x in row]) for row in rows]))
+    return game.mean_over_ranks(torch.stack(gradients).sum(dim=0))
+
+
+def set_gradient(game: Game, gradient: Tensor) -> None:
+    """Set the gradient [parameters] of the generator."""
+    parameters = _parameters(game)
+    for parameter, part in zip(
+        parameters, gradient.split([p.numel() for p in parameters]), strict=True
+    ):
+        parameter.grad = part.view_as(parameter).contiguous()
+
+
+def _parameters(game: Game) -> list[Tensor]:
+    return [p for group in game.optimizer_g.param_groups for p in group["params"]]
+
+
+@torch.no_grad()
+def mean_logits(game: Game, batch: Batch) -> Tensor:
+    """Return the mean logits [N] of all images that the generator makes of the batch's latents."""
+    parts = [generator_losses(game, part, None)[1] for part in batch.split(game.accumulate)]
+    return game.mean_over_images(joined(parts)["logits"])
+
+
+# Shared by both steps
+
+
+def micro_batches(game: Game, batch: Batch) -> Iterator[Batch]:
+    """Yield the micro-batches; gradients are reduced over ranks with those of the last one."""
+    *first, last = batch.split(game.accumulate)
+    for part in first:
+        with game.no_sync():
+            yield part
+    yield last
+
+
+def _augmented(game: Game, batch: Batch, images: Tensor, draws: int) -> Tensor:
+    numbers = None if batch.augmentation is None else batch.augmentation[draws]
+    if images.dim() == 5:
+        return torch.stack([augment(game.augmentations, own, numbers) for own in images])
+    return augment(game.augmentations, images, numbers)
+
+
+def _per_discriminator(game: Game, terms: Callable[[int | slice, int], Terms]) -> Losses:
+    """Return the terms [n, B] of this rank's discriminators from ``terms(row, k)``."""
+    if not game.objective.asymmetric:
+        return dict(terms(slice(None), game.members.start))
+    rows = [terms(row, k) for row, k in enumerate(game.members)]
+    return {name: torch.stack([each[name] for each in rows]) for name in rows[0]}
+
+
+def total(terms: Terms) -> Tensor:
+    """Return the sum of all terms."""
+    return torch.stack([*terms.values()]).sum(dim=0)
+
+
+def joined(parts: Iterable[Losses]) -> Losses:
+    """Return the losses [N, B] of a batch from those of its micro-batches."""
+    first, *others = parts
+    if not others:
+        return first
+    return {name: torch.cat([first[name], *(x[name] for x in others)], dim=1) for name in first}
+
+
+def over_all_images(game: Game, score: Tensor) -> Tensor:
+    """Return the mean scores [N, 1] over all images and ranks, or [N, B] for a per-sample rule.
+
+    All ranks wait for each other here.
+    """
+    return score if game.aggregation.per_sample else game.mean_over_images(score)[:, None]
+
+
+@contextmanager
+def frozen(discriminators: nn.Module) -> Iterator[nn.Module]:
+    """Yield the unwrapped module with its parameters frozen: no gradient is computed or reduced."""
+    bare = getattr(discriminators, "module", discriminators)
+    assert isinstance(bare, nn.Module)
+    bare.requires_grad_(False)
+    try:
+        yield bare
+    finally:
+        bare.requires_grad_(True)
