@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from d3gan.acceleration.double_backward import use_fast_double_backward
 from d3gan.acceleration.im2col import use_im2col
 from d3gan.acceleration.precision import RoundedProducts, mixed_precision, multiplies_bfloat16
 
@@ -26,6 +27,7 @@ PRODUCTS: dict[str, Callable[[], tuple[nn.Module, Tensor]]] = {
         nn.ConvTranspose2d(8, 16, 4, 2, 1, bias=False),
         torch.randn(4, 8, 4, 4),
     ),
+    "3x3": lambda: (nn.Conv2d(8, 16, 3, 1, 1, groups=2), torch.randn(4, 8, 8, 8)),
 }
 
 
@@ -58,6 +60,7 @@ def test_products_are_rounded_once_forward_and_backward(name: str) -> None:
     torch.manual_seed(0)
     module, x = PRODUCTS[name]()
     use_im2col(module)
+    use_fast_double_backward(module)
     one = computed(module, x, ExactProducts())
     other = computed(module, x, RoundedProducts())
     for what, expected in one.items():
@@ -71,6 +74,7 @@ def test_autocast_computes_the_same(name: str) -> None:
     torch.manual_seed(0)
     module, x = PRODUCTS[name]()
     use_im2col(module)
+    use_fast_double_backward(module)
     one = computed(module, x, torch.autocast("cpu", torch.bfloat16))
     other = computed(module, x, RoundedProducts())
     for what, expected in one.items():

@@ -9,43 +9,45 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn import functional
 
 FILTER = (1.0, 3.0, 3.0, 1.0)
 
 
 def upsample(images: Tensor) -> Tensor:
-    """Return images [B, C, H, W] at twice the side, [B, C, 2H, 2W]. A constant stays itself
-    inside."""
+    """Return images [B, C, H, W] at twice the side, [B, C, 2H, 2W], with the same mean."""
     return 4 * cast(Tensor, _Up.apply(images))  # type: ignore[no-untyped-call]
 
 
 def downsample(images: Tensor) -> Tensor:
-    """Return images [B, C, 2H, 2W] at half the side, [B, C, H, W]. A constant stays itself
-    inside."""
+    """Return images [B, C, 2H, 2W] at half the side, [B, C, H, W], with the same mean."""
     return cast(Tensor, _Down.apply(images))  # type: ignore[no-untyped-call]
 
 
-def _kernel(images: Tensor) -> Tensor:
-    """Return the normalised filter of every channel, [C, 1, 4, 4]."""
+def _resampled(images: Tensor, transposed: bool) -> Tensor:
+    """Convolve each channel with the normalised filter, with stride 2; or the transpose of it.
+
+    It is no product with weights: outside of CUDA, autocast does not round it.
+    """
     line = torch.tensor(FILTER, dtype=images.dtype, device=images.device) / sum(FILTER)
-    return torch.outer(line, line).expand(images.shape[1], 1, -1, -1)
+    channels = images.shape[1]
+    kernel = torch.outer(line, line).expand(channels, 1, -1, -1)
+    sizes = ([2, 2], [1, 1], [1, 1], transposed, [0, 0], channels)
+    return torch.ops.aten.convolution(images, kernel, None, *sizes)  # type: ignore[no-any-return]
 
 
 class _Down(Function):
-    """Filters and takes every second pixel. Each direction is the other's derivative, so that
+    """Filter, and keep every second pixel. Each direction is the other's derivative, so that
     derivatives of any order cost what a forward pass costs."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(images: Tensor) -> Tensor:
-        kernel = _kernel(images)
-        return functional.conv2d(images, kernel, stride=2, padding=1, groups=len(kernel))
+        return _resampled(images, transposed=False)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is saved: the map is linear."""
+        """Save nothing: the map is linear."""
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -59,12 +61,11 @@ class _Up(Function):
 
     @staticmethod
     def forward(images: Tensor) -> Tensor:
-        kernel = _kernel(images)
-        return functional.conv_transpose2d(images, kernel, stride=2, padding=1, groups=len(kernel))
+        return _resampled(images, transposed=True)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is saved: the map is linear."""
+        """Save nothing: the map is linear."""
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from d3gan.acceleration.double_backward import use_fast_double_backward
 from d3gan.acceleration.im2col import use_im2col
 from d3gan.acceleration.precision import DTYPES, compute_in_bfloat16
 from d3gan.config import Config
@@ -147,6 +148,7 @@ def make_state(
 def lay_out(network: nn.Module, device: torch.device) -> None:
     """Arrange the weights as the device computes with them fastest; values and names stay."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    use_fast_double_backward(network)
     if device.type == "cpu":
         use_im2col(network)
 
