@@ -1,5 +1,8 @@
 """Schedules that have nothing to scale or leave a key's range are refused."""
 
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,12 +11,8 @@ from d3gan import config as configs
 from d3gan.errors import UserError
 from d3gan.fields import Scales
 from d3gan.gan.schedules import SCHEDULES
+from tests.scheduled import SCHEDULE_KEYS
 
-KEYS = [
-    key
-    for key, metadata in configs._metadata().items()
-    if any(isinstance(item, Scales) for item in metadata)
-]
 SCALED = {
     "gan": {"augmentations": ["color"], "penalties": ["r1"]},
     "optim": {"ema_half_life_images": 1000.0},
@@ -26,19 +25,19 @@ def changed(key: str, value: Any) -> configs.Config:
 
 
 def test_every_schedule_scales_keys_that_exist() -> None:
-    assert set(KEYS) == {
+    assert set(SCHEDULE_KEYS) == {
         "optim.schedule",
         "optim.beta2_schedule",
         "optim.ema_schedule",
         "gan.penalty_schedule",
         "gan.augmentation_schedule",
     }
-    for key in KEYS:
+    for key in SCHEDULE_KEYS:
         for item in configs._metadata()[key]:
             assert not isinstance(item, Scales) or set(item.keys) <= set(configs.keys())
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", SCHEDULE_KEYS)
 @pytest.mark.parametrize("text", [*SCHEDULES, "linear(warmup=100)", "cosine(images=100)"])
 def test_epochs_may_change_on_resume_unless_a_schedule_depends_on_them(key: str, text: str) -> None:
     config = changed(key, text)
@@ -84,30 +83,19 @@ def test_refusals(section: str, values: dict[str, Any], message: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_the_published_recipe_of_r3gan_is_allowed() -> None:
-    twenty = "images=20e6"
-    config = configs.from_dict(
-        {
-            "optim": {
-                "beta1": 0.0,
-                "beta2": 0.9,
-                "schedule": f"cosine(end=0.25, {twenty})",
-                "beta2_schedule": f"cosine(end=1.1, {twenty})",
-                "ema_half_life_images": 5e6,
-                "ema_schedule": f"cosine(start=0, end=1, {twenty})",
-                "ema_ramp_up": 0,
-            },
-            "gan": {
-                "penalties": ["r1(gamma=0.05)", "r2(gamma=0.05)"],
-                "penalty_schedule": f"cosine(end=0.1, {twenty})",
-                "augmentations": ["color", "translation", "cutout"],
-                "augmentation_probability": 0.55,
-                "augmentation_schedule": f"cosine(start=0, end=1, {twenty})",
-            },
-        }
-    )
+def test_the_recipe_of_the_documentation_is_allowed() -> None:
+    page = Path(__file__).parents[1] / "docs" / "schedules.md"
+    (recipe,) = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    config = configs.from_dict(tomllib.loads(recipe))
     assert configs.validate(config) == config
     assert configs.may_change_on_resume("train.epochs", config)
+
+
+def test_the_documentation_names_every_schedule_and_its_keys() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "schedules.md").read_text(encoding="utf-8")
+    for entry in re.split(r", (?=\w+\b(?!=))", SCHEDULES.describe()):
+        assert f"`{entry}`" in text
+    assert all(f"`{key}`" in text for key in SCHEDULE_KEYS)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def named(name: str) -> list[str]:
 
 def test_every_kind_of_plugin_has_an_example(here: Path) -> None:
     kinds = {"objective", "penalty", "aggregation", "augmentation", "architecture", "view"}
-    kinds |= {"features", "source"}
+    kinds |= {"schedule", "features", "source"}
     assert {file.stem for file in here.glob("*.py")} == {f"my_{kind}" for kind in kinds}
     for file in here.glob("my_*.py"):
         assert f"{file.stem}:" in " ".join(command())
@@ -78,7 +78,7 @@ def test_the_examples_train_are_evaluated_and_resume_bit_for_bit(here: Path) -> 
     assert evaluated[-1]["protocol"]["features"] == "my_features:Histogram"
     assert set(metric_names("my_features:Histogram")) & set(evaluated[-1])
     (session,) = json.loads((here / "runs" / "whole" / "environment.json").read_text("utf-8"))
-    assert len(session["plugins"]) == 8
+    assert len(session["plugins"]) == 9
     for recorded in session["plugins"].values():
         assert re.fullmatch(r"[0-9a-f]{64}", recorded["sha256"])
 

@@ -37,6 +37,7 @@ class Stream(enum.IntEnum):
     INTERPOLATION = 15
     LABELS = 16
     VIEW = 17
+    AUGMENTATION_CHOICE = 18
 
 
 # Constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps around as uint64 does.

@@ -15,6 +15,7 @@ from d3gan import config, config_files
 from d3gan.cli.main import main
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.schedules import SCHEDULES
 
 README = Path(__file__).parents[2] / "README.md"
 PAGES = [README, README.with_name("CHANGELOG.md"), *(README.parent / "docs").rglob("*.md")]
@@ -135,7 +136,7 @@ def test_pictures_exist() -> None:
 
 def test_every_aggregation_and_objective_is_listed() -> None:
     text = README.read_text(encoding="utf-8")
-    for name in (*AGGREGATIONS, *OBJECTIVES):
+    for name in (*AGGREGATIONS, *OBJECTIVES, *SCHEDULES):
         assert f"`{name}" in text
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from tests.registries import gan_of
+from tests.scheduled import SCHEDULE_KEYS, SCHEDULED
 
 from d3gan import config as configs
 from d3gan.bench.baseline import Baseline
@@ -170,3 +171,40 @@ def test_augmentation_draws_belong_to_global_image_indices(tiny: Config) -> None
     assert everything.shape == (4, 8, 5)
     assert torch.equal(mine, everything[:, 3:])
     assert not torch.equal(everything[0], everything[1]), "real and generated images differ"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_schedule(tiny: Config, way: str) -> None:
+    compare(tiny, way, **SCHEDULED)
+
+
+@pytest.mark.parametrize("key", SCHEDULE_KEYS)
+def test_every_schedule_changes_what_is_learned(tiny: Config, key: str) -> None:
+    section, name = key.split(".")
+    constant = {**SCHEDULED, section: SCHEDULED[section] | {name: "constant"}}
+    weights = []
+    for sections in (SCHEDULED, constant):
+        trainer = made(tiny, "eager", **sections)
+        run(trainer, 4)
+        network = trainer.state.ema if key == "optim.ema_schedule" else trainer.state.discriminators
+        assert network is not None
+        weights.append(torch.cat([weight.flatten() for weight in network.parameters()]))
+    assert not torch.equal(*weights)
+
+
+def test_an_augmentation_changes_images_with_the_scheduled_probability(tiny: Config) -> None:
+    config = configs.from_dict({"gan": {"augmentations": ["color", "cutout"]}}, tiny)
+    draws = Engine(config, make_state(config, CPU), load_images(config.data).images, CPU).draws
+    whole = type(draws)(config, range(5000), CPU)
+    part = type(draws)(config, range(3, 8), CPU)
+    for probability in (0.0, 0.25, 0.8, 1.0):
+        chosen, mine = (each.augmented(5, probability) for each in (whole, part))
+        assert chosen is not None
+        assert mine is not None
+        assert chosen.shape == (4, 5000, 2)
+        assert torch.equal(mine, chosen[:, 3:8])
+        on_device = whole.augmented(5, torch.tensor(probability, dtype=torch.float64))
+        assert torch.equal(chosen, on_device)
+        deviation = (probability * (1 - probability) / 5000) ** 0.5
+        assert (chosen.double().mean(dim=1) - probability).abs().max() <= 4 * deviation
+    assert whole.augmented(5, None) is None

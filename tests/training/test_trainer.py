@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from tests.program import chosen, weights
+from tests.scheduled import SCHEDULED
 
 from d3gan import config as configs
 from d3gan import config_files
@@ -165,6 +166,23 @@ def test_every_architecture_resumes_bit_for_bit(tiny: Config, architecture: str)
     train(changed(tiny, train={"epochs": 1.0}))
     resumed = weights(train(tiny, resume=True).path)
     assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
+
+
+@pytest.mark.parametrize("step", [1, 5])
+def test_a_run_resumes_in_the_middle_of_every_schedule(tiny: Config, step: int) -> None:
+    """After one step schedules warm up; after five they rise, fall or hold."""
+    config = changed(tiny, checkpoint={"every_epochs": 0.2, "keep": 10}, **SCHEDULED)
+    run = train(config)
+    uninterrupted = torch.load(run.checkpoint_file(10), weights_only=True)
+    for later in range(step + 1, 11):
+        run.checkpoint_file(later).unlink()
+    train(config, resume=True)
+    resumed = torch.load(run.checkpoint_file(10), weights_only=True)
+    for part in ("generator", "discriminators", "ema"):
+        for name, tensor in uninterrupted[part].items():
+            assert torch.equal(resumed[part][name], tensor), (part, name)
+    for part in ("optimizer_g", "optimizer_d"):
+        assert resumed[part]["param_groups"] == uninterrupted[part]["param_groups"]
 
 
 def test_a_run_without_checkpoints_restarts(tiny: Config) -> None:

@@ -21,14 +21,14 @@ from d3gan.data.loader import Order
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
-from d3gan.gan.ema import ema_decay, update_ema
+from d3gan.gan.ema import update_ema
 from d3gan.gan.game import Batch, Losses
 from d3gan.gan.objectives import OBJECTIVES, JointObjective
 from d3gan.gan.penalties import PENALTIES
-from d3gan.gan.schedules import SCHEDULES
 from d3gan.images import Images, to_picture
 from d3gan.training import distributed
 from d3gan.training.engine import Draws, make_order
+from d3gan.training.schedule import make_schedule
 from d3gan.training.state import State
 
 Item = tuple[int, bool]
@@ -75,11 +75,10 @@ class Baseline:
         if config.train.precision == "bf16":
             raise UserError("train.precision = 'bf16': the baseline computes in fp32 or fp64")
         self.config, self.state, self.device = config, state, device
-        self.total_images = config.total_steps(len(images)) * config.images_per_step
+        self.schedule = make_schedule(config, len(images))
         shard = range(config.train.batch_size)
         self.order = make_order(config, shard, len(images))
         self.draws = Draws(config, shard, device)
-        self.schedule = SCHEDULES.build(config.optim.schedule)
         self.objective = OBJECTIVES.build(config.gan.objective)
         self.aggregation = AGGREGATIONS.build(config.gan.aggregation)
         self.penalties = [PENALTIES.build(text) for text in config.gan.penalties]
@@ -106,35 +105,42 @@ class Baseline:
     def step(self) -> Losses:
         """Train for one step, and update the moving average."""
         config, state = self.config, self.state
-        factor = self.schedule.factor(state.step * config.images_per_step, self.total_images)
-        state.optimizer_g.param_groups[0]["lr"] = config.optim.lr_g * factor
-        state.optimizer_d.param_groups[0]["lr"] = config.optim.lr_d * factor
-        batches = [self.draws.batch(n, *self.real_images(n)) for n in self.batches()]
+        values = self.schedule(state.step)
+        betas = (config.optim.beta1, values.beta2)
+        state.optimizer_g.param_groups[0] |= {"lr": values.lr_g, "betas": betas}
+        state.optimizer_d.param_groups[0] |= {"lr": values.lr_d, "betas": betas}
+        probability = values.augmentation_probability
+        batches = [self.draws.batch(n, *self.real_images(n), probability) for n in self.batches()]
         for batch in batches[: config.gan.discriminator_steps]:
             fake = _call(state.generator, batch.z, batch.labels)
-            d_terms, penalties = self._train_discriminators(batch, fake.detach())
+            d_terms, penalties = self._train_discriminators(
+                batch, fake.detach(), values.penalty_factor
+            )
         if config.gan.fresh_batch:
             batch = batches[-1]
             fake = _call(state.generator, batch.z, batch.labels)
         losses = self._train_generator(batch, fake, d_terms)
         if state.ema is not None:
-            each = config.images_per_step
-            images = (state.step + 1) * each
-            decay = ema_decay(each, images, config.ema_half_life, config.optim.ema_ramp_up)
-            update_ema(state.ema, state.generator, decay)
+            update_ema(state.ema, state.generator, values.ema_decay)
         state.step += 1
         return losses | penalties
 
     def _augmented(self, images: Tensor, batch: Batch, draws: int) -> Tensor:
         first = 0
-        for augmentation in self.augmentations:
+        for place, augmentation in enumerate(self.augmentations):
             assert batch.augmentation is not None
             last = first + augmentation.draws
-            images = augmentation(images, batch.augmentation[draws, :, first:last].to(images))
+            changed = augmentation(images, batch.augmentation[draws, :, first:last].to(images))
             first = last
+            if batch.augmented is not None:
+                pairs = zip(batch.augmented[draws, :, place], changed, images, strict=True)
+                changed = torch.stack([new if chosen else old for chosen, new, old in pairs])
+            images = changed
         return images
 
-    def _train_discriminators(self, batch: Batch, fake: Tensor) -> tuple[Losses, Losses]:
+    def _train_discriminators(
+        self, batch: Batch, fake: Tensor, penalty_factor: float
+    ) -> tuple[Losses, Losses]:
         """Update every discriminator; return the terms [N, B] and mean penalties [N]."""
         terms: dict[str, list[Tensor]] = {}
         penalties: dict[str, list[Tensor]] = {penalty.name: [] for penalty in self.penalties}
@@ -162,7 +168,7 @@ class Baseline:
                     on_x = _call(discriminator, self._augmented(x, batch, 0), batch.labels)
                 (slope,) = torch.autograd.grad(on_x.sum(), x, create_graph=True)
                 value = penalty.value(slope).mean()
-                loss = loss + penalty.weight * value
+                loss = loss + penalty_factor * penalty.weight * value
                 penalties[penalty.name].append(value.detach())
             if loss.requires_grad:
                 loss.backward(retain_graph=joint)

@@ -37,12 +37,14 @@ class Batch(NamedTuple):
     discriminators, then in the generator's."""
     interpolation: Tensor | None = None
     """Random numbers [B, 1] of penalties between real and generated images."""
+    augmented: Tensor | None = None
+    """Which augmentations change which images, bool [4, B, augmentations]; None: all change all."""
 
     def split(self, count: int) -> "list[Batch]":
         """Return `count` micro-batches, whose sizes differ by at most one image."""
         if count == 1:
             return [self]
-        axes = (self.real.dim() - 4, 0, 0, 1, 0)
+        axes = (self.real.dim() - 4, 0, 0, 1, 0, 1)
         parts = [
             [None] * count if x is None else x.tensor_split(count, dim=axis)
             for x, axis in zip(self, axes, strict=True)

@@ -151,9 +151,10 @@ def micro_batches(game: Game, batch: Batch) -> Iterator[Batch]:
 
 def _augmented(game: Game, batch: Batch, images: Tensor, draws: int) -> Tensor:
     numbers = None if batch.augmentation is None else batch.augmentation[draws]
+    chosen = None if batch.augmented is None else batch.augmented[draws]
     if images.dim() == 5:
-        return torch.stack([augment(game.augmentations, own, numbers) for own in images])
-    return augment(game.augmentations, images, numbers)
+        return torch.stack([augment(game.augmentations, own, numbers, chosen) for own in images])
+    return augment(game.augmentations, images, numbers, chosen)
 
 
 def _per_discriminator(game: Game, terms: Callable[[int | slice, int], Terms]) -> Losses:

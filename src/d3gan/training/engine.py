@@ -13,15 +13,16 @@ from d3gan.data.loader import Order, Prepared, make_loader, moved
 from d3gan.data.sampler import batch_indices, flips
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
-from d3gan.gan.ema import ema_decay, update_ema
-from d3gan.gan.game import Batch, Game, Losses
+from d3gan.gan.ema import update_ema
+from d3gan.gan.game import Batch, Game, Losses, Scheduled
 from d3gan.gan.objectives import OBJECTIVES
 from d3gan.gan.penalties import PENALTIES
-from d3gan.gan.schedules import SCHEDULES
+from d3gan.gan.schedules import SCHEDULES, Constant
 from d3gan.gan.step import train_step
 from d3gan.images import Images
 from d3gan.rng import Stream, normal, uniform
 from d3gan.training.distributed import world_size
+from d3gan.training.schedule import StepValues, make_schedule
 from d3gan.training.state import State
 
 AUGMENTED = 4
@@ -46,7 +47,8 @@ class Draws:
         self.config, self.dtype = config, DTYPES[config.train.precision]
         self.here = torch.arange(shard.start, shard.stop, device=device)
         self.discriminators = torch.arange(config.gan.discriminators, device=device)
-        augmentations = map(AUGMENTATIONS.build, config.gan.augmentations)
+        augmentations = [AUGMENTATIONS.build(text) for text in config.gan.augmentations]
+        self.augmentations = len(augmentations)
         self.augmentation_draws = sum(augmentation.draws for augmentation in augmentations)
         self.interpolates = any(PENALTIES.build(p).interpolates for p in config.gan.penalties)
 
@@ -57,11 +59,21 @@ class Draws:
 
     def augmentation(self, batch: int | Tensor) -> Tensor | None:
         """Return `Batch.augmentation` [4, B, draws]; None without augmentations."""
-        each = self.augmentation_draws
-        if not each:
+        if not self.augmentation_draws:
             return None
-        count = AUGMENTED * each
-        numbers = uniform(self.config.seed, Stream.AUGMENTATION, batch, self.here, count)
+        return self._of_augmented(Stream.AUGMENTATION, batch, self.augmentation_draws)
+
+    def augmented(self, batch: int | Tensor, probability: float | Tensor | None) -> Tensor | None:
+        """Return `Batch.augmented` bool [4, B, augmentations]; None if `probability` is None."""
+        if probability is None:
+            return None
+        return (
+            self._of_augmented(Stream.AUGMENTATION_CHOICE, batch, self.augmentations) < probability
+        )
+
+    def _of_augmented(self, stream: Stream, batch: int | Tensor, each: int) -> Tensor:
+        """Return random numbers [4, B, each] of the augmented images."""
+        numbers = uniform(self.config.seed, stream, batch, self.here, AUGMENTED * each)
         return numbers.view(len(self.here), AUGMENTED, each).transpose(0, 1)
 
     def interpolation(self, batch: int | Tensor) -> Tensor | None:
@@ -74,10 +86,20 @@ class Draws:
         """Return the random numbers [N, 1] in (0, 1) of the rule, the same on every rank."""
         return uniform(self.config.seed, Stream.AGGREGATION, step, self.discriminators, 1)
 
-    def batch(self, number: int | Tensor, real: Tensor, labels: Tensor | None) -> Batch:
-        """Return batch `number` with its real images and labels."""
+    def batch(
+        self,
+        number: int | Tensor,
+        real: Tensor,
+        labels: Tensor | None,
+        augmentation_probability: float | Tensor | None = None,
+    ) -> Batch:
+        """Return batch `number` with its real images and labels.
+
+        Each augmentation changes an image with the given probability; None: every image.
+        """
         random = (self.augmentation(number), self.interpolation(number))
-        return Batch(real, self.latents(number), labels, *random)
+        augmented = self.augmented(number, augmentation_probability)
+        return Batch(real, self.latents(number), labels, *random, augmented)
 
 
 class Engine:
@@ -85,7 +107,8 @@ class Engine:
 
     `labels` int64 [M] are needed if the model is conditional. With `graph` (the default on one
     CUDA device) the step is recorded once as a CUDA graph and replayed, so everything that differs
-    between steps is written into tensors that stay in place.
+    between steps is written into tensors that stay in place. Adam's fused kernel takes no such
+    tensor for beta2, so with `optim.beta2_schedule` the step is launched kernel by kernel.
     """
 
     def __init__(
@@ -101,8 +124,7 @@ class Engine:
         self.config, self.state, self.device = config, state, device
         self.epoch_images = len(images)
         self.total = config.total_steps(self.epoch_images)
-        self.total_images = self.total * config.images_per_step
-        self.schedule = SCHEDULES.build(config.optim.schedule)
+        self.schedule = make_schedule(config, self.epoch_images)
         parallel = state.parallel
         shard = parallel.images(config.train.batch_size)
         self.order = make_order(config, shard, self.epoch_images)
@@ -144,17 +166,16 @@ class Engine:
 
     def step(self) -> Losses:
         """Train for one step, and update the moving average."""
-        config, state = self.config, self.state
-        factor = self.schedule.factor(state.step * config.images_per_step, self.total_images)
-        self._set_rates(config.optim.lr_g * factor, config.optim.lr_d * factor)
-        each = config.images_per_step
-        decay = ema_decay(
-            each, (state.step + 1) * each, config.ema_half_life, config.optim.ema_ramp_up
-        )
+        state = self.state
+        values = self.schedule(state.step)
+        self._set_optimizers(values)
         if self._static is not None:
-            losses = self._static.step(state.step, decay)
+            losses = self._static.step(state.step, values)
         else:
-            losses = self._update(state.step, decay, [self.batch(b) for b in self.batches()])
+            batches = [
+                self.batch(number, values.augmentation_probability) for number in self.batches()
+            ]
+            losses = self._update(state.step, batches, values.ema_decay, values.penalty_factor)
         state.step += 1
         return losses
 
@@ -163,9 +184,9 @@ class Engine:
         each = self.config.batches_per_step
         return range(self.state.step * each, (self.state.step + 1) * each)
 
-    def batch(self, number: int) -> Batch:
+    def batch(self, number: int, augmentation_probability: float | None = None) -> Batch:
         """Return this rank's part of a batch, on the device."""
-        return self.draws.batch(number, *self.real_images(number))
+        return self.draws.batch(number, *self.real_images(number), augmentation_probability)
 
     def real_images(self, number: int) -> tuple[Tensor, Tensor | None]:
         """Return this rank's real images [B, C, H, W] in [-1, 1] of a batch, and their labels."""
@@ -173,18 +194,31 @@ class Engine:
         assert source is not None
         return self.loader.images(source, mirrored), labels
 
-    def _update(self, step: int | Tensor, decay: float | Tensor, batches: list[Batch]) -> Losses:
+    def _update(
+        self,
+        step: int | Tensor,
+        batches: list[Batch],
+        ema_decay: float | Tensor,
+        penalty_factor: float | Tensor,
+    ) -> Losses:
         fresh = batches[-1] if self.config.gan.fresh_batch else None
         batches = batches[: self.config.gan.discriminator_steps]
-        losses = train_step(self.game, batches, self.draws.aggregation(step), fresh=fresh)
+        losses = train_step(
+            self.game,
+            batches,
+            self.draws.aggregation(step),
+            fresh=fresh,
+            scheduled=Scheduled(penalty_factor),
+        )
         if self.state.ema is not None:
-            update_ema(self.state.ema, self.state.generator, decay)
+            update_ema(self.state.ema, self.state.generator, ema_decay)
         return losses
 
-    def _set_rates(self, *rates: float) -> None:
+    def _set_optimizers(self, values: StepValues) -> None:
         optimizers = (self.state.optimizer_g, self.state.optimizer_d)
-        for optimizer, rate in zip(optimizers, rates, strict=True):
+        for optimizer, rate in zip(optimizers, (values.lr_g, values.lr_d), strict=True):
             for group in optimizer.param_groups:
+                group["betas"] = (self.config.optim.beta1, values.beta2)
                 if isinstance(group["lr"], Tensor):
                     group["lr"].fill_(rate)
                 else:
@@ -212,18 +246,28 @@ class _Static:
                 else None,
             )
         self.number = torch.zeros((), dtype=torch.int64, device=device)
-        self.decay = torch.zeros((), dtype=engine.draws.dtype, device=device)
+        self.ema_decay, self.penalty_factor = torch.zeros(
+            2, dtype=engine.draws.dtype, device=device
+        )
+        self.augmentation_probability: Tensor | None = None
+        if config.gan.skips_augmentations:
+            self.augmentation_probability = torch.zeros((), dtype=torch.float64, device=device)
         self.inputs: list[Prepared] = []
         # CUDA's fused kernel reads a learning rate on the device as float32.
         precision = torch.float32 if cuda else torch.float64
         for optimizer in (state.optimizer_g, state.optimizer_d):
             for group in optimizer.param_groups:
                 group["lr"] = torch.tensor(group["lr"], dtype=precision, device=device)
-        self.graph = GraphedFunction(self._whole_step) if cuda else None
+        fixed_beta2 = SCHEDULES.build(config.optim.beta2_schedule) == Constant()
+        self.graph = GraphedFunction(self._whole_step) if cuda and fixed_beta2 else None
 
-    def step(self, step: int, decay: float) -> Losses:
+    def step(self, step: int, values: StepValues) -> Losses:
         self.number.fill_(step)
-        self.decay.fill_(decay)
+        self.ema_decay.fill_(values.ema_decay)
+        self.penalty_factor.fill_(values.penalty_factor)
+        if self.augmentation_probability is not None:
+            assert values.augmentation_probability is not None
+            self.augmentation_probability.fill_(values.augmentation_probability)
         for place, batch in enumerate(self.engine.batches()):
             self._overwrite(place, self.engine.loader.prepare(batch))
         return self.graph() if self.graph else self._whole_step()
@@ -246,7 +290,8 @@ class _Static:
                 self.number * each + place,
                 engine.loader.images(inputs.source, inputs.mirrored),
                 inputs.labels,
+                self.augmentation_probability,
             )
             for place, inputs in enumerate(self.inputs)
         ]
-        return engine._update(self.number, self.decay, batches)
+        return engine._update(self.number, batches, self.ema_decay, self.penalty_factor)

@@ -19,6 +19,7 @@ from tests.program import (
     weights,
     written,
 )
+from tests.scheduled import SCHEDULED
 
 from d3gan import config as configs
 from d3gan.config import Config, TrainConfig
@@ -96,6 +97,12 @@ def test_a_conditional_game_of_different_members_and_views(
     settings: dict[str, dict[str, Any]] = {"gan": gan, "model": {"conditional": True}}
     one = alone(tiny, **settings)
     two = together(tiny, tmp_path, 2, **settings, train={"mesh": mesh})
+    assert_same_weights(two, one, 1e-8)
+
+
+def test_every_schedule_on_two_processes(tiny: Config, tmp_path: Path) -> None:
+    one = alone(tiny, **SCHEDULED)
+    two = together(tiny, tmp_path, 2, **SCHEDULED)
     assert_same_weights(two, one, 1e-8)
 
 
