@@ -14,7 +14,8 @@ STUB = """
 import json, os, signal, sys, time, tomllib
 from pathlib import Path
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, Status
+from d3gan.run_status import Status
+from d3gan.runs import RunFolder
 
 word = Path(sys.argv[2])
 text = (word if word.suffix == ".toml" else word / "config.toml").read_text()

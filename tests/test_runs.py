@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, Status, step_of
+from d3gan.run_status import Status
+from d3gan.runs import RunFolder, step_of
 
 
 @pytest.fixture

@@ -8,54 +8,20 @@ Nothing here needs torch, so that reports can be made without it.
 
 import dataclasses
 import json
-import math
 import shutil
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from filelock import FileLock, Timeout
 
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
-
-State = Literal["running", "finished", "stopped_early", "interrupted", "diverged", "failed"]
+from d3gan.run_status import State, Status, status_of_older_version
 
 NO_LAST_STATUS = "the process ended without writing its status"
-
-
-@dataclass(frozen=True)
-class Status:
-    """The state of a run, as in status.json."""
-
-    state: State
-    """stopped_early: the monitored metric did not improve for `eval.patience` evaluations."""
-    step: int
-    """Steps done."""
-    total_steps: int
-    """Steps of the complete run; 0 if an older version left no row to compute it from."""
-    train_seconds: float
-    """Time spent in training, over all sessions."""
-    pid: int
-    """Process id of the main process; 0 if an older version trained the run."""
-    host: str
-    message: str
-    """Why the run ended, in one line; empty if it is running or finished."""
-    flops_per_step: float | None
-    """Floating-point operations of one step; None if an older version trained the run."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing left to train."""
-        return self.state in ("finished", "stopped_early")
-
-    @property
-    def share(self) -> float:
-        """Share of all steps that are done, in [0, 1]."""
-        return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
 
 
 class RunFolder:
@@ -153,7 +119,8 @@ class RunFolder:
         with suppress(FileNotFoundError):
             text = self.status_file.read_text(encoding="utf-8", errors="replace")
         if not text:
-            status = _status_of_older_version(self)
+            saved = {step_of(file) for file in numbered(self.checkpoints, "pt")}
+            status = status_of_older_version(self.config(), self.metrics(), saved)
         else:
             keys = tuple(field.name for field in dataclasses.fields(Status))
             values = _parsed(text, str(self.status_file), dict, keys)
@@ -225,68 +192,6 @@ def current_row(row: dict[str, Any]) -> dict[str, Any]:
         row = {("protocol" if key == "contract" else key): value for key, value in row.items()}
         row["protocol"] = {("version" if k == "protocol" else k): v for k, v in old.items()}
     return row
-
-
-def _status_of_older_version(run: RunFolder) -> Status:
-    """Return the status of a run without status.json, from the other files of its folder.
-
-    A run is over if its last row has a checkpoint, an evaluation if the run takes any, and is at
-    the last step or at one where `eval.patience` was used up.
-    """
-    config, rows = run.config(), run.metrics()
-    trained = [row for row in rows if row["kind"] == "train"]
-    diverged = [row for row in rows if row["kind"] == "diverged"]
-    evaluations = [row for row in rows if row["kind"] == "eval"]
-    saved = {step_of(file) for file in numbered(run.checkpoints, "pt")}
-    state: State = "running"
-    last: dict[str, Any] = trained[-1] if trained else {"step": 0}
-    step, total = int(last["step"]), 0
-    epochs = config.get("train", {}).get("epochs")
-    if epochs and last.get("images") and last.get("epoch"):
-        epoch_images = round(last["images"] / last["epoch"])
-        total = math.ceil(epochs * epoch_images / (last["images"] // step))
-    evaluation: dict[str, Any] = config.get("eval", {})
-    evaluated = bool(evaluations) and evaluations[-1]["step"] == step
-    if diverged:
-        state, step = "diverged", int(diverged[-1]["step"])
-    elif step and step in saved and (evaluated or not evaluation.get("every_epochs")):
-        if 0 < total <= step:
-            state = "finished"
-        elif 0 < evaluation.get("patience", 0) <= _evaluations_without_improvement(evaluations):
-            state = "stopped_early"
-    return Status(
-        state=state,
-        step=step,
-        total_steps=total,
-        train_seconds=last.get("train_seconds", 0.0),
-        pid=0,
-        host="",
-        message=str(diverged[-1].get("what", "")) if diverged else "",
-        flops_per_step=None,
-    )
-
-
-def _evaluations_without_improvement(evaluations: list[dict[str, Any]]) -> int:
-    """Return how many of the last evaluations did not improve the monitored metric.
-
-    As `training.early_stopping` counts them, but from the rows alone: whether lower is better
-    follows from which rows are marked as the best so far.
-    """
-    name = evaluations[0].get("monitor", "") if evaluations else ""
-    points = [
-        (row[name], row.get(f"{name}_stderr", 0.0), row.get("best"))
-        for row in evaluations
-        if isinstance(row.get(name), int | float)
-    ]
-    best = [value for value, _, is_best in points if is_best]
-    sign = math.copysign(1.0, best[1] - best[0]) if len(best) > 1 else 0.0
-    waited, improved = 0, points[0] if points else None
-    for point in points[1:]:
-        assert improved is not None
-        waited += 1
-        if sign * (point[0] - improved[0]) > math.hypot(point[1], improved[1]):
-            waited, improved = 0, point
-    return waited
 
 
 def _parsed(

@@ -17,7 +17,8 @@ from PIL import Image
 from tests.report.made_up_comparison import PROTOCOL, comparison, flops_per_image
 
 from d3gan.images import grid, save_picture
-from d3gan.runs import RunFolder, Status
+from d3gan.run_status import Status
+from d3gan.runs import RunFolder
 
 METHODS: dict[str, dict[str, Any]] = {
     # name: discriminators, rule, final fd, rate of decay, seconds per 1,000 images

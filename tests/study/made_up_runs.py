@@ -7,7 +7,8 @@ from typing import Any
 
 from d3gan import config as configs
 from d3gan.evaluation.protocol import EvaluationProtocol
-from d3gan.runs import RunFolder, State, Status
+from d3gan.run_status import State, Status
+from d3gan.runs import RunFolder
 from d3gan.study import compare as comparison
 
 PROTOCOL = EvaluationProtocol(

@@ -14,7 +14,7 @@ from tests.stub import Stub
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.runs import Status
+from d3gan.run_status import Status
 from d3gan.study import launchers
 from d3gan.study.launchers import LocalLauncher
 from d3gan.study.plan import PlannedRun, Study

@@ -13,7 +13,8 @@ from d3gan import config as configs
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.runs import RunFolder, Status
+from d3gan.run_status import Status
+from d3gan.runs import RunFolder
 from d3gan.training import status as status_module
 from d3gan.training.checkpoint import read_checkpoint
 from d3gan.training.trainer import train

@@ -311,12 +311,6 @@ def test_changed_images_are_refused(tiny: Config, noise_images: Path) -> None:
         train(tiny, resume=True)
 
 
-def test_a_batch_too_small_for_batch_norm_is_refused(tiny: Config) -> None:
-    wrong = changed(tiny, train={"batch_size": 1}, model={"generator_norm": "batch"})
-    with pytest.raises(UserError, match=r"train\.batch_size = 1: must be at least 2"):
-        train(wrong)
-
-
 def test_steps_are_rounded_up_to_cover_the_epochs(tiny: Config) -> None:
     config = dataclasses.replace(
         tiny, train=dataclasses.replace(tiny.train, batch_size=7, epochs=1.5)

@@ -9,7 +9,8 @@ from d3gan.config import Config
 from d3gan.config_files import load_file
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better, check_names, metric_names
-from d3gan.runs import RunFolder, Status
+from d3gan.run_status import Status
+from d3gan.runs import RunFolder
 from d3gan.study.statistics import selection_entropy, value_at
 
 Axis = Literal["images", "seconds", "flops"]

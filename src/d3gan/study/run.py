@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Literal
 
 from d3gan.errors import UserError
-from d3gan.runs import Status
+from d3gan.run_status import Status
 from d3gan.study.launchers import Job, Launcher
 from d3gan.study.plan import PlannedRun, Study, is_done, planned_steps
 from d3gan.training.signals import handling

@@ -13,10 +13,14 @@ from d3gan.networks.views import VIEWS
 from d3gan.rng import Stream
 
 
+def model_classes(config: Config, classes: int) -> int:
+    """Return the classes of the networks, 0 if they are unconditional, from those of the data."""
+    return classes if config.model.conditional else 0
+
+
 def image_shape(config: Config, classes: int) -> ImageShape:
-    """Return the shape of the images; `classes` counts only if the model is conditional."""
-    data = config.data
-    return ImageShape(data.resolution, data.channels, classes if config.model.conditional else 0)
+    """Return the shape of the images; `classes` are those of the networks."""
+    return ImageShape(config.data.resolution, config.data.channels, classes)
 
 
 def build_generator(config: Config, classes: int = 0, *, initialise: bool = True) -> nn.Module:

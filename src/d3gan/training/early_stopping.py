@@ -1,12 +1,12 @@
 """The best evaluation of a run, and when to stop because evaluations do not improve."""
 
-import math
 import sys
 from typing import Any
 
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better
 from d3gan.evaluation.protocol import EvaluationProtocol, check_comparable
+from d3gan.patience import evaluations_without_improvement
 from d3gan.runs import RunFolder, current_row
 from d3gan.tensor_files import BrokenFile
 from d3gan.training import distributed
@@ -16,15 +16,15 @@ from d3gan.training.checkpoint import read_checkpoint
 class Monitor:
     """Follows one metric through the evaluation rows of metrics.jsonl, in order.
 
-    A value improves on another if it is better by more than the standard error of the difference,
-    the root of the sum of both squared standard errors.
+    The best value is the best so far by any margin; patience asks for improvements beyond the
+    standard error (`evaluations_without_improvement`).
     """
 
     def __init__(self, name: str, better: Better, patience: int) -> None:
         self.name, self.patience = name, patience
         self.best: dict[str, Any] | None = None
-        self._sign = 1 if better == "lower" else -1
-        self._improved: dict[str, Any] | None = None
+        self._sign = -1 if better == "lower" else 1
+        self._points: list[tuple[float, float]] = []
         self._waited = 0
 
     def update(self, row: dict[str, Any]) -> bool:
@@ -35,16 +35,11 @@ class Monitor:
         if self.best is not None:
             whose = (f"step {self.best['step']}", f"step {row['step']}")
             check_comparable(self.best["protocol"], row["protocol"], whose)
-        is_best = self.best is None or self._gain(self.best, row) > 0
+        self._points.append((row[self.name], row[f"{self.name}_stderr"]))
+        self._waited = evaluations_without_improvement(self._points, self._sign)
+        is_best = self.best is None or self._sign * (row[self.name] - self.best[self.name]) > 0
         if is_best:
             self.best = row
-        error = f"{self.name}_stderr"
-        if self._improved is None or self._gain(self._improved, row) > math.hypot(
-            self._improved[error], row[error]
-        ):
-            self._improved, self._waited = row, 0
-        else:
-            self._waited += 1
         return is_best
 
     @property
@@ -59,10 +54,6 @@ class Monitor:
             f"{self.name} has not improved by more than its standard error for {self.patience} "
             f"evaluations{best or ''}"
         )
-
-    def _gain(self, old: dict[str, Any], new: dict[str, Any]) -> float:
-        gain: float = self._sign * (old[self.name] - new[self.name])
-        return gain
 
 
 def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtocol) -> Monitor:

@@ -18,7 +18,7 @@ from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks.ensemble import Ensemble
 from d3gan.training import distributed
-from d3gan.training.build import build_discriminators, build_generator
+from d3gan.training.build import build_discriminators, build_generator, model_classes
 from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.shares import SHARED, merge_shares, select_share
 
@@ -113,7 +113,7 @@ def make_state(
     torch has them, for the baseline. Without `initialise` the weights are arbitrary.
     """
     parallel = parallel or DiscriminatorParallel(1, 1, config.gan.discriminators)
-    dtype = DTYPES[config.train.precision]
+    dtype, classes = DTYPES[config.train.precision], model_classes(config, classes)
     generator = build_generator(config, classes, initialise=initialise).to(device, dtype)
     members = parallel.members()
     discriminators = build_discriminators(config, classes, members, initialise=initialise)
@@ -135,7 +135,7 @@ def make_state(
         compute_in_bfloat16(discriminators)
     return State(
         parallel,
-        classes if config.model.conditional else 0,
+        classes,
         generator,
         discriminators,
         ema,

@@ -4,10 +4,11 @@ import os
 import platform
 from contextlib import suppress
 
-from d3gan import runs
+from d3gan import run_status
 from d3gan.config import Config
 from d3gan.errors import Interrupted, ProcessesLost, UserError
-from d3gan.runs import RunFolder, Status
+from d3gan.run_status import Status
+from d3gan.runs import RunFolder
 from d3gan.training import distributed
 from d3gan.training.flops import flops_per_step
 from d3gan.training.logging import Clock
@@ -31,7 +32,7 @@ class StatusFile:
         self.run, self.config, self.state, self.total, self.clock = run, config, state, total, clock
         self.flops: float | None = None
 
-    def write(self, state: runs.State = "running", message: str = "") -> None:
+    def write(self, state: run_status.State = "running", message: str = "") -> None:
         """Replace status.json."""
         if distributed.is_main():
             self.run.write_status(

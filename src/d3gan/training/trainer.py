@@ -16,7 +16,7 @@ from torch import nn
 
 from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config, to_dict, to_toml, validate
-from d3gan.data.cache import ImageSet, check_enough, load_images, require_classes
+from d3gan.data.cache import ImageSet, require_classes
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.files import writing
@@ -35,6 +35,7 @@ from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
 from d3gan.training.inference import EVALUATION_SEED, measure_generator
 from d3gan.training.logging import Clock, NonFinite, Recorder
+from d3gan.training.preparation import check_batch_size, load_training_images, make_evaluator
 from d3gan.training.sampling import class_grid, generate, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
@@ -55,7 +56,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it
         torch.use_deterministic_algorithms(config.train.deterministic)
         parallel = distributed.make_discriminator_parallel(config.train, config.gan.discriminators)
-        _check_batch_size(config, parallel.data)
+        check_batch_size(config, parallel.data)
         with distributed.raise_together():
             if resume:
                 run.require()
@@ -66,10 +67,10 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 )
             if distributed.is_main():
                 stack.enter_context(run.locked())
-            images = _load_images(config)
+            images = load_training_images(config)
             if config.model.conditional:
                 require_classes(images, "model.conditional = true")
-        evaluator = _make_evaluator(config, images, device)
+        evaluator = make_evaluator(config, images, device)
         saved = checkpoint_to_resume(run) if resume else None
         with distributed.raise_together():
             state = make_state(config, device, parallel, images.classes)
@@ -89,44 +90,6 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         with StatusFile(run, config, state, total, clock) as status:
             _Training(config, run, state, images, evaluator, device, clock, status).run_steps()
     return run
-
-
-def _check_batch_size(config: Config, shards: int) -> None:
-    """Raise UserError if a rank's shard of the batch is too small for the networks."""
-    norms = (config.model.generator_norm, config.model.discriminator_norm)
-    least = 2 if "batch" in norms or "sync" in norms else 1
-    if config.train.batch_size // shards < least:
-        raise UserError(
-            f"train.batch_size = {config.train.batch_size}: must be at least {least * shards} "
-            f"({least} for each process with these norms)"
-        )
-
-
-def _load_images(config: Config) -> ImageSet:
-    """Return the training images. Warns of broken ones. Raises UserError if there are too few."""
-    images = load_images(config.data)
-    check_enough(len(images.images), images.name, config.train.batch_size, "train.batch_size")
-    if images.skipped and distributed.is_main():
-        print(
-            f"d3gan: warning: skipped {len(images.skipped)} broken images; the first one is "
-            f"{images.skipped[0]}",
-            file=sys.stderr,
-        )
-    return images
-
-
-def _make_evaluator(config: Config, images: ImageSet, device: torch.device) -> Evaluator | None:
-    """Return what measures the generator during training; None if the config asks for nothing."""
-    if not config.eval.every_epochs:
-        return None
-    return Evaluator(
-        config.data,
-        images,
-        config.eval,
-        device,
-        classes=images.classes if config.model.conditional else 0,
-        ranks=distributed,
-    )
 
 
 class _Training:

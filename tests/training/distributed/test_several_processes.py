@@ -28,7 +28,6 @@ from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks import ARCHITECTURES
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
-from d3gan.training import trainer as loop
 from d3gan.training.trainer import train
 
 TWENTY_STEPS = {"epochs": 4.0, "batch_size": 8, "precision": "fp64"}
@@ -185,11 +184,6 @@ def test_a_mistake_is_reported_once_and_ends_all(tiny: Config, tmp_path: Path) -
     assert "no data source 'no-such-source'" in result.stderr
     assert "Traceback" not in result.stderr
     assert not tiny.run_dir.exists()
-
-
-def test_fewer_images_than_processes_is_refused(tiny: Config) -> None:
-    with pytest.raises(UserError, match=r"train\.batch_size = 8: must be at least 9"):
-        loop._check_batch_size(tiny, shards=9)
 
 
 def test_every_function_works_without_a_group() -> None:

@@ -1,0 +1,61 @@
+"""What a run needs before its first step: a batch that fits, images, and an evaluator."""
+
+import sys
+
+import torch
+from torch import nn
+
+from d3gan.config import Config
+from d3gan.data.cache import ImageSet, check_enough, load_images
+from d3gan.errors import UserError
+from d3gan.evaluation.evaluator import Evaluator
+from d3gan.training import distributed
+from d3gan.training.build import build_discriminators, build_generator, model_classes
+
+
+def check_batch_size(config: Config, shards: int) -> None:
+    """Raise UserError if a rank's shard of the batch is too small for the networks.
+
+    Batch norm needs two images. Whether there is one is read from the networks themselves, built
+    without memory or values on the device "meta".
+    """
+    classes = model_classes(config, 2)  # any number of them: images are loaded later
+    with torch.device("meta"):
+        networks = nn.ModuleList(
+            build(config, classes, initialise=False)
+            for build in (build_generator, build_discriminators)
+        )
+    batch_norm = nn.modules.batchnorm._BatchNorm
+    least = 2 if any(isinstance(layer, batch_norm) for layer in networks.modules()) else 1
+    if config.train.batch_size // shards < least:
+        raise UserError(
+            f"train.batch_size = {config.train.batch_size}: must be at least {least * shards} "
+            f"({least} for each process with these networks)"
+        )
+
+
+def load_training_images(config: Config) -> ImageSet:
+    """Return the training images. Warns of broken ones. Raises UserError if there are too few."""
+    images = load_images(config.data)
+    check_enough(len(images.images), images.name, config.train.batch_size, "train.batch_size")
+    if images.skipped and distributed.is_main():
+        print(
+            f"d3gan: warning: skipped {len(images.skipped)} broken images; the first one is "
+            f"{images.skipped[0]}",
+            file=sys.stderr,
+        )
+    return images
+
+
+def make_evaluator(config: Config, images: ImageSet, device: torch.device) -> Evaluator | None:
+    """Return what measures the generator during training; None if the config asks for nothing."""
+    if not config.eval.every_epochs:
+        return None
+    return Evaluator(
+        config.data,
+        images,
+        config.eval,
+        device,
+        classes=model_classes(config, images.classes),
+        ranks=distributed,
+    )
