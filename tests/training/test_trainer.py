@@ -220,9 +220,20 @@ def test_only_the_newest_checkpoints_are_kept(tiny: Config) -> None:
 
 
 @pytest.mark.parametrize("rule", AGGREGATIONS)
-def test_every_rule_trains(tiny: Config, rule: str) -> None:
-    run = train(changed(tiny, gan={"aggregation": rule, "discriminators": 3}))
-    assert len(run.metrics()[-1]["weights"]) == 3
+def test_every_rule_trains_and_resumes_bit_for_bit(tiny: Config, rule: str) -> None:
+    config = changed(tiny, gan={"aggregation": rule, "discriminators": 3})
+    whole = train(changed(config, name="whole"))
+    assert len(whole.metrics()[-1]["weights"]) == 3
+    train(changed(config, train={"epochs": 1.0}))
+    halves = train(config, resume=True)
+    one, other = weights(halves.path), weights(whole.path)
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    mine, theirs = (
+        torch.load(run.checkpoint_file(10), weights_only=True)["aggregation"]
+        for run in (halves, whole)
+    )
+    assert set(mine) == set(AGGREGATIONS.build(rule).initial_state(3))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
