@@ -59,6 +59,7 @@ def game(
         expectation=lambda losses: losses.mean(dim=-1),
         mean_over_ranks=lambda x: x,
         all_gather_discriminators=lambda x: x,
+        aggregation_state=AGGREGATIONS.build(rule).initial_state(len(discriminators)),
     )
 
 

@@ -54,6 +54,7 @@ def compare(config: Config, way: str, steps: int = 10, **sections: dict[str, Any
     baseline, engine = (made(config, kind, **sections) for kind in ("baseline", way))
     theirs, mine = run(baseline, steps), run(engine, steps)
     assert_same_weights(engine, baseline, 1e-8)
+    torch.testing.assert_close(engine.state.aggregation, baseline.state.aggregation)
     for a, b in zip(mine, theirs, strict=True):
         assert set(a) == set(b)
         for name in a:

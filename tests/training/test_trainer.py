@@ -20,6 +20,7 @@ from d3gan.evaluation.metrics.names import metric_names
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks import ARCHITECTURES
 from d3gan.runs import RunFolder
+from d3gan.training.checkpoint import write_checkpoint
 from d3gan.training.trainer import train
 
 
@@ -234,6 +235,21 @@ def test_every_rule_trains_and_resumes_bit_for_bit(tiny: Config, rule: str) -> N
     )
     assert set(mine) == set(AGGREGATIONS.build(rule).initial_state(3))
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("rule", ["softmax", "adaptive"])
+def test_a_checkpoint_without_the_state_of_its_rule(tiny: Config, rule: str) -> None:
+    """Checkpoints of older versions have none; a rule that learns cannot do without."""
+    config = changed(tiny, gan={"aggregation": rule})
+    run = train(changed(config, train={"epochs": 1.0}))
+    older = torch.load(run.checkpoint_file(5), weights_only=True)
+    del older["aggregation"]
+    write_checkpoint(run.checkpoint_file(5), older)
+    if rule == "softmax":
+        train(config, resume=True)
+    else:
+        with pytest.raises(UserError, match=r"aggregation rule has the state {}, and .*'q': \(2,"):
+            train(config, resume=True)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

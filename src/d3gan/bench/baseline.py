@@ -201,7 +201,8 @@ class Baseline:
             with torch.no_grad():
                 images = _call(state.generator, batch.z, batch.labels)
                 after = self._generator_terms(batch, images)[1] if rule.feedback else logits
-            means = (x.detach().mean(dim=1) if rule.feedback else None for x in (logits, after))
+            pair = (logits.detach().sigmoid(), after.sigmoid())
+            means = (x.mean(dim=1) if rule.feedback else None for x in pair)
             rule.update(state.aggregation, score, *means)
         losses = {f"loss_d_{name}": term.mean(dim=1) for name, term in d_terms.items()}
         losses |= {f"loss_g_{name}": term.detach().mean(dim=1) for name, term in g_terms.items()}

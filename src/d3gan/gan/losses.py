@@ -123,7 +123,8 @@ def set_gradient(game: Game, gradient: Tensor) -> None:
     for parameter, part in zip(
         parameters, gradient.split([p.numel() for p in parameters]), strict=True
     ):
-        parameter.grad = part.view_as(parameter).contiguous()
+        # Fused optimizers require gradients that are laid out in memory like the parameters.
+        parameter.grad = torch.empty_like(parameter).copy_(part.view_as(parameter))
 
 
 def _parameters(game: Game) -> list[Tensor]:
@@ -131,10 +132,10 @@ def _parameters(game: Game) -> list[Tensor]:
 
 
 @torch.no_grad()
-def mean_logits(game: Game, batch: Batch) -> Tensor:
-    """Return the mean logits [N] of all images that the generator makes of the batch's latents."""
+def mean_probability(game: Game, batch: Batch) -> Tensor:
+    """Return E D_k(G(z)) [N] over all images, where D_k is the sigmoid of the logit."""
     parts = [generator_losses(game, part, None)[1] for part in batch.split(game.accumulate)]
-    return game.mean_over_images(joined(parts)["logits"])
+    return game.mean_over_images(joined(parts)["logits"].sigmoid())
 
 
 # Shared by both steps

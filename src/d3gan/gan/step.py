@@ -11,7 +11,7 @@ from d3gan.gan.losses import (
     generator_losses,
     gradient_of_each,
     joined,
-    mean_logits,
+    mean_probability,
     micro_batches,
     of_all_discriminators,
     over_all_images,
@@ -105,8 +105,8 @@ def generator_step(
     if count > 1 and state:
         before = after = None
         if rule.feedback:
-            before = game.mean_over_images(logits["logits"].detach())
-            after = mean_logits(game, batch)
+            before = game.mean_over_images(logits["logits"].detach().sigmoid())
+            after = mean_probability(game, batch)
         rule.update(state, score, before, after)
 
     g, losses = g.detach(), {f"loss_d_{name}": E(term) for name, term in d_terms.items()}

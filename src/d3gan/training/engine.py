@@ -154,10 +154,9 @@ class Engine:
             accumulate=config.train.accumulate,
             no_sync=lambda: parallel.no_sync(generator, discriminators),
         )
-        on_one_gpu = device.type == "cuda" and world_size() == 1
-        self._static = (
-            _Static(self, len(shard)) if graph or (graph is None and on_one_gpu) else None
-        )
+        if graph is None:  # a rule that sees gradients may compute its weights on the host
+            graph = device.type == "cuda" and world_size() == 1 and not by_gradients
+        self._static = _Static(self, len(shard)) if graph else None
 
     @property
     def selects(self) -> bool:

@@ -38,6 +38,7 @@ class Hypervolume(Aggregation):
         return weight / weight.sum(dim=0) if self.normalize else weight
 
 
+@AGGREGATIONS.register("minimum_norm")
 @dataclass(frozen=True)
 class MinimumNorm(Aggregation):
     """Descend along the shortest vector of the convex hull of the gradients of the g_k.

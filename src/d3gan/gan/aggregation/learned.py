@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from d3gan.gan.aggregation.base import Aggregation
+from d3gan.gan.aggregation.base import AGGREGATIONS, Aggregation
 from d3gan.gan.aggregation.soft_means import soft_mean_weights
 from d3gan.lazy import functional, torch
 
@@ -17,6 +17,7 @@ BETA2, EPSILON = 0.999, 1e-8
 """Adam's decay rate of the second moment, and the constant in its denominator."""
 
 
+@AGGREGATIONS.register("gman_star")
 @dataclass(frozen=True)
 class GmanStar(Aggregation):
     """`softmax` with a learned inverse temperature lambda = softplus(l).
@@ -77,6 +78,7 @@ def _adam_step(state: Mapping[str, Tensor], gradient: Tensor, lr: float, beta1: 
     state["l"].sub_(lr * unbiased_first / (unbiased_second.sqrt() + EPSILON))
 
 
+@AGGREGATIONS.register("adaptive")
 @dataclass(frozen=True)
 class Adaptive(Aggregation):
     """Prefer the discriminators that the generator makes most progress against.
