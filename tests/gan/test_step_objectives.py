@@ -70,6 +70,78 @@ def test_d2gan_is_the_two_player_loop_of_its_paper() -> None:
     assert_same_parameters(ensemble.members[1], d2)
 
 
+def test_duelgan_is_a_loop_in_which_each_predicts_the_other() -> None:
+    """The duel is over all pairs of images, real and generated ones alike."""
+    alpha, beta = 0.5, 1.5
+    generator, ensemble = networks(2, norm="none")
+    plain_g = copy.deepcopy(generator)
+    pair = [copy.deepcopy(member) for member in ensemble.members]
+    play(game(generator, ensemble, "mean", f"duelgan(alpha={alpha}, beta={beta})"), 2)
+
+    optimizer_g, optimizers = adam(plain_g), [adam(d) for d in pair]
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    for real, z, *_ in batches():
+        fake = plain_g(z)
+        images = torch.cat([real, fake.detach()])
+        kinds = torch.cat([torch.ones(BATCH), torch.zeros(BATCH)]).double()
+        outputs = [d(images) for d in pair]
+        for me, other, optimizer in zip(outputs, outputs[::-1], optimizers, strict=True):
+            target = other.detach().sigmoid()
+            everywhere = [bce(me, one.expand_as(me)) for one in target]
+            duel = bce(me, target) - alpha * torch.stack(everywhere).mean()
+            optimizer.zero_grad()
+            (2 * bce(me, kinds) + beta * duel).backward(retain_graph=True)
+        for optimizer in optimizers:
+            optimizer.step()
+        optimizer_g.zero_grad()
+        torch.stack([-d(fake).sigmoid().log() for d in pair]).mean().backward()
+        optimizer_g.step()
+
+    assert_same_parameters(generator, plain_g)
+    for mine, theirs in zip(ensemble.members, pair, strict=True):
+        assert_same_parameters(mine, theirs)
+
+
+def test_mcl_gan_is_a_loop_over_images_and_experts() -> None:
+    alpha, beta, tau = 0.3, 0.8, 0.2
+    generator, ensemble = networks(3, norm="none")
+    plain_g, plain_d = copy.deepcopy(generator), copy.deepcopy(ensemble)
+    play(game(generator, ensemble, "mean", f"mcl_gan(k=1, {alpha=}, {beta=}, {tau=})"), 3)
+
+    optimizer_g, optimizer_d = adam(plain_g), adam(plain_d)
+    for real, z, *_ in batches():
+        fake = plain_g(z)
+        on_real, on_fake = (
+            torch.stack([d(x).sigmoid() for d in plain_d.members]) for x in (real, fake.detach())
+        )
+        loss_d, chosen = -(1 - on_fake).log().sum(), torch.zeros(3).double()
+        for image in on_real.T:
+            best = int(image.argmax())
+            loss_d = loss_d - image[best].log()
+            for m in {0, 1, 2} - {best}:
+                loss_d = loss_d - alpha * (image[m].log() + (1 - image[m]).log()) / 2
+            chosen = chosen + torch.softmax(image / tau, dim=0) / BATCH
+        uniform = torch.full((3,), 1 / 3).double()
+        divergence = torch.distributions.kl_divergence(
+            torch.distributions.Categorical(uniform), torch.distributions.Categorical(chosen)
+        )
+        optimizer_d.zero_grad()
+        (loss_d / BATCH + beta * divergence).backward()
+        optimizer_d.step()
+        loss_g = torch.zeros(()).double()
+        for image in torch.stack([d(fake).sigmoid() for d in plain_d.members]).T:
+            best = int(image.argmax())
+            loss_g = loss_g - image[best].log()
+            for m in {0, 1, 2} - {best}:
+                loss_g = loss_g - alpha * (image[m].log() + (1 - image[m]).log()) / 2
+        optimizer_g.zero_grad()
+        (loss_g / BATCH / 3).backward()
+        optimizer_g.step()
+
+    assert_same_parameters(generator, plain_g)
+    assert_same_parameters(ensemble, plain_d)
+
+
 def test_wgan_gp_is_the_critic_s_loop() -> None:
     generator, ensemble = networks(1, norm="none")
     plain_g, critic = copy.deepcopy(generator), copy.deepcopy(ensemble.members[0])

@@ -38,9 +38,16 @@ class Objective:
     """Whether the losses depend on the index k. Then each call is for one discriminator."""
     discriminators: ClassVar[int | None] = None
     """Number of discriminators for which the objective is defined; None for any number."""
+    joint: ClassVar[bool] = False
+    """Whether a discriminator's loss depends on the others' logits, or on means over the batch."""
     equal_weights: ClassVar[bool] = False
     """Whether the generator faces all discriminators equally, so that no other aggregation rule is
     defined."""
+
+    @property
+    def least_discriminators(self) -> int:
+        """Smallest number of discriminators for which the objective is defined."""
+        return self.discriminators or 1
 
     def discriminator(self, real: Tensor, fake: Tensor, k: int) -> Terms:
         """Return the loss terms of discriminator k from D_k(x) and D_k(G(z))."""
@@ -87,6 +94,8 @@ class JointObjective(Objective):
     `mean` maps [..., B] to [...]: the mean over all images of the batch, on all ranks. Gradients
     flow through it.
     """
+
+    joint: ClassVar[bool] = True
 
     def joint_discriminator(self, real: Tensor, fake: Tensor, mean: Mean) -> Terms:
         """Return the loss terms [N, B] of all discriminators from their logits [N, B]."""

@@ -33,6 +33,7 @@ class D2GAN(Objective):
 
     signed: ClassVar[bool] = True
     asymmetric: ClassVar[bool] = True
+    equal_weights: ClassVar[bool] = True
     discriminators: ClassVar[int | None] = 2
     alpha: float = 0.2
     beta: float = 0.1

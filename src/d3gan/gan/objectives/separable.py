@@ -33,6 +33,7 @@ class Saturating(_CrossEntropy):
     """
 
     signed: ClassVar[bool] = True
+    negative: ClassVar[bool] = True
 
     def generator_loss(self, logits: Tensor) -> Tensor:
         return -functional.softplus(logits)
