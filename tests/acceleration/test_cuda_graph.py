@@ -3,6 +3,7 @@
 import pytest
 import torch
 from tests.program import weights
+from tests.scheduled import SCHEDULED
 from tests.small_networks import make_discriminators
 
 from d3gan import config as configs
@@ -51,8 +52,14 @@ def engine(config: Config, *, graph: bool = True) -> Engine:
     return Engine(config, make_state(config, cuda), images, cuda, graph=graph)
 
 
-def test_graphed_steps_equal_eager_steps(tiny: Config) -> None:
-    config = on("cuda", tiny, epochs=4.0)
+WITH_FIXED_BETA2 = {**SCHEDULED, "optim": {**SCHEDULED["optim"], "beta2_schedule": "constant"}}
+
+
+@pytest.mark.parametrize("sections", [{}, WITH_FIXED_BETA2, SCHEDULED])
+def test_graphed_steps_equal_eager_steps(
+    tiny: Config, sections: dict[str, dict[str, object]]
+) -> None:
+    config = configs.from_dict(sections, on("cuda", tiny, epochs=4.0))
     graphed, launched = engine(config), engine(config, graph=False)
     for _ in range(20):
         graphed.step(), launched.step()

@@ -179,6 +179,26 @@ def test_every_schedule(tiny: Config, way: str) -> None:
     compare(tiny, way, **SCHEDULED)
 
 
+def test_every_schedule_with_micro_batches_and_a_fresh_batch(tiny: Config) -> None:
+    sections = {**SCHEDULED, "gan": SCHEDULED["gan"] | {"fresh_batch": True}}
+    baseline = made(tiny, "baseline", **sections)
+    engine = made(tiny, "eager", **sections, train={"accumulate": 3})
+    run(baseline, 6), run(engine, 6)
+    assert_same_weights(engine, baseline, 1e-8)
+
+
+@pytest.mark.parametrize("way", [*WAYS, "baseline"])
+def test_an_ema_of_half_life_zero_is_a_copy(tiny: Config, way: str) -> None:
+    optim = {"ema_half_life_images": 50.0, "ema_schedule": "linear(start=0, end=1)"}
+    trainer = made(tiny, way, optim=optim)
+    for copied in (True, False):
+        trainer.step()
+        assert trainer.state.ema is not None
+        networks = (trainer.state.ema, trainer.state.generator)
+        pairs = zip(*(network.parameters() for network in networks), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs) == copied
+
+
 @pytest.mark.parametrize("key", SCHEDULE_KEYS)
 def test_every_schedule_changes_what_is_learned(tiny: Config, key: str) -> None:
     section, name = key.split(".")
