@@ -127,7 +127,8 @@ def test_the_generator_is_the_paper_s() -> None:
     for block in generator.blocks:
         up = functional.relu(functional.batch_norm(x, None, None, training=True))
         up = up.repeat_interleave(2, 2).repeat_interleave(2, 3)
-        h = functional.batch_norm(block.first(up), None, None, training=True)
+        h = functional.conv2d(up, block.first.weight, block.first.bias, padding=1)
+        h = functional.batch_norm(h, None, None, training=True)
         shortcut = block.shortcut(x.repeat_interleave(2, 2).repeat_interleave(2, 3))
         x = shortcut + block.second(functional.relu(h))
     x = functional.relu(functional.batch_norm(x, None, None, training=True))

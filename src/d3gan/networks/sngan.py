@@ -100,6 +100,20 @@ class SNGAN:
         initialise_vectors(network, seed, stream, member * 1000 + position + 1)
 
 
+class UpsampledConv2d(nn.Conv2d):
+    """A convolution of images that are upsampled by repeating every pixel."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(functional.interpolate(input, scale_factor=2))
+
+
+class PooledConv2d(SpectralConv2d):
+    """A convolution with spectral normalisation, followed by the mean over 2 x 2 pixels."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.avg_pool2d(super().forward(input), 2)
+
+
 class UpBlock(nn.Module):
     """Maps [B, inputs, H, W] and labels -> [B, outputs, 2 H, 2 W]: the generator's block.
 
@@ -110,17 +124,16 @@ class UpBlock(nn.Module):
     def __init__(self, norm: str, inputs: int, outputs: int, classes: int) -> None:
         super().__init__()
         self.norm_first = _norm(norm, inputs, classes)
-        self.first = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.first = UpsampledConv2d(inputs, outputs, 3, padding=1)
         self.norm_second = _norm(norm, outputs, classes)
         self.second = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         h = functional.relu(_normalised(self.norm_first, x, labels))
-        h = self.first(functional.interpolate(h, scale_factor=2))
-        h = self.second(functional.relu(_normalised(self.norm_second, h, labels)))
+        h = functional.relu(_normalised(self.norm_second, self.first(h), labels))
         shortcut = functional.interpolate(self.shortcut(x), scale_factor=2)
-        return torch.add(h, shortcut)
+        return torch.add(self.second(h), shortcut)
 
 
 def _norm(norm: str, channels: int, classes: int) -> nn.Module:
@@ -172,7 +185,8 @@ class Block(nn.Module):
         hidden = outputs if first else inputs
         self.halve, self.activate = halve, not first
         self.first = SpectralConv2d(inputs, hidden, 3, padding=1)
-        self.second = SpectralConv2d(hidden, outputs, 3, padding=1)
+        second = PooledConv2d if halve else SpectralConv2d
+        self.second = second(hidden, outputs, 3, padding=1)
         changes = halve or inputs != outputs
         self.shortcut = SpectralConv2d(inputs, outputs, 1) if changes else nn.Identity()
 
@@ -180,7 +194,7 @@ class Block(nn.Module):
         h = self.first(functional.relu(x) if self.activate else x)
         h = self.second(functional.relu(h))
         if self.halve:
-            h, x = functional.avg_pool2d(h, 2), functional.avg_pool2d(x, 2)
+            x = functional.avg_pool2d(x, 2)
         return torch.add(h, self.shortcut(x))
 
 

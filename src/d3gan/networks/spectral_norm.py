@@ -77,9 +77,12 @@ class SpectralConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, padding=padding)
         _add_vector(self, outputs)
 
+    def normalised_weight(self) -> Tensor:
+        """Return the weights that one forward pass uses. In training this is one iteration."""
+        return normalised(self.weight, self.singular_vector, iterate=self.training)
+
     def forward(self, input: Tensor) -> Tensor:
-        weight = normalised(self.weight, self.singular_vector, iterate=self.training)
-        maps: Tensor = self._conv_forward(input, weight, self.bias)
+        maps: Tensor = self._conv_forward(input, self.normalised_weight(), self.bias)
         return maps
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from d3gan.acceleration.double_backward import use_fast_double_backward
+from d3gan.acceleration.folded import fold_resampling
 from d3gan.acceleration.im2col import use_im2col
 from d3gan.acceleration.precision import DTYPES, compute_in_bfloat16
 from d3gan.config import Config
@@ -151,6 +152,7 @@ def lay_out(network: nn.Module, device: torch.device) -> None:
     use_fast_double_backward(network)
     if device.type == "cpu":
         use_im2col(network)
+        fold_resampling(network)
 
 
 def _load_tensors(tensors: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
