@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 
 from d3gan.config_aliases import ALIASES, migrate
+from d3gan.config_game import check_game
 from d3gan.config_networks import check_networks
 from d3gan.config_schedules import check_schedules, schedules_of_whole_run
 from d3gan.errors import UserError
@@ -40,45 +41,11 @@ def validate(config: Config) -> Config:
         raise UserError("data.channels = 1: stacked-mnist needs 3")
     networks = ("model.architecture", "gan.members")
     built = {key: _built(key, config) for key in _choices() if key not in networks}
-    _check_game(config.gan, built)
+    check_game(config, built)
     check_schedules(config, flatten(to_dict(config)), _metadata())
     model, members = (_built(key, config) for key in networks)  # last, because they import torch
     check_networks(config, model, members, built["gan.views"])
     return config
-
-
-def _check_game(gan: GanConfig, built: Mapping[str, list[Any]]) -> None:
-    """Raise UserError if objective, aggregation, penalties and N do not fit together."""
-    (objective,), (rule,) = built["gan.objective"], built["gan.aggregation"]
-    if objective.discriminators not in (None, gan.discriminators):
-        raise UserError(
-            f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} is "
-            f"defined for {objective.discriminators}"
-        )
-    if gan.discriminators > 1 and objective.signed and not rule.takes_signed:
-        raise UserError(
-            f"gan.aggregation = {gan.aggregation!r} needs losses above zero, which gan.objective = "
-            f"{gan.objective!r} does not give; choose another of the two"
-        )
-    one_sign = objective.negative or not objective.signed
-    if gan.discriminators > 1 and rule.needs_one_sign and not one_sign:
-        raise UserError(
-            f"gan.aggregation = {gan.aggregation!r} needs losses of one sign, and those of "
-            f"gan.objective = {gan.objective!r} can have both; choose another of the two"
-        )
-    if gan.discriminators > 1 and rule.needs_separable and not objective.separable:
-        raise UserError(
-            f"gan.aggregation = {gan.aggregation!r} is defined for separable objectives only, and "
-            f"gan.objective = {gan.objective!r} is not; choose another rule, for example mean"
-        )
-    if gan.discriminators > 1 and objective.equal_weights and not rule.equal_weights:
-        raise UserError(
-            f"gan.aggregation = {gan.aggregation!r}: gan.objective = {gan.objective!r} sums the "
-            "losses against all discriminators; set gan.aggregation = 'mean'"
-        )
-    names = [penalty.name for penalty in built["gan.penalties"]]
-    if len(set(names)) < len(names):
-        raise UserError(f"gan.penalties = {list(gan.penalties)}: names a penalty twice")
 
 
 def _built(key: str, config: Config) -> list[Any]:

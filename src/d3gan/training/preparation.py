@@ -27,6 +27,7 @@ def check_batch_size(config: Config, shards: int) -> None:
         )
     batch_norm = nn.modules.batchnorm._BatchNorm
     least = 2 if any(isinstance(layer, batch_norm) for layer in networks.modules()) else 1
+    least *= config.train.accumulate
     if config.train.batch_size // shards < least:
         raise UserError(
             f"train.batch_size = {config.train.batch_size}: must be at least {least * shards} "
