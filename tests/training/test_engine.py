@@ -70,6 +70,21 @@ def test_every_rule(tiny: Config, way: str, rule: str) -> None:
     compare(tiny, way, gan=gan, data={"flip": True}, train={"epochs": 4.0})
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "softmax(through_weights=True)",
+        "softmax_per_sample(through_weights=True)",
+        "geometric_softmax(through_weights=True)",
+        "harmonic_softmax",
+        "gman_star(lr=0.1, through_weights=True)",
+    ],
+)
+def test_gmans_means_of_the_loss_that_its_authors_minimise(tiny: Config, rule: str) -> None:
+    gan = {"objective": "saturating", "aggregation": rule, "discriminators": 3}
+    compare(tiny, "eager", gan=gan)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("way", WAYS)
 def test_every_objective(tiny: Config, way: str, objective: str) -> None:
