@@ -38,6 +38,9 @@ class Stream(enum.IntEnum):
     LABELS = 16
     VIEW = 17
     AUGMENTATION_CHOICE = 18
+    SHARD = 19
+    SHARD_ORDER = 20
+    SWAP = 21
 
 
 # Constants of SplitMix64 as signed 64-bit numbers; int64 arithmetic wraps around as uint64 does.

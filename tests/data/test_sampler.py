@@ -3,7 +3,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d3gan.data.sampler import batch_indices, flips, shard
+from d3gan.data.sampler import (
+    assigned_shards,
+    batch_indices,
+    data_shards,
+    flips,
+    shard,
+    shard_indices,
+)
 
 
 @given(length=st.integers(1, 50), batch=st.integers(1, 70), seed=st.integers(0, 2**40))
@@ -41,3 +48,31 @@ def test_flips_are_fair_and_depend_on_the_position() -> None:
     drawn = flips(0, torch.arange(10_000))
     assert int(drawn.sum()) == pytest.approx(5000, abs=250)
     assert torch.equal(drawn[500:600], flips(0, torch.arange(500, 600)))
+
+
+@given(length=st.integers(1, 60), count=st.integers(1, 6), seed=st.integers(0, 2**40))
+def test_data_shards_are_disjoint_and_cover_the_data(length: int, count: int, seed: int) -> None:
+    shards = data_shards(seed, count, length)
+    assert sorted(torch.cat(shards).tolist()) == list(range(length))
+    sizes = [len(part) for part in shards]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("batch", [1, 4, 50])
+def test_a_shard_s_stream_shows_each_of_its_images_once_per_pass(batch: int) -> None:
+    for number, images in enumerate(data_shards(3, 3, 20)):
+        positions = torch.arange(3 * len(images))
+        seen = torch.cat([shard_indices(3, part, number, 3, 20) for part in positions.split(batch)])
+        passes = seen.split(len(images))
+        assert all(sorted(each.tolist()) == sorted(images.tolist()) for each in passes)
+        assert not torch.equal(passes[0], passes[1])
+
+
+@given(count=st.integers(2, 9), seed=st.integers(0, 2**40))
+def test_in_a_swap_every_discriminator_moves_to_another_shard(count: int, seed: int) -> None:
+    """After `count` swaps each discriminator has had every shard, and is where it started."""
+    assigned = [assigned_shards(seed, swaps, count) for swaps in range(count + 1)]
+    assert assigned[0] == assigned[count] == list(range(count))
+    assert all(sorted(each) == list(range(count)) for each in assigned)
+    for k in range(count):
+        assert sorted(each[k] for each in assigned[:count]) == list(range(count))

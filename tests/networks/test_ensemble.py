@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from d3gan.acceleration.im2col import use_im2col
-from d3gan.networks.ensemble import Ensemble
+from d3gan.networks.ensemble import Ensemble, Way
 from d3gan.networks.norms import NORMS
 
 
@@ -141,3 +141,16 @@ def test_a_skipped_discriminator_costs_a_forward_pass_only(im2col: bool) -> None
     forward = int(counter.get_total_flops())
     assert operations(1.0, 1.0) == 2 * forward
     assert operations(0.0, 1.0) == operations(1.0, 0.0) == 1.5 * forward
+
+
+@pytest.mark.parametrize("way", ["sequential", "stacked"])
+def test_images_of_each_member(way: Way) -> None:
+    """A batch [N, B, C, H, W] shows each member its own images; others are shared."""
+    members = ("dcgan(width=2)", "dcgan(norm='none')", "dcgan(width=2)")
+    ensemble = make_discriminators(members=members).double()
+    own, shared = torch.randn(3, 5, 3, 16, 16).double(), torch.randn(4, 3, 16, 16).double()
+    expected = [
+        torch.cat([member(own[k]), member(shared)]) for k, member in enumerate(ensemble.members)
+    ]
+    ensemble.way = way
+    torch.testing.assert_close(ensemble(own, shared), torch.stack(expected))

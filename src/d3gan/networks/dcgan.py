@@ -35,8 +35,8 @@ class DCGAN:
     norm: str = "batch"
     """Normalisation: batch, sync, group or none."""
     activation: Literal["relu", "mish"] = "relu"
-    """relu: ReLU in the generator, LeakyReLU in discriminators (the paper); mish: Mish in both (the
-    dual models of the succeeded project)."""
+    """relu: ReLU in the generator, LeakyReLU in discriminators (the paper); mish: Mish in both. The
+    succeeded project has Mish in the generator of its dual model only."""
     stages: int = 0
     """Number of stages of stride 2, which is the depth of the network; 0: by the resolution."""
 

@@ -16,7 +16,8 @@ class Ensemble(nn.Module):
 
     Several batches go through in one call, each normalised separately (DCGAN normalises real and
     generated images apart), so that a wrapper that reduces gradients sees one forward pass for
-    each backward pass. `labels` [B] are those of every batch.
+    each backward pass. A batch [N, B, C, H, W] holds other images for each member. `labels` [B] are
+    those of every batch.
     """
 
     def __init__(self, discriminators: Iterable[nn.Module]) -> None:
@@ -38,17 +39,19 @@ class Ensemble(nn.Module):
         return cast(Tensor, _Rows.apply(frozen, *logits))  # type: ignore[no-untyped-call]
 
     def _sequential(self, batches: Sequence[Tensor], labels: Tensor | None) -> list[Tensor]:
-        return [_logits(member, batches, labels) for member in self.members]
+        return [
+            _logits(member, _of_member(batches, k), labels) for k, member in enumerate(self.members)
+        ]
 
     def _concurrent(self, batches: Sequence[Tensor], labels: Tensor | None) -> list[Tensor]:
         """Compute each member on its own CUDA stream; its backward pass runs on the same one."""
         here = torch.cuda.current_stream()
         streams = [torch.cuda.Stream() for _ in self.members]
         logits = []
-        for member, stream in zip(self.members, streams, strict=True):
+        for k, (member, stream) in enumerate(zip(self.members, streams, strict=True)):
             stream.wait_stream(here)
             with torch.cuda.stream(stream):
-                logits.append(_logits(member, batches, labels))
+                logits.append(_logits(member, _of_member(batches, k), labels))
             for images in batches:
                 images.record_stream(stream)
         for stream, row in zip(streams, logits, strict=True):
@@ -61,9 +64,11 @@ class Ensemble(nn.Module):
         for numbers in self._alike():
             members = [self.members[k] for k in numbers]
             if len(members) == 1:
-                rows[numbers[0]] = _logits(members[0], batches, labels)
+                (k,) = numbers
+                rows[k] = _logits(members[0], _of_member(batches, k), labels)
             else:
-                rows |= zip(numbers, _stacked_logits(members, batches, labels), strict=True)
+                inputs = [x[numbers] if _of_each_member(x) else x for x in batches]
+                rows |= zip(numbers, _stacked_logits(members, inputs, labels), strict=True)
         return torch.stack([rows[k] for k in range(len(self))])
 
     def _alike(self) -> list[list[int]]:
@@ -79,6 +84,16 @@ class Ensemble(nn.Module):
 
 def _shapes(network: nn.Module) -> tuple[torch.Size, ...]:
     return tuple(parameter.shape for parameter in network.parameters())
+
+
+def _of_each_member(images: Tensor) -> bool:
+    """Return whether a batch is [N, B, C, H, W]: other images for each member."""
+    return images.dim() == 5
+
+
+def _of_member(batches: Sequence[Tensor], k: int) -> list[Tensor]:
+    """Return the batches [B, C, H, W] of member k."""
+    return [images[k] if _of_each_member(images) else images for images in batches]
 
 
 def _logits(member: nn.Module, batches: Sequence[Tensor], labels: Tensor | None) -> Tensor:
@@ -99,8 +114,11 @@ def _stacked_logits(
         inputs = (images,) if labels is None else (images, labels)
         return cast(Tensor, functional_call(members[0], weights_of_one, inputs))
 
-    stacked = vmap(logits, in_dims=(0, None))
-    return torch.cat([stacked(weights, images) for images in batches], dim=1)
+    def stacked(images: Tensor) -> Tensor:
+        of_each = 0 if _of_each_member(images) else None
+        return cast(Tensor, vmap(logits, in_dims=(0, of_each))(weights, images))
+
+    return torch.cat([stacked(images) for images in batches], dim=1)
 
 
 class _Rows(Function):
