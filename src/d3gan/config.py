@@ -14,6 +14,7 @@ from typing import Any, get_args, get_type_hints
 import tomli_w
 
 from d3gan.config_aliases import ALIASES, migrate
+from d3gan.config_data import check_data
 from d3gan.config_game import check_game
 from d3gan.config_networks import check_networks
 from d3gan.config_schedules import check_schedules, schedules_of_whole_run
@@ -37,11 +38,10 @@ def validate(config: Config) -> Config:
         gan = dataclasses.replace(config.gan, discriminators=len(config.gan.members))
         config = dataclasses.replace(config, gan=gan)
     config = from_dict(to_dict(config))
-    if config.data.source == "stacked-mnist" and config.data.channels != 3:
-        raise UserError("data.channels = 1: stacked-mnist needs 3")
     networks = ("model.architecture", "gan.members")
     built = {key: _built(key, config) for key in _choices() if key not in networks}
     check_game(config, built)
+    check_data(config, built["gan.objective"][0])
     check_schedules(config, flatten(to_dict(config)), _metadata())
     model, members = (_built(key, config) for key in networks)  # last, because they import torch
     check_networks(config, model, members, built["gan.views"])

@@ -46,6 +46,10 @@ class DataConfig:
     """Mirror each image left to right at random."""
     limit: Annotated[int, Range(0, 10**12), RESULT] = 0
     """Number of images to use, a fixed random choice; 0: all."""
+    sharded: Annotated[bool, RESULT] = False
+    """Show each discriminator its own disjoint part of the images only (MD-GAN)."""
+    swap_every_epochs: Annotated[float, Range(0, 10**6), RESULT] = 0.0
+    """Epochs after which every discriminator moves to another part of the images; 0: never."""
     resident: Annotated[Literal["auto", "always", "never"], MACHINE] = "auto"
     """Keep all images in the device's memory; auto: if they take less than half of the free
     memory."""

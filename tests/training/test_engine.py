@@ -145,6 +145,21 @@ def test_members_of_different_architectures(tiny: Config) -> None:
     compare(tiny, "eager", gan={"members": members, "penalties": ["r1"]})
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("objective", ["non_saturating", "relativistic"])
+def test_shards_of_the_data(tiny: Config, way: str, objective: str) -> None:
+    """Every discriminator sees its own real images; a swap after every third batch."""
+    gan = {
+        "discriminators": 3,
+        "objective": objective,
+        "aggregation": "softmax",
+        "penalties": ["r1", "r2(gamma=0.5)", "wgan_gp(coefficient=0.1)"],
+        "augmentations": ["color", "cutout"],
+    }
+    data = {"sharded": True, "swap_every_epochs": 0.6, "flip": True}
+    compare(tiny, way, steps=7, gan=gan, data=data)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view(tiny: Config, view: str) -> None:
     gan = {"views": [view], "penalties": ["r1", "wgan_gp"], "augmentations": ["cutout"]}

@@ -27,7 +27,8 @@ from d3gan.gan.objectives import OBJECTIVES, JointObjective
 from d3gan.gan.penalties import PENALTIES
 from d3gan.images import Images, to_picture
 from d3gan.training import distributed
-from d3gan.training.engine import Draws, make_order
+from d3gan.training.engine import Draws
+from d3gan.training.order import make_order, of_each_member
 from d3gan.training.schedule import make_schedule
 from d3gan.training.state import State
 
@@ -77,7 +78,8 @@ class Baseline:
         self.config, self.state, self.device = config, state, device
         self.schedule = make_schedule(config, len(images))
         shard = range(config.train.batch_size)
-        self.order = make_order(config, shard, len(images))
+        self.members = range(config.gan.discriminators)
+        self.order = make_order(config, shard, len(images), self.members)
         self.draws = Draws(config, shard, device)
         self.objective = OBJECTIVES.build(config.gan.objective)
         self.aggregation = AGGREGATIONS.build(config.gan.aggregation)
@@ -98,8 +100,9 @@ class Baseline:
         return range(self.state.step * each, (self.state.step + 1) * each)
 
     def real_images(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Return the next batch of images [B, C, H, W] in [-1, 1] and their labels [B]."""
+        """Return the next batch of images in [-1, 1] (`Batch.real`) and their labels [B]."""
         images, labels = next(self.loaded)
+        images = of_each_member(self.config, images, self.members)
         return images.to(self.device), labels.to(self.device) if self.state.classes else None
 
     def step(self) -> Losses:
@@ -145,13 +148,13 @@ class Baseline:
         terms: dict[str, list[Tensor]] = {}
         penalties: dict[str, list[Tensor]] = {penalty.name: [] for penalty in self.penalties}
         self.state.optimizer_d.zero_grad()
-        real, fake = batch.real.detach().clone(), fake.clone()
-        points = [each.points(real, fake, batch.interpolation) for each in self.penalties]
-        for x in points:
-            x.requires_grad_()
-        logits = []
+        fake, logits = fake.clone(), []
         joint = isinstance(self.objective, JointObjective)
         for k, discriminator in enumerate(self.state.discriminators.members):
+            real = _real_of(batch, k).detach().clone()
+            points = [each.points(real, fake, batch.interpolation) for each in self.penalties]
+            for x in points:
+                x.requires_grad_()
             on_real = _call(discriminator, self._augmented(real, batch, 0), batch.labels)
             on_fake = _call(discriminator, self._augmented(fake, batch, 1), batch.labels)
             logits.append(torch.stack([on_real, on_fake]))
@@ -217,7 +220,7 @@ class Baseline:
         for k, discriminator in enumerate(self.state.discriminators.members):
             logits.append(_call(discriminator, self._augmented(fake, batch, 3), batch.labels))
             if self.objective.pairs:
-                real = self._augmented(batch.real, batch, 2)
+                real = self._augmented(_real_of(batch, k), batch, 2)
                 paired.append(_call(discriminator, real, batch.labels).detach())
             if not isinstance(self.objective, JointObjective):
                 real_logits = paired[k] if paired else None
@@ -244,6 +247,11 @@ class Baseline:
         score = rule.early_score(d_terms) if len(g) > 1 else None
         score = g.detach() if score is None else score
         return score if rule.per_sample else score.mean(dim=1, keepdim=True)
+
+
+def _real_of(batch: Batch, k: int) -> Tensor:
+    """Return the real images [B, C, H, W] that discriminator k sees."""
+    return batch.real[k] if batch.real.dim() == 5 else batch.real
 
 
 def _mean_over_images(x: Tensor) -> Tensor:

@@ -9,8 +9,7 @@ from torch import Tensor
 from d3gan.acceleration.cuda_graph import GraphedFunction, fastest_way
 from d3gan.acceleration.precision import DTYPES
 from d3gan.config import Config
-from d3gan.data.loader import Order, Prepared, make_loader, moved
-from d3gan.data.sampler import batch_indices, flips
+from d3gan.data.loader import Prepared, make_loader, moved
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.ema import update_ema
@@ -22,22 +21,12 @@ from d3gan.gan.step import train_step
 from d3gan.images import Images
 from d3gan.rng import Stream, normal, uniform
 from d3gan.training.distributed import world_size
+from d3gan.training.order import make_order, of_each_member
 from d3gan.training.schedule import StepValues, make_schedule
 from d3gan.training.state import State
 
 AUGMENTED = 4
 """Sets of images augmented in a step: real and generated ones, in the steps of both players."""
-
-
-def make_order(config: Config, shard: range, images: int) -> Order:
-    """Return the order of the part `shard` of each batch, for a data set of `images` images."""
-
-    def order(batch: int) -> tuple[Tensor, Tensor | None]:
-        positions = batch * config.train.batch_size + torch.arange(shard.start, shard.stop)
-        indices = batch_indices(config.seed, positions, images)
-        return indices, flips(config.seed, positions) if config.data.flip else None
-
-    return order
 
 
 class Draws:
@@ -127,7 +116,7 @@ class Engine:
         self.schedule = make_schedule(config, self.epoch_images)
         parallel = state.parallel
         shard = parallel.images(config.train.batch_size)
-        self.order = make_order(config, shard, self.epoch_images)
+        self.order = make_order(config, shard, self.epoch_images, parallel.members())
         self.draws = Draws(config, shard, device)
         dtype, labels = DTYPES[config.train.precision], labels if config.model.conditional else None
         resident = config.data.resident
@@ -188,10 +177,15 @@ class Engine:
         return self.draws.batch(number, *self.real_images(number), augmentation_probability)
 
     def real_images(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Return this rank's real images [B, C, H, W] in [-1, 1] of a batch, and their labels."""
+        """Return this rank's real images of a batch (`Batch.real`), and their labels."""
         source, mirrored, labels = (moved(x, self.device) for x in self.loader.prepare(number))
         assert source is not None
-        return self.loader.images(source, mirrored), labels
+        return self.normalised(source, mirrored), labels
+
+    def normalised(self, source: Tensor, mirrored: Tensor | None) -> Tensor:
+        """Return `Batch.real` from what the loader prepared, on the device."""
+        images = self.loader.images(source, mirrored)
+        return of_each_member(self.config, images, self.game.members)
 
     def _update(
         self,
@@ -287,7 +281,7 @@ class _Static:
         batches = [
             engine.draws.batch(
                 self.number * each + place,
-                engine.loader.images(inputs.source, inputs.mirrored),
+                engine.normalised(inputs.source, inputs.mirrored),
                 inputs.labels,
                 self.augmentation_probability,
             )

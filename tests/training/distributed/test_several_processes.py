@@ -105,6 +105,19 @@ def test_every_schedule_on_two_processes(tiny: Config, tmp_path: Path) -> None:
     assert_same_weights(two, one, 1e-8)
 
 
+@pytest.mark.parametrize("mesh", ["", "discriminator=2"])
+def test_shards_of_the_data(tiny: Config, tmp_path: Path, mesh: str) -> None:
+    """Parts of every discriminator's batch, or shares of the discriminators with their shards."""
+    settings: dict[str, dict[str, Any]] = {
+        "data": {"sharded": True, "swap_every_epochs": 0.3, "flip": True},
+        "gan": {"discriminators": 3, "objective": "relativistic", "penalties": ["r1", "wgan_gp"]}
+        | {"aggregation": "max"},
+    }
+    one = alone(tiny, **settings)
+    two = together(tiny, tmp_path, 2, **settings, train={"mesh": mesh})
+    assert_same_weights(two, one, 1e-8)
+
+
 @pytest.mark.slow
 def test_uneven_shards_are_weighted_by_size(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"batch_size": 7, "epochs": 2.0}}
