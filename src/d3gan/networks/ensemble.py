@@ -116,7 +116,7 @@ def _stacked_logits(
 
     def stacked(images: Tensor) -> Tensor:
         of_each = 0 if _of_each_member(images) else None
-        return cast(Tensor, vmap(logits, in_dims=(0, of_each))(weights, images))
+        return vmap(logits, in_dims=(0, of_each))(weights, images)
 
     return torch.cat([stacked(images) for images in batches], dim=1)
 
