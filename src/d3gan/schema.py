@@ -72,15 +72,17 @@ class ModelConfig:
     """Length of the noise vector z."""
     generator_width: Annotated[Count, RESULT] = 64
     """Number of channels at the image; it doubles at every stage towards the latent, except in
-    SNGAN at 32 x 32 and less, where it is the same everywhere."""
+    SNGAN at 32 x 32 and less, where it is the same everywhere. R3GAN: number at 32 x 32 and less;
+    it halves at every stage above."""
     discriminator_width: Annotated[Count, RESULT] = 64
     """The same for each discriminator."""
     generator_norm: Annotated[Norm, RESULT] = "batch"
-    """Normalisation of the generator's layers, as below."""
+    """Normalisation of the generator's layers, as below. Without effect on R3GAN, which has
+    none."""
     discriminator_norm: Annotated[Norm, RESULT] = "batch"
     """Normalisation of the discriminators' layers. batch: over the batch of each process; sync:
     over the global batch of all processes; group: over groups of channels. Without effect on SNGAN,
-    whose discriminators have spectral normalisation instead."""
+    whose discriminators have spectral normalisation instead, and on R3GAN, which has none."""
 
 
 @dataclass(frozen=True)

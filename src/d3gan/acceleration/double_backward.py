@@ -4,7 +4,7 @@ A gradient penalty differentiates the gradient of a convolution. torch computes 
 derivative group by group, and the part with respect to the weights as a convolution whose kernel is
 as large as the image. But a convolution is linear in its input and linear in its weights, so every
 derivative of any order is one of three products: the convolution, its transpose, and the
-correlation of its input with its output. Measurements: docs/roofline.md.
+correlation of its input with its output.
 """
 
 from typing import Any, cast
