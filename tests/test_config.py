@@ -136,6 +136,14 @@ def test_values_that_do_not_fit_together_are_reported() -> None:
             r"gan\.aggregation = 'original' is defined for separable objectives only",
         ),
         ({"objective": "d2gan"}, r"gan\.discriminators = 1: .* is defined for 2"),
+        (
+            {"objective": "mcl_gan(k=3)", "aggregation": "mean", "discriminators": 2},
+            r"gan\.discriminators = 2: gan\.objective = 'mcl_gan\(k=3\)' needs at least 3",
+        ),
+        (
+            {"objective": "duelgan", "discriminators": 2},
+            r"gan\.aggregation = 'original': .*'duelgan' .*; set gan\.aggregation = 'mean'",
+        ),
         ({"penalties": ["r1", "r1(gamma=2)"]}, "names a penalty twice"),
     ):
         with pytest.raises(UserError, match=message):

@@ -19,6 +19,11 @@ def check_game(config: Config, built: Mapping[str, list[Any]]) -> None:
             f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} is "
             f"defined for {objective.discriminators}"
         )
+    if gan.discriminators < objective.least_discriminators:
+        raise UserError(
+            f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} needs at "
+            f"least {objective.least_discriminators}"
+        )
     if gan.discriminators > 1 and objective.signed and not rule.takes_signed:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r} needs losses above zero, which gan.objective = "

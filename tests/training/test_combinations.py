@@ -27,6 +27,9 @@ Choice = dict[str, Any]
 CPU = torch.device("cpu")
 SIDE, CLASSES = 32, 4
 OTHERS: dict[str, list[Any]] = {
+    "gan.objective": ["mcl_gan(k=3)"],
+    "gan.fresh_batch": [True],
+    "train.accumulate": [2],
     "gan.members": [["dcgan", "dcgan(norm='none')"]],
     "gan.discriminator_steps": [2],
     "model.generator_norm": ["batch", "group", "none"],
