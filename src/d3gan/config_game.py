@@ -21,8 +21,13 @@ def check_game(config: Config, built: Mapping[str, list[Any]]) -> None:
         )
     if gan.discriminators < objective.least_discriminators:
         raise UserError(
-            f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} needs at "
-            f"least {objective.least_discriminators}"
+            f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} needs "
+            f"at least {objective.least_discriminators}"
+        )
+    if gan.discriminators > 1 and objective.equal_weights and not rule.equal_weights:
+        raise UserError(
+            f"gan.aggregation = {gan.aggregation!r}: gan.objective = {gan.objective!r} sums the "
+            "losses against all discriminators; set gan.aggregation = 'mean'"
         )
     if gan.discriminators > 1 and objective.signed and not rule.takes_signed:
         raise UserError(
@@ -39,11 +44,6 @@ def check_game(config: Config, built: Mapping[str, list[Any]]) -> None:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r} is defined for separable objectives only, and "
             f"gan.objective = {gan.objective!r} is not; choose another rule, for example mean"
-        )
-    if gan.discriminators > 1 and objective.equal_weights and not rule.equal_weights:
-        raise UserError(
-            f"gan.aggregation = {gan.aggregation!r}: gan.objective = {gan.objective!r} sums the "
-            "losses against all discriminators; set gan.aggregation = 'mean'"
         )
     names = [penalty.name for penalty in built["gan.penalties"]]
     if len(set(names)) < len(names):
