@@ -20,6 +20,8 @@ from d3gan.gan.penalties import PENALTIES
 from d3gan.networks import ARCHITECTURES
 from d3gan.networks.views import VIEWS
 from d3gan.training import distributed
+from d3gan.training.build import build_rules
+from d3gan.training.draws import Draws
 from d3gan.training.engine import Engine
 from d3gan.training.state import make_state
 
@@ -197,7 +199,7 @@ def test_the_baseline_has_no_bf16(tiny: Config) -> None:
 def test_augmentation_draws_belong_to_global_image_indices(tiny: Config) -> None:
     config = configs.from_dict({"gan": {"augmentations": ["color", "cutout"]}}, tiny)
     whole = Engine(config, make_state(config, CPU), load_images(config.data).images, CPU).draws
-    part = type(whole)(config, range(3, 8), CPU)
+    part = Draws(config, build_rules(config.gan), range(3, 8), CPU)
     everything, mine = whole.augmentation(5), part.augmentation(5)
     assert everything is not None
     assert mine is not None
@@ -247,9 +249,8 @@ def test_every_schedule_changes_what_is_learned(tiny: Config, key: str) -> None:
 
 def test_an_augmentation_changes_images_with_the_scheduled_probability(tiny: Config) -> None:
     config = configs.from_dict({"gan": {"augmentations": ["color", "cutout"]}}, tiny)
-    draws = Engine(config, make_state(config, CPU), load_images(config.data).images, CPU).draws
-    whole = type(draws)(config, range(5000), CPU)
-    part = type(draws)(config, range(3, 8), CPU)
+    rules = build_rules(config.gan)
+    whole, part = (Draws(config, rules, shard, CPU) for shard in (range(5000), range(3, 8)))
     for probability in (0.0, 0.25, 0.8, 1.0):
         chosen, mine = (each.augmented(5, probability) for each in (whole, part))
         assert chosen is not None

@@ -19,15 +19,13 @@ from d3gan.acceleration.precision import DTYPES
 from d3gan.config import Config
 from d3gan.data.loader import Order
 from d3gan.errors import UserError
-from d3gan.gan.aggregation import AGGREGATIONS
-from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.ema import update_ema
 from d3gan.gan.game import Batch, Losses
-from d3gan.gan.objectives import OBJECTIVES, JointObjective
-from d3gan.gan.penalties import PENALTIES
+from d3gan.gan.objectives import JointObjective
 from d3gan.images import Images, to_picture
 from d3gan.training import distributed
-from d3gan.training.engine import Draws
+from d3gan.training.build import build_rules
+from d3gan.training.draws import Draws
 from d3gan.training.order import make_order, of_each_member
 from d3gan.training.schedule import make_schedule
 from d3gan.training.state import State
@@ -80,11 +78,9 @@ class Baseline:
         shard = range(config.train.batch_size)
         self.members = range(config.gan.discriminators)
         self.order = make_order(config, shard, len(images), self.members)
-        self.draws = Draws(config, shard, device)
-        self.objective = OBJECTIVES.build(config.gan.objective)
-        self.aggregation = AGGREGATIONS.build(config.gan.aggregation)
-        self.penalties = [PENALTIES.build(text) for text in config.gan.penalties]
-        self.augmentations = [AUGMENTATIONS.build(text) for text in config.gan.augmentations]
+        rules = build_rules(config.gan)
+        self.objective, self.aggregation, self.penalties, self.augmentations = rules
+        self.draws = Draws(config, rules, shard, device)
         labels = np.zeros(len(images), np.int64) if labels is None else labels
         self.loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             PictureDataset(images, labels, DTYPES[config.train.precision]),  # type: ignore[arg-type]

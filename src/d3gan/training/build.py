@@ -1,16 +1,39 @@
-"""Builds the generator and the discriminators of a configuration, freshly initialised."""
+"""Builds what a configuration names: rules of the game, and networks, freshly initialised."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
-from d3gan.config import Config
+from d3gan.config import Config, GanConfig
+from d3gan.gan.aggregation import AGGREGATIONS, Aggregation
+from d3gan.gan.augment import AUGMENTATIONS, Augmentation
+from d3gan.gan.objectives import OBJECTIVES, Objective
+from d3gan.gan.penalties import PENALTIES, Penalty
 from d3gan.networks.architecture import ImageShape, build_architecture
 from d3gan.networks.ensemble import Ensemble
 from d3gan.networks.viewed import Viewed
 from d3gan.networks.views import VIEWS
 from d3gan.rng import Stream
+
+
+class Rules(NamedTuple):
+    """The rules of the game between the generator and its discriminators."""
+
+    objective: Objective
+    aggregation: Aggregation
+    penalties: Sequence[Penalty]
+    augmentations: Sequence[Augmentation]
+
+
+def build_rules(gan: GanConfig) -> Rules:
+    """Return the rules that the configuration names."""
+    return Rules(
+        OBJECTIVES.build(gan.objective),
+        AGGREGATIONS.build(gan.aggregation),
+        [PENALTIES.build(text) for text in gan.penalties],
+        [AUGMENTATIONS.build(text) for text in gan.augmentations],
+    )
 
 
 def model_classes(config: Config, classes: int) -> int:

@@ -10,85 +10,17 @@ from d3gan.acceleration.cuda_graph import GraphedFunction, fastest_way
 from d3gan.acceleration.precision import DTYPES
 from d3gan.config import Config
 from d3gan.data.loader import Prepared, make_loader, moved
-from d3gan.gan.aggregation import AGGREGATIONS
-from d3gan.gan.augment import AUGMENTATIONS
 from d3gan.gan.ema import update_ema
 from d3gan.gan.game import Batch, Game, Losses, Scheduled
-from d3gan.gan.objectives import OBJECTIVES
-from d3gan.gan.penalties import PENALTIES
 from d3gan.gan.schedules import SCHEDULES, Constant
 from d3gan.gan.step import train_step
 from d3gan.images import Images
-from d3gan.rng import Stream, normal, uniform
+from d3gan.training.build import build_rules
 from d3gan.training.distributed import world_size
+from d3gan.training.draws import Draws
 from d3gan.training.order import make_order, of_each_member
 from d3gan.training.schedule import StepValues, make_schedule
 from d3gan.training.state import State
-
-AUGMENTED = 4
-"""Sets of images augmented in a step: real and generated ones, in the steps of both players."""
-
-
-class Draws:
-    """Random numbers of a step: functions of the seed, the batch and the global image index."""
-
-    def __init__(self, config: Config, shard: range, device: torch.device) -> None:
-        self.config, self.dtype = config, DTYPES[config.train.precision]
-        self.here = torch.arange(shard.start, shard.stop, device=device)
-        self.discriminators = torch.arange(config.gan.discriminators, device=device)
-        augmentations = [AUGMENTATIONS.build(text) for text in config.gan.augmentations]
-        self.augmentations = len(augmentations)
-        self.augmentation_draws = sum(augmentation.draws for augmentation in augmentations)
-        self.interpolates = any(PENALTIES.build(p).interpolates for p in config.gan.penalties)
-
-    def latents(self, batch: int | Tensor) -> Tensor:
-        """Return this rank's latents z [B, latent] of a batch."""
-        latent_dim = self.config.model.latent_dim
-        return normal(self.config.seed, Stream.NOISE, batch, self.here, latent_dim).to(self.dtype)
-
-    def augmentation(self, batch: int | Tensor) -> Tensor | None:
-        """Return `Batch.augmentation` [4, B, draws]; None without augmentations."""
-        if not self.augmentation_draws:
-            return None
-        return self._of_augmented(Stream.AUGMENTATION, batch, self.augmentation_draws)
-
-    def augmented(self, batch: int | Tensor, probability: float | Tensor | None) -> Tensor | None:
-        """Return `Batch.augmented` bool [4, B, augmentations]; None if `probability` is None."""
-        if probability is None:
-            return None
-        return (
-            self._of_augmented(Stream.AUGMENTATION_CHOICE, batch, self.augmentations) < probability
-        )
-
-    def _of_augmented(self, stream: Stream, batch: int | Tensor, each: int) -> Tensor:
-        """Return random numbers [4, B, each] of the augmented images."""
-        numbers = uniform(self.config.seed, stream, batch, self.here, AUGMENTED * each)
-        return numbers.view(len(self.here), AUGMENTED, each).transpose(0, 1)
-
-    def interpolation(self, batch: int | Tensor) -> Tensor | None:
-        """Return `Batch.interpolation` [B, 1]; None if no penalty uses it."""
-        if not self.interpolates:
-            return None
-        return uniform(self.config.seed, Stream.INTERPOLATION, batch, self.here, 1)
-
-    def aggregation(self, step: int | Tensor) -> Tensor:
-        """Return the random numbers [N, 1] in (0, 1) of the rule, the same on every rank."""
-        return uniform(self.config.seed, Stream.AGGREGATION, step, self.discriminators, 1)
-
-    def batch(
-        self,
-        number: int | Tensor,
-        real: Tensor,
-        labels: Tensor | None,
-        augmentation_probability: float | Tensor | None = None,
-    ) -> Batch:
-        """Return batch `number` with its real images and labels.
-
-        Each augmentation changes an image with the given probability; None: every image.
-        """
-        random = (self.augmentation(number), self.interpolation(number))
-        augmented = self.augmented(number, augmentation_probability)
-        return Batch(real, self.latents(number), labels, *random, augmented)
 
 
 class Engine:
@@ -117,13 +49,13 @@ class Engine:
         parallel = state.parallel
         shard = parallel.images(config.train.batch_size)
         self.order = make_order(config, shard, self.epoch_images, parallel.members())
-        self.draws = Draws(config, shard, device)
-        dtype, labels = DTYPES[config.train.precision], labels if config.model.conditional else None
+        rules = build_rules(config.gan)
+        self.draws = Draws(config, rules, shard, device)
+        dtype, labels = DTYPES[config.train.precision], labels if state.classes else None
         resident = config.data.resident
         self.loader = make_loader(images, labels, self.order, device, dtype, resident)
         scale = parallel.data / config.train.batch_size
-        aggregation = AGGREGATIONS.build(config.gan.aggregation)
-        by_gradients = aggregation.gradients and config.gan.discriminators > 1
+        by_gradients = rules.aggregation.gradients and config.gan.discriminators > 1
         generator = parallel.generator(state.generator, reduce_gradients=not by_gradients)
         discriminators = parallel.ensemble(state.discriminators)
         self.game = Game(
@@ -132,10 +64,10 @@ class Engine:
             members=parallel.members(),
             optimizer_g=state.optimizer_g,
             optimizer_d=state.optimizer_d,
-            objective=OBJECTIVES.build(config.gan.objective),
-            aggregation=aggregation,
-            penalties=[PENALTIES.build(text) for text in config.gan.penalties],
-            augmentations=[AUGMENTATIONS.build(text) for text in config.gan.augmentations],
+            objective=rules.objective,
+            aggregation=rules.aggregation,
+            penalties=rules.penalties,
+            augmentations=rules.augmentations,
             expectation=lambda losses: losses.sum(dim=-1) * scale,
             mean_over_ranks=parallel.mean_over_ranks,
             all_gather_discriminators=parallel.all_gather_discriminators,
@@ -234,9 +166,7 @@ class _Static:
             state.discriminators.way = fastest_way(
                 state.discriminators,
                 torch.zeros((shard, channels, side, side), dtype=engine.draws.dtype, device=device),
-                torch.zeros(shard, dtype=torch.int64, device=device)
-                if config.model.conditional
-                else None,
+                torch.zeros(shard, dtype=torch.int64, device=device) if state.classes else None,
             )
         self.number = torch.zeros((), dtype=torch.int64, device=device)
         self.ema_decay, self.penalty_factor = torch.zeros(
