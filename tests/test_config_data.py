@@ -14,7 +14,7 @@ JOINT = [name for name in OBJECTIVES if OBJECTIVES.build(name).joint]
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({}, r"divides the images among several discriminators, and gan.discriminators = 1"),
+        ({}, r"images are divided among several discriminators, and gan.discriminators = 1"),
         (
             {"gan": {"discriminators": 2}, "model": {"conditional": True}},
             r"data.sharded = true: real and generated images of a conditional model share",

@@ -22,13 +22,13 @@ def check_data(config: Config, objective: Objective) -> None:
         return
     if gan.discriminators == 1:
         raise UserError(
-            "data.sharded = true: divides the images among several discriminators, and "
-            "gan.discriminators = 1"
+            "data.sharded = true: the images are divided among several discriminators, and "
+            "gan.discriminators = 1; use two or more, or set data.sharded = false"
         )
     if config.model.conditional:
         raise UserError(
             "data.sharded = true: real and generated images of a conditional model share their "
-            "labels, and every shard has its own; set model.conditional = false"
+            "labels, but every shard has labels of its own; set model.conditional = false"
         )
     if objective.joint:
         raise UserError(

@@ -43,7 +43,7 @@ def check_game(config: Config, built: Mapping[str, list[Any]]) -> None:
     if gan.discriminators > 1 and rule.needs_separable and not objective.separable:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r} is defined for separable objectives only, and "
-            f"gan.objective = {gan.objective!r} is not; choose another rule, for example mean"
+            f"gan.objective = {gan.objective!r} is not; choose another rule, for example 'mean'"
         )
     names = [penalty.name for penalty in built["gan.penalties"]]
     if len(set(names)) < len(names):

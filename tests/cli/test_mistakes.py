@@ -45,6 +45,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --data.resolution 33", "data.resolution = 33: model.architecture is made for 16, 32, 64, 128"),
         ("train demo-dcgan --gan.views flul", "gan.views = ['flul']: 'flul' is not a view (did you mean 'full'?)"),
         ("train demo-d3gan --gan.views full full lower", "must be one view for all discriminators or one for each of the 2"),
+        ("train mnist-r3gan-small --data.resolution 64", "data.resolution = 64: model.architecture is made for 32"),
         ("train demo-d3gan --gan.views full lower(resolution=8)", "discriminator 1 sees 8 x 8 pixels, and model.architecture is made for 16, 32"),
         ("train demo-d3gan --gan.views projection(stride=5)", "projection: size = 8, stride = 5: the stride must be"),
         ("train demo-d3gan --gan.views patches(size=24,stride=16)", "gan.views = ['patches(size=24,stride=16)']: size = 24, stride = 16: patches must cover"),

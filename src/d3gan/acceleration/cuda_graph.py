@@ -86,7 +86,7 @@ def fastest_way(discriminators: Ensemble, images: Tensor, labels: Tensor | None)
         discriminators.way = way
         milliseconds[way] = _milliseconds(work)
     for buffer, before in zip(discriminators.buffers(), buffers, strict=True):
-        buffer.copy_(before)  # measuring is no training
+        buffer.copy_(before)  # the measurement must not train
     return min(milliseconds, key=lambda way: milliseconds[way])
 
 

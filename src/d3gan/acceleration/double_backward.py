@@ -31,7 +31,7 @@ def _correlate(x: Tensor, y: Tensor, groups: int) -> Tensor:
 
 
 class _Product(Function):
-    """A product of two tensors; backward, `ctx.needs_input_grad` says which factor's is wanted."""
+    """A product of two tensors. `ctx.needs_input_grad` says which of them need a gradient."""
 
     generate_vmap_rule = True
 
@@ -100,7 +100,7 @@ class TwiceDifferentiatedConv2d(nn.Conv2d):
     """A convolution of 3x3 pixels, stride 1."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if has_torch_function_unary(input):  # a mode wants to see the product: RoundedProducts
+        if has_torch_function_unary(input):  # RoundedProducts intercepts this call
             return super().forward(input)
         factors, device = (input, self.weight, self.bias), input.device.type
         if torch.is_autocast_enabled(device):

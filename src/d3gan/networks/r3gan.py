@@ -9,7 +9,6 @@ that hold most weights are plain matrix products.
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ from d3gan.networks.initialisation import fill_normal, parameters_in_order
 from d3gan.networks.resampling import downsample, upsample
 from d3gan.rng import Stream
 
+RESOLUTIONS = (16, 32, 64, 128, 256)
 SMALLEST = 4
 """Side of the smallest feature map, pixels."""
 FULL_WIDTH = 32
@@ -45,8 +45,6 @@ class R3GAN:
     """Channels of a group of the 3x3 convolutions, or their greatest common divisor with the
     channels inside the block."""
 
-    resolutions: ClassVar[tuple[int, ...]] = (16, 32, 64, 128, 256)
-
     def __post_init__(self) -> None:
         for name in ("width", "blocks", "expansion", "group_size"):
             if not 1 <= getattr(self, name) <= 10**6:
@@ -57,6 +55,10 @@ class R3GAN:
             raise ValueError(
                 f"stages = {self.stages!r}: must be integers of at least 1 and at most 1000000"
             )
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        return (SMALLEST * 2 ** (len(self.stages) - 1),) if self.stages else RESOLUTIONS
 
     def generator(self, images: ImageShape, latent_dim: int) -> nn.Module:
         return Generator(self, images, latent_dim)

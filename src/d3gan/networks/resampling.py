@@ -26,7 +26,8 @@ def downsample(images: Tensor) -> Tensor:
 def _resampled(images: Tensor, transposed: bool) -> Tensor:
     """Convolve each channel with the normalised filter, with stride 2; or the transpose of it.
 
-    It is no product with weights: outside of CUDA, autocast does not round it.
+    The filter is not a trained weight, so the precision of autocast is not meant for it: outside of
+    CUDA, autocast leaves this operator alone.
     """
     line = torch.tensor(FILTER, dtype=images.dtype, device=images.device) / sum(FILTER)
     channels = images.shape[1]

@@ -60,8 +60,8 @@ class SNGAN:
     width: int = 64
     """Channels of the layer at the image."""
     norm: str = "batch"
-    """Normalisation of the generator: batch, sync, group or none. Discriminators have spectral
-    normalisation, and no other whatever this says."""
+    """Normalisation of the generator: batch, sync, group or none. Without effect on discriminators,
+    which have spectral normalisation only."""
 
     resolutions: ClassVar[tuple[int, ...]] = tuple(GENERATOR)
 

@@ -1,7 +1,7 @@
 """Views: what a discriminator sees of an image, for any network.
 
-Discriminators with different views of the same images form one game: none of them sees everything,
-so none of them separates real from generated images perfectly.
+Discriminators with different views of the same images form one game. One that does not see the
+whole image does not separate real from generated images perfectly, so its gradient remains useful.
 """
 
 from __future__ import annotations

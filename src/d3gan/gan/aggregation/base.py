@@ -38,8 +38,8 @@ class Aggregation:
     """Whether the score is the matrix [N, N] of inner products of the gradients of the g_k with
     respect to the generator's parameters, over all images and ranks."""
     feedback: ClassVar[bool] = False
-    """Whether `update` receives what the discriminators think of a batch of generated images before
-    and after the generator's update."""
+    """Whether `update` receives the mean outputs of the discriminators for a batch of generated
+    images before and after the generator's update."""
 
     def early_score(self, terms: Mapping[str, Tensor]) -> Tensor | None:
         """Return scores [N, B] from the terms [N, B] of the discriminators' step.

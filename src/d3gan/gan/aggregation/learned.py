@@ -24,9 +24,8 @@ class GmanStar(Aggregation):
 
     Durugkar, Gemp and Mahadevan 2017, "Generative multi-adversarial networks", equation 7: l
     minimises sum_k s_k g_k - c lambda, where s_k is proportional to exp(lambda g_k), by a step of
-    Adam (`lr`, `beta1`, 0.999) after each of the generator's. The generator lowers lambda, and
-    listens to all discriminators alike, while their losses vary by more than c. `initial` is the
-    first l.
+    Adam (`lr`, `beta1`, 0.999) after each of the generator's. While the variance of the losses is
+    above c, lambda falls and the weights become more equal. `initial` is the first l.
     """
 
     selects: ClassVar[bool] = False
@@ -87,7 +86,7 @@ class Adaptive(Aggregation):
     `inverse_temperature` Q, and after each of the generator's updates Q_k <- alpha r_k +
     (1 - alpha) Q_k, with the reward r_k = E D_k(G(z)) after the update minus the same before it,
     for the same z; D_k is the sigmoid of the logit. Q begins at 0. The defaults are those of the
-    authors' code.
+    authors' code; public reimplementations have an alpha of 0.1 and 0.01.
     """
 
     selects: ClassVar[bool] = False
