@@ -247,7 +247,7 @@ class EvalConfig:
     fd, or else the first."""
     patience: Annotated[int, Range(0, 10**6), SCHEDULE] = 0
     """Stop after this many evaluations in a row that did not improve the monitored metric by more
-    than its standard error; 0: never."""
+    than the standard error of the difference; 0: never."""
     weights: Annotated[str, MACHINE] = ""
     """Local file of the Inception weights; empty: downloaded once."""
 

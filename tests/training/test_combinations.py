@@ -1,8 +1,7 @@
 """Any two choices of the configuration train, or are refused in one line before data is read.
 
 The choices are the entries of all registries and a few other keys, so that a new entry is tried
-with everything else without being named. Each pair of choices is tried with 1, 2 and 3
-discriminators.
+with everything else without being named.
 """
 
 import itertools
@@ -39,6 +38,8 @@ OTHERS: dict[str, list[Any]] = {
     "optim.ema_half_life_images": [50.0],
 }
 """Values to try besides the names in the registries."""
+GAME = ("gan.objective", "gan.aggregation", "gan.members", "gan.views", "gan.penalties")
+"""Keys whose values depend most on the number of discriminators."""
 EVERY = 41
 """One in so many combinations is tried in the default run."""
 
@@ -55,11 +56,15 @@ def axes() -> dict[str, list[Any]]:
 
 
 def combinations() -> list[Choice]:
-    """Return all pairs of values of two keys, each with 1, 2 and 3 discriminators."""
+    """Return all pairs of values of two keys, with 1, 2 and 3 discriminators in turn.
+
+    Two values of the keys in `GAME` are tried with each of these numbers.
+    """
     return [
         {one: a, other: b, "gan.discriminators": n}
         for (one, left), (other, right) in itertools.combinations(axes().items(), 2)
-        for a, b, n in itertools.product(left, right, (1, 2, 3))
+        for place, (a, b) in enumerate(itertools.product(left, right))
+        for n in ((1, 2, 3) if one in GAME and other in GAME else (1 + place % 3,))
     ]
 
 
