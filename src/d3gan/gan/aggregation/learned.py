@@ -85,8 +85,8 @@ class Adaptive(Aggregation):
     Doan et al. 2019, "On-line adaptative curriculum learning for GANs" (acGAN): w is the softmax of
     `inverse_temperature` Q, and after each of the generator's updates Q_k <- alpha r_k +
     (1 - alpha) Q_k, with the reward r_k = E D_k(G(z)) after the update minus the same before it,
-    for the same z; D_k is the sigmoid of the logit. Q begins at 0. The defaults are those of the
-    authors' code; public reimplementations have an alpha of 0.1 and 0.01.
+    for the same z; D_k is the sigmoid of the logit. Q begins at 0. The default of alpha is
+    uncertain: public reimplementations have 0.1 and 0.01.
     """
 
     selects: ClassVar[bool] = False
