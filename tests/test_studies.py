@@ -25,7 +25,14 @@ def interval(found: dict[str, Any], digits: int = 2) -> str:
         return "-"
     if low is None:
         return f"at most {mean:.{digits}f}" if high is None else f"at most {high:.{digits}f}"
-    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    mean, low, high = (number(x, digits) for x in (mean, low, high))
+    return f"{mean} ({low} to {high})"
+
+
+def number(x: float, digits: int) -> str:
+    """Return the rounded number, without the sign of a negative zero."""
+    text = f"{x:.{digits}f}"
+    return text if float(text) else text.lstrip("-")
 
 
 def study_markdown(found: dict[str, Any]) -> str:
