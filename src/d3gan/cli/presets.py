@@ -1,10 +1,11 @@
 """d3gan presets."""
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from d3gan import config_files
 from d3gan.cli.parsing import parse
 from d3gan.cli.printing import print_table
+from d3gan.registry import parse_call
 
 
 def presets(arguments: list[str]) -> int:
@@ -15,17 +16,23 @@ def presets(arguments: list[str]) -> int:
 
 def _presets() -> None:
     """List the presets."""
-    table = Table("preset", "data", "N", "aggregation", "width", "batch", "epochs", box=None)
+    table = Table(Column("preset", no_wrap=True), "data", "px", "N", "rule", box=None)
+    for title in ("width", "batch", "epochs"):
+        table.add_column(title)
     for name in config_files.presets():
         config = config_files.load_preset(name)
         table.add_row(
             name,
-            f"{config.data.source} {config.data.resolution}x{config.data.resolution}",
+            config.data.source,
+            str(config.data.resolution),
             str(config.gan.discriminators),
-            config.gan.aggregation if config.gan.discriminators > 1 else "-",
+            parse_call(config.gan.aggregation)[0] if config.gan.discriminators > 1 else "-",
             str(config.model.generator_width),
             str(config.train.batch_size),
             f"{config.train.epochs:g}",
         )
     print_table(table)
-    print("\nN: number of discriminators (1 is DCGAN). To train a preset: d3gan train NAME")
+    print(
+        "\npx: side of the images; N: discriminators; rule: how the generator weighs them"
+        "\nTo train a preset: d3gan train NAME"
+    )
