@@ -16,7 +16,9 @@ def presets(arguments: list[str]) -> int:
 
 def _presets() -> None:
     """List the presets."""
-    table = Table(Column("preset", no_wrap=True), "data", "px", "N", "rule", box=None)
+    table = Table(
+        Column("preset", no_wrap=True), "data", "px", "N", "rule", box=None, pad_edge=False
+    )
     for title in ("width", "batch", "epochs"):
         table.add_column(title)
     for name in config_files.presets():
