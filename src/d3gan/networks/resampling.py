@@ -15,12 +15,12 @@ FILTER = (1.0, 3.0, 3.0, 1.0)
 
 def upsample(images: Tensor) -> Tensor:
     """Return images [B, C, H, W] at twice the side, [B, C, 2H, 2W], with the same mean."""
-    return 4 * cast(Tensor, _Up.apply(images))  # type: ignore[no-untyped-call]
+    return 4 * cast(Tensor, _Resample.apply(images, True))  # type: ignore[no-untyped-call]
 
 
 def downsample(images: Tensor) -> Tensor:
     """Return images [B, C, 2H, 2W] at half the side, [B, C, H, W], with the same mean."""
-    return cast(Tensor, _Down.apply(images))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Resample.apply(images, False))  # type: ignore[no-untyped-call]
 
 
 def _resampled(images: Tensor, transposed: bool) -> Tensor:
@@ -36,38 +36,21 @@ def _resampled(images: Tensor, transposed: bool) -> Tensor:
     return torch.ops.aten.convolution(images, kernel, None, *sizes)  # type: ignore[no-any-return]
 
 
-class _Down(Function):
-    """Filter, and keep every second pixel. Each direction is the other's derivative, so that
-    derivatives of any order cost what a forward pass costs."""
+class _Resample(Function):
+    """One direction. It is the derivative of the other, so that derivatives of any order cost what
+    a forward pass costs."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(images: Tensor) -> Tensor:
-        return _resampled(images, transposed=False)
+    def forward(images: Tensor, transposed: bool) -> Tensor:
+        return _resampled(images, transposed)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Save nothing: the map is linear."""
+    def setup_context(ctx: Any, inputs: tuple[Tensor, bool], output: Any) -> None:
+        """Save the direction only: the map is linear."""
+        _, ctx.transposed = inputs
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return cast(Tensor, _Up.apply(*gradients))  # type: ignore[no-untyped-call]
-
-
-class _Up(Function):
-    """The transpose of `_Down`."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(images: Tensor) -> Tensor:
-        return _resampled(images, transposed=True)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Save nothing: the map is linear."""
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return cast(Tensor, _Down.apply(*gradients))  # type: ignore[no-untyped-call]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return cast(Tensor, _Resample.apply(*gradients, not ctx.transposed)), None  # type: ignore[no-untyped-call]
