@@ -6,9 +6,9 @@ import pytest
 
 from d3gan import config as configs
 from d3gan.errors import UserError
-from d3gan.gan.objectives import OBJECTIVES
+from d3gan.gan.objectives import OBJECTIVES, JointObjective
 
-JOINT = [name for name in OBJECTIVES if OBJECTIVES.build(name).joint]
+JOINT = [name for name in OBJECTIVES if isinstance(OBJECTIVES.build(name), JointObjective)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Checks that the real images suit the game."""
 
 from d3gan.errors import UserError
-from d3gan.gan.objectives import Objective
+from d3gan.gan.objectives import JointObjective, Objective
 from d3gan.schema import Config
 
 
@@ -30,7 +30,7 @@ def check_data(config: Config, objective: Objective) -> None:
             "data.sharded = true: real and generated images of a conditional model share their "
             "labels, but every shard has labels of its own; set model.conditional = false"
         )
-    if objective.joint:
+    if isinstance(objective, JointObjective):
         raise UserError(
             f"data.sharded = true: gan.objective = {gan.objective!r} compares the discriminators "
             "on the same images; choose another objective, or data.sharded = false"

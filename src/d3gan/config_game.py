@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from d3gan.errors import UserError
-from d3gan.schema import Config
+from d3gan.gan.aggregation import Aggregation
+from d3gan.gan.objectives import JointObjective, Objective
+from d3gan.schema import Config, GanConfig
 
 
 def check_game(config: Config, built: Mapping[str, list[Any]]) -> None:
@@ -24,32 +26,38 @@ def check_game(config: Config, built: Mapping[str, list[Any]]) -> None:
             f"gan.discriminators = {gan.discriminators}: gan.objective = {gan.objective!r} needs "
             f"at least {objective.least_discriminators}"
         )
-    if gan.discriminators > 1 and objective.equal_weights and not rule.equal_weights:
+    if gan.discriminators > 1:
+        _check_rule(gan, objective, rule)
+    names = [penalty.name for penalty in built["gan.penalties"]]
+    if len(set(names)) < len(names):
+        raise UserError(f"gan.penalties = {list(gan.penalties)}: names a penalty twice")
+    if config.train.accumulate > 1 and isinstance(objective, JointObjective):
+        raise UserError(
+            f"train.accumulate = {config.train.accumulate}: gan.objective = {gan.objective!r} "
+            "needs the whole batch at once; set train.accumulate = 1"
+        )
+
+
+def _check_rule(gan: GanConfig, objective: Objective, rule: Aggregation) -> None:
+    """Raise UserError if the aggregation rule is not defined for the objective's losses."""
+    if objective.equal_weights and not rule.equal_weights:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r}: gan.objective = {gan.objective!r} sums the "
             "losses against all discriminators; set gan.aggregation = 'mean'"
         )
-    if gan.discriminators > 1 and objective.signed and not rule.takes_signed:
+    if objective.signed and not rule.takes_signed:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r} needs losses above zero, which gan.objective = "
             f"{gan.objective!r} does not give; choose another of the two"
         )
     one_sign = objective.negative or not objective.signed
-    if gan.discriminators > 1 and rule.needs_one_sign and not one_sign:
+    if rule.needs_one_sign and not one_sign:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r} needs losses of one sign, and those of "
             f"gan.objective = {gan.objective!r} can have both; choose another of the two"
         )
-    if gan.discriminators > 1 and rule.needs_separable and not objective.separable:
+    if rule.needs_separable and not objective.separable:
         raise UserError(
             f"gan.aggregation = {gan.aggregation!r} is defined for separable objectives only, and "
             f"gan.objective = {gan.objective!r} is not; choose another rule, for example 'mean'"
-        )
-    names = [penalty.name for penalty in built["gan.penalties"]]
-    if len(set(names)) < len(names):
-        raise UserError(f"gan.penalties = {list(gan.penalties)}: names a penalty twice")
-    if config.train.accumulate > 1 and objective.joint:
-        raise UserError(
-            f"train.accumulate = {config.train.accumulate}: gan.objective = {gan.objective!r} "
-            "needs the whole batch at once; set train.accumulate = 1"
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 from d3gan.errors import UserError
 from d3gan.gan.objectives import OBJECTIVES, JointObjective, SeparableObjective
 
-JOINT = [name for name in OBJECTIVES if OBJECTIVES.build(name).joint]
+JOINT = [name for name in OBJECTIVES if isinstance(OBJECTIVES.build(name), JointObjective)]
 IMAGES = 5
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from d3gan.gan.objectives import OBJECTIVES, Objective, SeparableObjective
+from d3gan.gan.objectives import OBJECTIVES, JointObjective, Objective, SeparableObjective
 
-SINGLE = [name for name in OBJECTIVES if not OBJECTIVES.build(name).joint]
+SINGLE = [name for name in OBJECTIVES if not isinstance(OBJECTIVES.build(name), JointObjective)]
 REAL = torch.tensor([0.3, -0.2], dtype=torch.float64)
 FAKE = torch.tensor([-0.5, 1.1], dtype=torch.float64)
 

@@ -38,8 +38,6 @@ class Objective:
     """Whether the losses depend on the index k. Then each call is for one discriminator."""
     discriminators: ClassVar[int | None] = None
     """Number of discriminators for which the objective is defined; None for any number."""
-    joint: ClassVar[bool] = False
-    """Whether a discriminator's loss depends on the others' logits, or on means over the batch."""
     equal_weights: ClassVar[bool] = False
     """Whether the generator faces all discriminators equally, so that no other aggregation rule is
     defined."""
@@ -89,13 +87,12 @@ class SeparableObjective(Objective):
 
 
 class JointObjective(Objective):
-    """An objective in which a discriminator's loss depends on the logits of the others.
+    """An objective in which a discriminator's loss depends on the logits of the others, or on means
+    over the batch.
 
     `mean` maps [..., B] to [...]: the mean over all images of the batch, on all ranks. Gradients
     flow through it.
     """
-
-    joint: ClassVar[bool] = True
 
     def joint_discriminator(self, real: Tensor, fake: Tensor, mean: Mean) -> Terms:
         """Return the loss terms [N, B] of all discriminators from their logits [N, B]."""
