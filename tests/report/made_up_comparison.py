@@ -69,7 +69,7 @@ def comparison(
     columns = {name: _columns(of_runs, flops[name]) for name, of_runs in curves.items()}
     at = {
         key: min(run[key][-1] for table in columns.values() for run in table["runs"])
-        for key in ("images", "seconds", "flops")
+        for key in ("seconds", "images", "steps", "flops")
     }
     target = float(np.mean([min(run["values"]) for run in columns[baseline]["runs"]]))
     return {
@@ -135,6 +135,7 @@ def _columns(of_runs: Sequence[Sequence[Mapping[str, Any]]], flops: float) -> di
             "seed": seed,
             "images": [row["images"] for row in rows],
             "seconds": [row["train_seconds"] for row in rows],
+            "steps": [row["step"] for row in rows],
             "flops": [row["images"] * flops for row in rows],
             "values": [row["fd"] for row in rows],
         }
@@ -145,6 +146,7 @@ def _columns(of_runs: Sequence[Sequence[Mapping[str, Any]]], flops: float) -> di
     return {
         "images": runs[0]["images"],
         "seconds": [float(np.mean([run["seconds"][i] for run in runs])) for i in points],
+        "steps": runs[0]["steps"],
         "flops": runs[0]["flops"],
         "mean": [e["mean"] for e in band],
         "low": [e["low"] for e in band],
@@ -161,7 +163,7 @@ def _at(table: Mapping[str, Any], key: str, at: Mapping[str, float]) -> dict[str
 
 def _reached(table: Mapping[str, Any], target: float) -> dict[str, Any]:
     ends: dict[str, Any] = {"seeds": len(table["runs"])}
-    for key in ("seconds", "images", "flops"):
+    for key in ("seconds", "images", "steps", "flops"):
         times = sorted(
             next((x for x, y in zip(run[key], run["values"], strict=True) if y <= target), math.inf)
             for run in table["runs"]
@@ -179,7 +181,8 @@ def _speedup(number: int) -> dict[str, Any]:
     shown = {"mean": 1.31, "low": 1.12, "high": 1.53, "pairs": 4, "censored": 0}
     censored = {"mean": 1.08, "low": None, "high": 1.3, "pairs": 4, "censored": 1}
     one = censored if number else shown
-    return {"seconds": one, "images": {**shown, "mean": 1.62, "high": 1.9}, "flops": one} | {
+    images = {**shown, "mean": 1.62, "high": 1.9}
+    return {"seconds": one, "images": images, "steps": images, "flops": one} | {
         key: one[key] for key in ("mean", "low", "high")
     }
 
@@ -208,7 +211,7 @@ def _run(
         "flops": column["flops"][-1],
         "best": {
             "value": column["values"][best],
-            **{key: column[key][best] for key in ("images", "seconds", "flops")},
+            **{key: column[key][best] for key in ("seconds", "images", "steps", "flops")},
         },
         "images_per_second": speed,
         "epoch_seconds": 60000 / speed,

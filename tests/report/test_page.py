@@ -72,7 +72,7 @@ def test_a_page_is_accessible(reader: Reader) -> None:
     assert all(b <= a + 1 for a, b in pairwise(levels))
     assert all(image["alt"] and image["width"] for image in reader.all("img"))
     charts = [svg for svg in reader.all("svg") if svg.get("aria-hidden") != "true"]
-    assert len(charts) == 12
+    assert len(charts) == 13
     for chart in charts:
         assert chart["role"] == "img"
         assert len(chart["aria-label"]) > 40
@@ -156,7 +156,7 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
     for words in (EVIL, f"_0{EVIL}", f"/runs/{EVIL}", f"{EVIL} over {EVIL}", f"d3gan {EVIL}"):
         assert words in reader.words, words
     assert f"_2{EVIL}" in "".join(svg.get("aria-label", "") for svg in reader.all("svg"))
-    assert len(write_plots(renamed, evil_runs, tmp_path / "plots")) == 12
+    assert len(write_plots(renamed, evil_runs, tmp_path / "plots")) == 13
 
 
 @pytest.mark.parametrize("methods", [1, 2])
@@ -177,7 +177,7 @@ def test_many_methods_and_discriminators(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, methods, [0, 1], rows=5, sample_grids=2, evaluations=3)
     reader = shown(study)
     assert "(maximum 3.17)" in reader.text
-    assert len(reader.all("figure")) == 3 + 1 + 9 + 1 + 4 + len(methods)
+    assert len(reader.all("figure")) == 4 + 1 + 9 + 1 + 4 + len(methods)
 
 
 def test_grids_are_compared_at_equal_images(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_grids_are_compared_at_equal_images(tmp_path: Path) -> None:
 
 def test_plots_are_files(study: Study, tmp_path: Path) -> None:
     files = write_plots(*study, tmp_path / "new/plots")
-    assert len({file.name for file in files}) == len(files) == 12
+    assert len({file.name for file in files}) == len(files) == 13
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write to"):

@@ -61,3 +61,19 @@ def test_texts() -> None:
     assert wording.metric_title("recall") == "recall"
     assert wording.mean([1.0, None, 3.0]) == 2.0
     assert wording.mean([None]) is None
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "text"),
+    [
+        ("seconds", 750.0, "12.5 min"),
+        ("images", 12_000.0, "12,000 images"),
+        ("steps", 1_500.0, "1,500 steps"),
+        ("flops", 1.24e15, "1.24 PFLOP"),
+    ],
+)
+def test_every_clock_has_a_title_and_a_unit(axis: str, value: float, text: str) -> None:
+    assert wording.amount(axis, value) == text
+    factor, label = wording.axis_unit(axis, value)
+    assert label.startswith(wording.AXES[axis])
+    assert 1 <= factor * value < 1500.5

@@ -93,7 +93,7 @@ def test_methods_are_compared_at_equal_images_seconds_and_operations(studio: Stu
     runs = [studio.run("dcgan", s, FALLING, seconds=10.0) for s in (0, 1)]
     runs += [studio.run("d3gan", s, [8.0, 6.0, 4.0], seconds=16.0, kid=[3, 2, 1]) for s in (0, 1)]
     found = compare(runs)
-    assert found["at"] == {"images": 300, "seconds": 40.0, "flops": 40_000.0}
+    assert found["at"] == {"seconds": 40.0, "images": 300, "steps": 30, "flops": 40_000.0}
     assert found["methods"]["dcgan"]["fd"]["mean"] == 5
     assert found["methods"]["d3gan"]["fd"]["mean"] == 4
     assert found["methods"]["d3gan"]["kid"]["mean"] == 1
@@ -106,6 +106,7 @@ def test_methods_are_compared_at_equal_images_seconds_and_operations(studio: Stu
     curve = found["curves"]["d3gan"]
     assert curve["images"] == [100, 200, 300]
     assert curve["seconds"] == [16, 32, 48]
+    assert curve["steps"] == [10, 20, 30]
     assert curve["flops"] == [20_000, 40_000, 60_000]
     assert (curve["mean"], curve["low"], curve["seeds"]) == ([8, 6, 4], [8, 6, 4], [2, 2, 2])
     assert [run["seed"] for run in curve["runs"]] == [0, 1]
@@ -171,7 +172,7 @@ def test_all_runs_diverged(studio: Studio) -> None:
     runs = [studio.run(m, 0, [], state="diverged") for m in ("dcgan", "d3gan")]
     found = compare(runs)
     assert found["protocol"] is None
-    assert found["at"] == {"images": None, "seconds": None, "flops": None}
+    assert found["at"] == {"seconds": None, "images": None, "steps": None, "flops": None}
     assert (found["metric"], found["methods"]) == ("fd", {"dcgan": {}, "d3gan": {}})
 
 
@@ -258,7 +259,7 @@ def test_runs_of_an_older_version_have_no_operations(studio: Studio) -> None:
         run.status_file.unlink()
         run.checkpoint_file(40).touch()
     found = compare(runs)
-    assert found["at"] == {"images": 400, "seconds": 40.0, "flops": None}
+    assert found["at"] == {"seconds": 40.0, "images": 400, "steps": 40, "flops": None}
     assert found["at_equal_compute"]["dcgan"]["fd"]["mean"] is None
     assert found["speedup"]["d3gan over dcgan"]["flops"] == {
         "mean": None, "low": None, "high": None, "pairs": 0, "censored": 0

@@ -5,6 +5,9 @@ import math
 import pytest
 from tests.study.made_up_runs import FALLING, Studio, compare
 
+from d3gan.report import wording
+from d3gan.study.records import AXES
+
 
 def test_the_outcome_of_a_run_follows_from_its_status(studio: Studio) -> None:
     modes = {"modes": [3, 4, 10, 10]}
@@ -46,7 +49,7 @@ def test_the_summary_of_a_run(studio: Studio) -> None:
         "steps": 40,
         "train_seconds": 47.0,
         "flops": 80_000.0,
-        "best": {"value": 3.0, "images": 400, "seconds": 40.0, "flops": 80_000.0},
+        "best": {"value": 3.0, "seconds": 40.0, "images": 400, "steps": 40, "flops": 80_000.0},
         "images_per_second": 400 / 47,
         "epoch_seconds": 47 / 4,
         "peak_memory_bytes": 9,
@@ -71,3 +74,7 @@ def test_values_that_are_not_finite_are_not_points(studio: Studio) -> None:
     assert found["methods"]["d3gan"]["fd"]["seeds"] == 0
     assert found["curves"]["d3gan"]["runs"][0]["values"] == [4.0, 2.0]
     assert found["time_to_target"]["d3gan"]["reached"] == 1
+
+
+def test_the_clocks_of_a_run_have_one_order_everywhere() -> None:
+    assert list(AXES) == list(wording.AXES) == ["seconds", "images", "steps", "flops"]

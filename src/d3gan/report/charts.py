@@ -27,7 +27,7 @@ def study_charts(comparison: Comparison, runs: Runs) -> dict[str, list[Chart]]:
 
 
 def quality(comparison: Comparison, axis: str) -> Chart | None:
-    """Plot the compared metric against images, seconds or flops: mean, 95 % band, each seed."""
+    """Plot the compared metric against one of the clocks: mean, 95 % band, each seed."""
     curves = {
         name: curve
         for name, curve in comparison["curves"].items()

@@ -18,8 +18,13 @@ METRIC_TITLES: Final = {
     "kl_data": "KL divergence from the data's classes",
 }
 
-AXES: Final = {"images": "images seen", "seconds": "training time", "flops": "compute"}
-"""Quantities that a run spends, and their titles."""
+AXES: Final = {
+    "seconds": "training time",
+    "images": "images seen",
+    "steps": "generator steps",
+    "flops": "compute",
+}
+"""Clocks of a run, and their titles."""
 
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 
@@ -98,15 +103,15 @@ def quantity(value: float | None, unit: str) -> str:
 
 
 def amount(axis: str, value: float | None) -> str:
-    """Format a number of images, seconds or flops with its unit."""
+    """Format what a run spent on one of its clocks, with its unit."""
     if axis == "seconds":
         return duration(value)
-    return quantity(value, "FLOP") if axis == "flops" else f"{count(value)} images"
+    return quantity(value, "FLOP") if axis == "flops" else f"{count(value)} {axis}"
 
 
 def axis_unit(axis: str, highest: float) -> tuple[float, str]:
-    """Return factor and label of a chart's axis of images, seconds or flops up to `highest`."""
-    if axis == "images":
+    """Return factor and label of a chart's axis for a clock that goes up to `highest`."""
+    if axis in ("images", "steps"):
         factor, unit = (1e-6, "millions") if highest >= 2e6 else (1e-3, "thousands")
         return (factor, f"{AXES[axis]}, {unit}") if highest >= 1e4 else (1.0, AXES[axis])
     factor, unit = time_unit(highest) if axis == "seconds" else si_unit(highest, "FLOP")

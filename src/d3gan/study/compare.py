@@ -164,11 +164,11 @@ def _curves(method: Method, metric: str) -> dict[str, Any]:
     curves = [(record, record.curve(metric)) for record in method.records]
     images = sorted({x for _, curve in curves for x in curve.x["images"]})
     columns: dict[str, list[Any]] = {
-        key: [] for key in ("seconds", "flops", "mean", "low", "high", "seeds")
+        key: [] for key in ("seconds", "steps", "flops", "mean", "low", "high", "seeds")
     }
     for here in images:
         reaching = [(c, v) for _, c in curves if (v := c.at("images", here)) is not None]
-        for axis in ("seconds", "flops"):
+        for axis in ("seconds", "steps", "flops"):
             spent = [value_at(c.x["images"], c.x[axis], here) for c, _ in reaching if axis in c.x]
             columns[axis].append(mean_interval([x for x in spent if x is not None]).mean)
         interval = mean_interval([value for _, value in reaching])

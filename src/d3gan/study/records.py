@@ -1,9 +1,9 @@
-"""A run as a comparison reads it: its curves by images, seconds and operations, and its outcome."""
+"""A run as a comparison reads it: its curves by seconds, images, steps, operations; its outcome."""
 
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from d3gan.config import Config
 from d3gan.config_files import load_file
@@ -13,11 +13,15 @@ from d3gan.run_status import Status
 from d3gan.runs import RunFolder
 from d3gan.study.statistics import selection_entropy, value_at
 
-Axis = Literal["images", "seconds", "flops"]
-AXES: tuple[Axis, ...] = ("images", "seconds", "flops")
-"""Costs of a quality: real images shown, seconds of training, floating-point operations."""
+Axis = Literal["seconds", "images", "steps", "flops"]
+AXES: tuple[Axis, ...] = ("seconds", "images", "steps", "flops")
+"""Clocks of a run: seconds of training, real images shown to the discriminators, steps of the
+generator, floating-point operations."""
 
 Outcome = Literal["finished", "unfinished", "diverged"]
+
+_KEYS: Final[dict[Axis, str]] = {"seconds": "train_seconds", "images": "images", "steps": "step"}
+"""Keys of a row of metrics.jsonl that hold the clocks."""
 
 _REQUIRED = {"eval": ("images", "train_seconds", "protocol")}
 """Keys that rows of metrics.jsonl must have, by kind."""
@@ -88,7 +92,7 @@ class Record:
         if axis == "flops":
             flops_per_step = self.status.flops_per_step
             return None if flops_per_step is None else row["step"] * flops_per_step
-        spent: float = row["images" if axis == "images" else "train_seconds"]
+        spent: float = row[_KEYS[axis]]
         return spent
 
     def curve(self, metric: str) -> Curve:
