@@ -238,8 +238,9 @@ class EvalConfig:
     features: Annotated[
         str, Matching(r".*\S.*", "a feature extractor", no_plugin=r"classifier:.*"), RESULT
     ] = "classifier"
-    """inception: the network of FID, downloaded once; classifier: a classifier trained once on the
-    labels of the data; classifier:SOURCE: on those of other data."""
+    """inception: the network of FID, downloaded once; classifier: a classifier of the data's
+    labels, shipped for mnist and cifar10, otherwise trained once; classifier:SOURCE: of other
+    data's labels."""
     metrics: Annotated[tuple[str, ...], RESULT] = ()
     """Names of metrics (docs/metrics.md); empty: all that the features give."""
     monitor: Annotated[str, RESULT] = ""
@@ -249,7 +250,8 @@ class EvalConfig:
     """Stop after this many evaluations in a row that did not improve the monitored metric by more
     than the standard error of the difference; 0: never."""
     weights: Annotated[str, MACHINE] = ""
-    """Local file of the Inception weights; empty: downloaded once."""
+    """Local file of the features' weights: those of Inception (empty: downloaded once), or a
+    classifier that d3gan data classifier wrote."""
 
 
 @dataclass(frozen=True)

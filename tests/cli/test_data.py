@@ -1,5 +1,6 @@
-"""d3gan data list, prepare and show."""
+"""d3gan data list, prepare, show and classifier."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tests.program import run_code
 
 from d3gan.cli.main import main
 from d3gan.data.sources import SOURCES
+from d3gan.evaluation.features.classifier_files import read_file
 
 
 def test_list_shows_every_source(
@@ -80,3 +82,20 @@ def test_these_commands_do_not_import_torch(command: str) -> None:
     )
     result = run_code(code, *command.split(), timeout=60)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_classifier_is_trained_and_written(
+    labelled: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    quick_classifier: None,
+) -> None:
+    file = tmp_path / "own.safetensors"
+    flags = ["--resolution", "16", "-o", str(file)]
+    assert main(["data", "classifier", str(labelled), *flags]) == 0
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert capsys.readouterr().out.endswith(f"{file} (SHA-256 {digest})\n")
+    command = read_file(file, 3).command
+    assert command == f"d3gan data classifier {labelled} -o own.safetensors --resolution 16"
+    assert main(["data", "classifier", str(labelled), "-o", "own.pt"]) == 2
+    assert ".safetensors" in capsys.readouterr().err

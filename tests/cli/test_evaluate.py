@@ -156,7 +156,14 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
             "w",
             "--features",
             "classifier",
-        ): "weights are those of Inception: give --features inception with them",
+        ): "cannot read the classifier w: No such file or directory",
+        (
+            run,
+            "--weights",
+            "w",
+            "--features",
+            "own.module:Network",
+        ): "weights = 'w': own.module:Network loads its own; omit them",
         (run, "--against", "mnist", "--against-split", "x"): "mnist has no split 'x'",
         (labelled, "--against", labelled, "--seed", "7"): "seed and checkpoint are for runs",
         (

@@ -30,7 +30,7 @@ def test_numbers_of_different_protocols_are_not_compared(key: str) -> None:
     ).to_dict()
     other = one | {key: "something else"}
     check_comparable(one, dict(one), ("a", "b"))
-    if key in ("test_accuracy", "real_source", "real_split"):
+    if key in ("test_accuracy", "training_command", "real_source", "real_split"):
         check_comparable(one, other, ("a", "b"))  # the hash beside them decides
         return
     with pytest.raises(UserError, match=rf"a and b cannot be compared: .* differ in {key}"):

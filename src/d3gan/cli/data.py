@@ -1,9 +1,10 @@
-"""d3gan data list, prepare, show."""
+"""d3gan data list, prepare, show, classifier."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.table import Table
@@ -11,6 +12,7 @@ from rich.table import Table
 from d3gan import config as configs
 from d3gan.cli.parsing import check_draw, check_output, parse
 from d3gan.cli.printing import print_table
+from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, cache_folder, load_images
 from d3gan.data.hub_sources import data_folder
 from d3gan.data.sources import SOURCES
@@ -21,16 +23,24 @@ from d3gan.registry import nearest
 
 
 def data(arguments: list[str]) -> int:
-    """List, prepare or show data sources."""
-    actions: dict[str, Callable[..., None]] = {"list": _list, "prepare": _prepare, "show": _show}
+    """List, prepare or show data sources, or train a classifier of one."""
+    actions: dict[str, Callable[..., None]] = {
+        "list": _list,
+        "prepare": _prepare,
+        "show": _show,
+        "classifier": _classifier,
+    }
     if not arguments or arguments[0] not in actions:
         word = arguments[0] if arguments else ""
         if word in ("-h", "--help"):
-            print("usage: d3gan data list | prepare SOURCE | show SOURCE -o grid.png")
+            print(
+                "usage: d3gan data list | prepare SOURCE | show SOURCE -o grid.png | "
+                "classifier SOURCE -o FILE"
+            )
             return 0
         raise UserError(
             f"there is no command 'data {word}'{nearest(word, list(actions))}; "
-            "write data list, data prepare SOURCE or data show SOURCE"
+            "write data list, data prepare SOURCE, data show SOURCE or data classifier SOURCE"
         )
     parse(actions[arguments[0]], arguments[1:], f"data {arguments[0]}")
     return 0
@@ -66,11 +76,15 @@ class Wanted:
     skip_broken: bool = False
     """Leave out images that cannot be read."""
 
-    def load(self) -> ImageSet:
-        """Return the images, and print the names of broken ones that are left out."""
+    def config(self) -> DataConfig:
+        """Return the keys ``data`` of a configuration with these images. Raises UserError."""
         native = SOURCES[self.source].channels if self.source in SOURCES else 3
         values = vars(self) | {"channels": self.channels or native}
-        images = load_images(configs.from_dict({"data": values}).data)
+        return configs.from_dict({"data": values}).data
+
+    def load(self) -> ImageSet:
+        """Return the images, and print the names of broken ones that are left out."""
+        images = load_images(self.config())
         for name in images.skipped:
             print(f"skipped broken image {name}")
         return images
@@ -112,3 +126,38 @@ def _show(
         output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(enlarged(grid(images[chosen])), output)
     print(f"{len(chosen)} images of {wanted.source}: {output}")
+
+
+def _classifier(
+    source: Annotated[str, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    resolution: int = 32,
+    channels: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Train the classifier of a source's labels that metrics use, and write it to a file.
+
+    Those of mnist and cifar10 are shipped with d3gan; this trains them again. Evaluations use the
+    file of --eval.weights FILE (evaluate: --weights FILE) with --eval.features classifier.
+
+    Args:
+        source: A labelled source: a name (d3gan data list), a hub data set, a folder, a file.
+        output: NAME.safetensors, the file to write.
+        resolution: Side of the images in pixels.
+        channels: 1 grey, 3 colour; 0: 1 for sources that are grey.
+        device: Where it is trained; auto: CUDA where there is one.
+    """
+    check_output(output, (".safetensors",))
+    wanted = Wanted(source, resolution=resolution, channels=channels).config()
+    command = ["d3gan", "data", "classifier", source, "-o", output.name]
+    command += ["--resolution", str(resolution)] if resolution != 32 else []
+    command += ["--channels", str(channels)] if channels else []
+    from d3gan.evaluation.features.classifier_cache import train_file  # imports torch
+    from d3gan.training.distributed import process_group
+
+    with process_group(device) as found:
+        trained = train_file(wanted, output, found, command=shlex.join(command))
+    print(
+        f"{source}: {trained.network.classes} classes, test accuracy {trained.test_accuracy:.2%}\n"
+        f"{output} (SHA-256 {trained.sha256})"
+    )

@@ -125,6 +125,7 @@ class Evaluator:
             features=self.features.name,
             weights_sha256=self.features.weights_sha256,
             test_accuracy=self.features.test_accuracy,
+            training_command=self.features.training_command,
             resize=self.features.resize,
             resolution=self.data.resolution,
             channels=self.data.channels,

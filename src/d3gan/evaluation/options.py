@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from d3gan.errors import UserError
-from d3gan.evaluation.features.names import check_features
+from d3gan.evaluation.features.names import check_features, names_plugin
 from d3gan.fields import Range, checked
 from d3gan.runs import RunFolder
 
@@ -46,8 +46,9 @@ class EvaluationOptions:
     seed: int = 0
     """Seed of the latents of a run's images."""
     weights: str = ""
-    """Local file of the Inception weights, for machines without
-    a network."""
+    """Local file of the features' weights: those of Inception,
+    for machines without a network, or a classifier that
+    d3gan data classifier wrote."""
     allow_few: bool = False
     """Compute the Fréchet distance even from fewer images than
     features."""
@@ -73,8 +74,8 @@ class EvaluationOptions:
             raise UserError(f"channels = {self.channels}: must be 1 or 3")
         if self.features:
             check_features(self.features)
-        if self.weights and self.features not in ("", "inception"):
-            raise UserError("weights are those of Inception: give --features inception with them")
+        if self.weights and self.features and names_plugin(self.features):
+            raise UserError(f"weights = {self.weights!r}: {self.features} loads its own; omit them")
         if self.is_run and (self.resolution or self.channels):
             raise UserError("resolution and channels are fixed by the run; leave them out")
         if self.is_run and self.split:

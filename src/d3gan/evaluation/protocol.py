@@ -18,7 +18,7 @@ class EvaluationProtocol:
     features: str
     """inception, classifier:SOURCE or a plugin module.path:Name"""
     weights_sha256: str
-    """SHA-256 of the extractor: of its weights' file (inception), weights, or plugin."""
+    """SHA-256 of the extractor: of its file where it has one, otherwise of weights or plugin."""
     test_accuracy: float | None
     """Accuracy of a classifier on images that it was not trained on."""
     resize: str
@@ -40,6 +40,8 @@ class EvaluationProtocol:
     """Whether the generator's weights are a moving average; None if unknown."""
     classes: int | None = None
     """Number of classes of a conditional generator, 0 of an unconditional one; None if unknown."""
+    training_command: str | None = None
+    """Command that trains the classifier again, where its file names one."""
     version: int = VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,7 +49,7 @@ class EvaluationProtocol:
         return dataclasses.asdict(self)
 
 
-NOT_COMPARED = ("test_accuracy", "real_source", "real_split")
+NOT_COMPARED = ("test_accuracy", "training_command", "real_source", "real_split")
 """Fields that follow from a hash among the others, or are another name of the same images."""
 MAY_BE_UNKNOWN = ("seed", "ema", "classes")
 

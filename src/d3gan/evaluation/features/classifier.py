@@ -4,7 +4,7 @@ Training is deterministic: the same data and recipe give the same network.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class Recipe:
     weight_decay: float = 5e-4
     warm_up: float = 0.2
     """Share of the steps in which the learning rate rises; then it falls to 0."""
+    mirror: bool = False
+    """Whether images are mirrored at random."""
     shift: int = 2
     """Largest random translation of an image, in pixels."""
     version: int = 1
@@ -50,15 +52,22 @@ class Recipe:
 RECIPES = {1: Recipe(width=32, epochs=3.0), 3: Recipe(width=48, epochs=5.0)}
 """Recipe for each number of channels."""
 
+SOURCE_RECIPES = {("cifar10", 3): replace(RECIPES[3], epochs=10.0, mirror=True)}
+"""Recipes of data sources with a number of channels that have one of their own."""
+
 
 class Classifier(nn.Module):
-    """Maps images [B, C, H, W], 0..255, to features [B, 128] and logits [B, K]."""
+    """Maps images [B, C, H, W], 0..255, to features [B, 128] and logits [B, K].
+
+    Images of a side below `least_side` are enlarged to it by bilinear interpolation, those of a
+    side above `SIDE` are averaged down to `SIDE`.
+    """
 
     dimensions = 128
 
-    def __init__(self, channels: int, width: int, classes: int) -> None:
+    def __init__(self, channels: int, width: int, classes: int, least_side: int = 0) -> None:
         super().__init__()
-        self.classes = classes
+        self.channels, self.classes, self.least_side = channels, classes, least_side
         self.body = nn.Sequential(
             *_stage(channels, width, kernel=4, stride=2),
             *_stage(width, width),
@@ -75,9 +84,17 @@ class Classifier(nn.Module):
         x = images.to(self.head.weight.dtype) / 127.5 - 1
         if x.shape[-1] > SIDE:
             x = functional.adaptive_avg_pool2d(x, SIDE)
+        elif x.shape[-1] < self.least_side:
+            x = functional.interpolate(x, size=self.least_side, mode="bilinear")
         x = self.body(x.contiguous(memory_format=torch.channels_last))
         features = x.mean((2, 3))
         return features, self.head(features)
+
+    def resize(self, side: int) -> str:
+        """Return a description of what happens to images of a side before the first layer."""
+        if side > SIDE:
+            return f"area mean to {SIDE}"
+        return f"bilinear to {self.least_side}" if side < self.least_side else "none"
 
 
 def _stage(channels: int, out: int, kernel: int = 3, stride: int = 1) -> list[nn.Module]:
@@ -133,6 +150,8 @@ def train_classifier(
             positions = step * recipe.batch_size + torch.arange(recipe.batch_size)
             indices = batch_indices(0, positions, len(images))
             batch = shifted(images[indices].to(device), positions.to(device), recipe.shift)
+            if recipe.mirror:
+                batch = mirrored(batch, positions.to(device))
             loss = functional.cross_entropy(network(batch)[1], labels[indices].to(device))
             optimizer.zero_grad()
             loss.backward()
@@ -155,6 +174,15 @@ def shifted(images: Tensor, positions: Tensor, most: int) -> Tensor:
     each = torch.arange(len(images), device=images.device)[:, None, None]
     moved = images.permute(0, 2, 3, 1)[each, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
+
+
+def mirrored(images: Tensor, positions: Tensor) -> Tensor:
+    """Return images [B, C, H, W], each mirrored with probability 1/2.
+
+    The choice is a function of the image's position [B] in the order of training.
+    """
+    chosen = uniform(0, Stream.FLIP, 0, positions, 1)[:, 0] < 0.5
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
 @torch.no_grad()

@@ -1,4 +1,7 @@
-"""Classifiers for features: trained once, cached by data and recipe, with their test accuracy."""
+"""Classifiers for features: shipped with the package, or trained once and cached.
+
+The key of the cache is the data and the recipe; a classifier comes with its test accuracy.
+"""
 
 import dataclasses
 import hashlib
@@ -8,6 +11,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock
+from torch import Tensor
 
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, load_images
@@ -15,12 +19,20 @@ from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
 from d3gan.evaluation.features.classifier import (
     RECIPES,
-    SIDE,
+    SOURCE_RECIPES,
     Classifier,
     PerChannel,
     Recipe,
     accuracy,
     train_classifier,
+)
+from d3gan.evaluation.features.classifier_files import (
+    TrainedClassifier,
+    half_precision,
+    is_shipped,
+    read_file,
+    read_shipped,
+    write_file,
 )
 from d3gan.evaluation.features.extractor import Features, weights_digest
 from d3gan.rng import Stream, permutation
@@ -33,35 +45,48 @@ def load(
     """Return the features of a classifier of the labels of `source`, or of `data` if it is ""."""
     if source:
         data = dataclasses.replace(data, source=source, skip_broken=False)
-    classifier, test_accuracy = load_classifier(data, folder / "classifiers", device)
+    name, stacked = f"classifier:{data.source}", data.source == "stacked-mnist"
+    if stacked:
+        data = dataclasses.replace(data, source="mnist", channels=1)
+    found = find_classifier(data, weights, folder / "classifiers", device)
+    network = PerChannel(found.network).eval() if stacked else found.network
     return Features(
-        f"classifier:{data.source}",
-        classifier,
-        classifier.dimensions,
-        classifier.classes,
-        weights_sha256=weights_digest(classifier),
-        resize="none" if data.resolution <= SIDE else f"area mean to {SIDE}",
+        name,
+        network,
+        network.dimensions,
+        network.classes,
+        weights_sha256=found.sha256,
+        resize=found.network.resize(data.resolution),
         batch_size=128,
-        test_accuracy=test_accuracy,
+        test_accuracy=found.test_accuracy,
+        training_command=found.command,
     )
 
 
-def load_classifier(
-    data: DataConfig, folder: Path, device: torch.device
-) -> tuple[Classifier | PerChannel, float]:
-    """Return the classifier of the labels of `data.source`, on the CPU, and its test accuracy.
+def find_classifier(
+    data: DataConfig, weights: str, folder: Path, device: torch.device
+) -> TrainedClassifier:
+    """Return the classifier in the file `weights`; if it is "", that of the labels of `data`.
+
+    The latter is shipped with the package, or read from `folder`, or trained now on `device`.
+    Raises UserError.
+    """
+    if weights:
+        return read_file(Path(weights).expanduser(), data.channels)
+    if is_shipped(data):
+        return read_shipped(data.source, data.channels)
+    return load_classifier(data, folder, device)
+
+
+def load_classifier(data: DataConfig, folder: Path, device: torch.device) -> TrainedClassifier:
+    """Return the classifier of the labels of `data.source`.
 
     It takes images of the shape of `data`, and is read from `folder` or trained now on `device`.
     It is tested on the split "test" of a source that has one, and on a held-out fifth of any other.
     Of several processes at once, one trains. Raises UserError if the source has no labels.
     """
-    if data.source == "stacked-mnist":
-        of_digits = dataclasses.replace(data, source="mnist", channels=1)
-        digits, test_accuracy = load_classifier(of_digits, folder, device)
-        assert isinstance(digits, Classifier)
-        return PerChannel(digits).eval(), test_accuracy
     train, test = _labelled(dataclasses.replace(data, split="train", limit=0))
-    recipe = RECIPES[data.channels]
+    recipe = _recipe(data)
     key = {
         "recipe": dataclasses.asdict(recipe),
         "images": [
@@ -79,19 +104,41 @@ def load_classifier(
                 write_tensors(file, saved)
     network = Classifier(data.channels, recipe.width, saved["classes"])
     network.load_state_dict(saved["weights"])
-    return network.eval().requires_grad_(False), saved["accuracy"]
+    network = network.eval().requires_grad_(False)
+    return TrainedClassifier(network, saved["accuracy"], weights_digest(network))
+
+
+def train_file(
+    data: DataConfig, file: Path, device: torch.device, *, command: str
+) -> TrainedClassifier:
+    """Train a classifier of the labels of `data.source` and write it to `file`; return it as read.
+
+    Its images have the shape of `data`, and `command` is what the file's header says trained it.
+    Raises UserError.
+    """
+    train, test = _labelled(dataclasses.replace(data, split="train", limit=0))
+    recipe = _recipe(data)
+    network = train_classifier(*_tensors(train), recipe, device, f"classifier of {train.name}")
+    half_precision(network)
+    tested = accuracy(network, *_tensors(test)), len(test.images)
+    write_file(file, network, recipe, train, tested=tested, command=command)
+    return read_file(file, data.channels)
+
+
+def _recipe(data: DataConfig) -> Recipe:
+    return SOURCE_RECIPES.get((data.source, data.channels)) or RECIPES[data.channels]
+
+
+def _tensors(part: ImageSet) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(part.images.copy()), torch.from_numpy(part.labels)
 
 
 def _trained(
     train: ImageSet, test: ImageSet, recipe: Recipe, device: torch.device
 ) -> dict[str, Any]:
-    (images, labels), held_out = (
-        (torch.from_numpy(part.images.copy()), torch.from_numpy(part.labels))
-        for part in (train, test)
-    )
-    network = train_classifier(images, labels, recipe, device, f"classifier of {train.name}")
+    network = train_classifier(*_tensors(train), recipe, device, f"classifier of {train.name}")
     weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    share = accuracy(network, *held_out)
+    share = accuracy(network, *_tensors(test))
     return {"weights": weights, "classes": network.classes, "accuracy": share}
 
 

@@ -43,6 +43,8 @@ class Features:
     """Number of images that pass through the network at once."""
     test_accuracy: float | None = None
     """Accuracy of a classifier on images that it was not trained on."""
+    training_command: str | None = None
+    """Command that trains the classifier again, where its file names one."""
     device: torch.device = CPU
     """Device of the network."""
 
@@ -72,7 +74,7 @@ def load_features(
     """Return the extractor `name` for images of the shape of `data`, on the CPU.
 
     Downloads and trained classifiers are kept in `folder`; a classifier is trained on `device`.
-    `weights` is a local file of the Inception weights, or "". Raises UserError.
+    `weights` is a local file of the extractor's weights, or "". Raises UserError.
     """
     check_features(name)
     if names_plugin(name):
