@@ -74,7 +74,7 @@ def test_the_examples_train_are_evaluated_and_resume_bit_for_bit(here: Path) -> 
     assert len(trained) == 12
     assert {"loss_d_real", "loss_d_drift", "loss_g_adversarial", "centre"} <= set(trained[0])
     evaluated = [row for row in rows if row["kind"] == "eval"]
-    assert len(evaluated) == 2
+    assert len(evaluated) == 3
     assert evaluated[-1]["protocol"]["features"] == "my_features:Histogram"
     assert set(metric_names("my_features:Histogram")) & set(evaluated[-1])
     (session,) = json.loads((here / "runs" / "whole" / "environment.json").read_text("utf-8"))

@@ -57,7 +57,7 @@ def status_of_older_version(
     """
     trained = [row for row in rows if row["kind"] == "train"]
     diverged = [row for row in rows if row["kind"] == "diverged"]
-    evaluations = [row for row in rows if row["kind"] == "eval"]
+    evaluations = [row for row in rows if row["kind"] == "eval" and row["step"] > 0]
     state: State = "running"
     last: Row = trained[-1] if trained else {"step": 0}
     step, total = int(last["step"]), 0

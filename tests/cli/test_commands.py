@@ -283,8 +283,10 @@ def test_training_on_real_images_writes_every_file(
         "best.pt",
         "step-00000002.pt",
     }
-    (row,) = [row for row in RunFolder(run).metrics() if row["kind"] == "eval"]
-    assert row["protocol"]["features"] == f"classifier:{name.removesuffix('-d3gan')}"
+    evaluations = [row for row in RunFolder(run).metrics() if row["kind"] == "eval"]
+    assert [row["step"] for row in evaluations] == [0, 2]
+    for row in evaluations:
+        assert row["protocol"]["features"] == f"classifier:{name.removesuffix('-d3gan')}"
 
 
 def test_closing_the_output_is_not_an_error() -> None:

@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from tests.study.made_up_runs import FALLING, Studio, compare
+from tests.study.made_up_runs import FALLING, PROTOCOL, Studio, compare
 
 from d3gan.report import wording
-from d3gan.study.records import AXES
+from d3gan.study.records import AXES, load
 
 
 def test_the_outcome_of_a_run_follows_from_its_status(studio: Studio) -> None:
@@ -78,3 +78,14 @@ def test_values_that_are_not_finite_are_not_points(studio: Studio) -> None:
 
 def test_the_clocks_of_a_run_have_one_order_everywhere() -> None:
     assert list(AXES) == list(wording.AXES) == ["seconds", "images", "steps", "flops"]
+
+
+def test_the_initial_generator_is_known_and_no_point_of_the_curve(studio: Studio) -> None:
+    run = studio.run("dcgan", 0, FALLING)
+    assert load(run).initial is None
+    row = {"kind": "eval", "step": 0, "images": 0, "epoch": 0.0, "train_seconds": 0.0, "fd": 1.0}
+    studio.append(run, {**row, "monitor": "fd", "protocol": PROTOCOL})
+    record = load(run)
+    assert record.initial is not None
+    assert record.initial["fd"] == 1.0
+    assert record.curve("fd").values == FALLING

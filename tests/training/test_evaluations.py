@@ -56,21 +56,70 @@ def test_bf16_is_evaluated_in_float32_as_it_is_saved(measured: Config) -> None:
 def test_evaluation_is_outside_the_training_clock(
     measured: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = Evaluator.measure
+    measure, clock, waited = Evaluator.measure, time.perf_counter, [0.0]
 
     def slow(self: Evaluator, *arguments: Any, **options: Any) -> Any:
-        time.sleep(3)
+        waited[0] += 1000
         return measure(self, *arguments, **options)
 
     monkeypatch.setattr(Evaluator, "measure", slow)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + waited[0])
     run = train(changed(measured, eval={"every_epochs": 1.0}))
-    assert all(row["eval_seconds"] > 3 for row in rows(run.path))
-    assert run.metrics()[-1]["train_seconds"] < 3
+    assert [row["eval_seconds"] > 1000 for row in rows(run.path)] == [True] * 3
+    assert all(row["train_seconds"] < 1000 for row in run.metrics())
+    status = run.status()
+    assert status is not None
+    assert status.train_seconds < 1000
+
+
+def test_the_initial_generator_is_measured_but_never_the_best(
+    measured: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if every later value is worse, and it does not count for patience."""
+    numbers = iter([1.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+    measure = Evaluator.measure
+
+    def rising(self: Evaluator, *arguments: Any, **options: Any) -> Any:
+        found = measure(self, *arguments, **options)
+        fd = found.numbers["fd"]._replace(value=next(numbers))
+        return found._replace(numbers=found.numbers | {"fd": fd})
+
+    monkeypatch.setattr(Evaluator, "measure", rising)
+    run = train(changed(measured, eval={"patience": 3}, train={"epochs": 2.5}))
+    evaluations = rows(run.path)
+    first = evaluations[0]
+    assert (first["step"], first["images"], first["train_seconds"]) == (0, 0, 0.0)
+    assert (first["fd"], first["best"]) == (1.0, False)
+    assert [row["step"] for row in evaluations] == [0, 2, 4, 6, 8]
+    assert [row["best"] for row in evaluations] == [False, True, False, False, False]
+    assert load(run.path, "best").step == 2
+
+
+def test_the_initial_generator_is_measured_once(
+    measured: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends after it, without a checkpoint, starts again from step 0."""
+
+    def lost(self: StopRequest, step: int) -> int:
+        raise UserError(f"no space left at step {step}")
+
+    agreed = StopRequest.agreed
+    monkeypatch.setattr(StopRequest, "agreed", lost)
+    with pytest.raises(UserError, match="no space left at step 1"):
+        train(measured)
+    monkeypatch.setattr(StopRequest, "agreed", agreed)
+    assert [row["step"] for row in RunFolder(measured.run_dir).metrics()] == [0]
+    run = train(measured, resume=True)
+    assert [row["step"] for row in rows(run.path)] == [0, 2, 4, 6, 8]
+    whole = train(changed(measured, name="whole"))
+    assert [numbers_of(row) for row in rows(run.path)] == [
+        numbers_of(row) for row in rows(whole.path)
+    ]
 
 
 def test_the_best_checkpoint_has_the_best_metric(measured: Config) -> None:
     run = train(changed(measured, eval={"monitor": "kid"}, checkpoint={"keep": 1}))
-    evaluations = rows(run.path)
+    evaluations = rows(run.path)[1:]
     best = min(evaluations, key=lambda row: row["kid"])
     assert [row["best"] for row in evaluations] == [
         row["kid"] == min(earlier["kid"] for earlier in evaluations[: k + 1])
@@ -108,16 +157,16 @@ def test_patience_stops_a_run_that_does_not_improve(
     )
     run = train(config)
     said = capsys.readouterr().err
-    assert [row["step"] for row in rows(run.path)] == [2, 4, 6, 8]
+    assert [row["step"] for row in rows(run.path)] == [0, 2, 4, 6, 8]
     assert "stopped early at step 8 of 200, which saves 9,600 images: kid has not improved" in said
     assert load(run.path).step == 8
     assert run.sample_file(8).exists()
     train(config, resume=True)
     assert "stopped early at step 8 of 200" in capsys.readouterr().err
-    assert len(rows(run.path)) == 4
+    assert len(rows(run.path)) == 5
     longer = changed(config, eval={"patience": 4})
     train(longer, resume=True)
-    assert [row["step"] for row in rows(run.path)] == [2, 4, 6, 8, 10]
+    assert [row["step"] for row in rows(run.path)] == [0, 2, 4, 6, 8, 10]
 
 
 def test_a_change_of_protocol_within_a_run_is_an_error(measured: Config) -> None:

@@ -65,7 +65,14 @@ class Record:
 
     @cached_property
     def evaluations(self) -> list[dict[str, Any]]:
-        return [row for row in self.rows if row["kind"] == "eval"]
+        """Evaluations of the trained generator, in order."""
+        return [row for row in self.rows if row["kind"] == "eval" and row["step"] > 0]
+
+    @property
+    def initial(self) -> dict[str, Any] | None:
+        """The evaluation of the initial generator, at step 0; None if there is none."""
+        rows = (row for row in self.rows if row["kind"] == "eval" and row["step"] == 0)
+        return next(rows, None)
 
     @property
     def monitored(self) -> str:

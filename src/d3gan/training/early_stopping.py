@@ -17,7 +17,8 @@ class Monitor:
     """Follows one metric through the evaluation rows of metrics.jsonl, in order.
 
     The best value is the best so far by any margin; patience asks for improvements beyond the
-    standard error (`evaluations_without_improvement`).
+    standard error (`evaluations_without_improvement`). The evaluation of the initial generator, at
+    step 0, counts for neither.
     """
 
     def __init__(self, name: str, better: Better, patience: int) -> None:
@@ -32,6 +33,8 @@ class Monitor:
 
         Raises UserError if its evaluation protocol is not that of the rows before.
         """
+        if row["step"] == 0:
+            return False
         if self.best is not None:
             whose = (f"step {self.best['step']}", f"step {row['step']}")
             check_comparable(self.best["protocol"], row["protocol"], whose)
@@ -76,7 +79,7 @@ def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtoc
         raise UserError(
             f"an evaluation in {run.metrics_file} lacks {error}; repair or delete its line"
         ) from error
-    if rows and kept is None:
+    if monitor.best is not None and kept is None:
         if distributed.is_main():
             print(
                 f"d3gan: warning: {run.best_file} is missing or broken; the best evaluation from "

@@ -144,7 +144,7 @@ class _Training:
         ):
             if state.step == 0:
                 self._save_samples()
-            elif self._evaluation_due() and not self._is_evaluated():  # interrupted before it
+            if self._evaluation_due() and not self._is_evaluated():  # at step 0, or interrupted
                 self._evaluate()
             while state.step < self.total and not self._exhausted():
                 self.recorder.add(self.engine.step())
@@ -174,7 +174,7 @@ class _Training:
             self._stop_early()
 
     def _due(self, every_epochs: float) -> bool:
-        """Return whether the last step crossed a multiple of `every_epochs`."""
+        """Return whether the last step crossed a multiple of `every_epochs`; step 0 does."""
         steps = every_epochs * self.epoch_images / self.config.images_per_step
         return math.floor(self.state.step / steps) > math.floor((self.state.step - 1) / steps)
 
@@ -236,6 +236,8 @@ class _Training:
                 monitor=self.monitor.name,
                 **measured.to_dict(),
             )
+            if state.step == 0:
+                row["train_seconds"] = 0.0  # not the time in which the run was set up
             row["best"] = self.monitor.update(row)
             if row["best"]:
                 saved = self._saved_state() | {"evaluation": row}
