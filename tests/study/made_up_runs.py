@@ -46,11 +46,13 @@ class Studio:
         config: dict[str, Any] | None = None,
         state: State | None = None,
         flops: float | None = 1000.0,
+        start: float | None = None,
         **more: Any,
     ) -> RunFolder:
         """Write a run with these `values` of fd, of which every epoch took `seconds`.
 
-        `flops` are those of a step with one discriminator; `more` are other columns of evaluations.
+        `flops` are those of a step with one discriminator; `start` is the fd at step 0; `more` are
+        other columns of evaluations.
         """
         run = RunFolder(self.folder / f"{method}-seed-{seed}")
         n = 2 if "d3gan" in method else 1
@@ -69,6 +71,9 @@ class Studio:
         )
         made = configs.from_dict(config or {}, made)
         run.begin(configs.to_toml(made), {"cpu": "abacus", "processes": 1})
+        if start is not None:
+            row = {"kind": "eval", "monitor": "fd", "fd": start, "step": 0, "images": 0}
+            self.append(run, {**row, "epoch": 0.0, "train_seconds": 0.0, "protocol": protocol})
         for i, value in enumerate(values, start=1):
             where = {"step": 10 * i, "images": 100 * i, "epoch": float(i)}
             where["train_seconds"] = seconds * i

@@ -40,8 +40,7 @@ class TimeRatio:
     p: float
     """Two-sided p-value of the hypothesis that the ratio is 1."""
     reached: tuple[int, int]
-    """Numbers of runs of the method and of the baseline that reached the target within the shorter
-    of their two budgets."""
+    """Numbers of runs of the method and of the baseline that reached the target."""
     seeds: tuple[int, int]
     """Numbers of runs of the method and of the baseline."""
 
@@ -81,7 +80,7 @@ def time_ratio(method: Sequence[Time], baseline: Sequence[Time]) -> TimeRatio:
         float(bounds[min(accepted, len(ratios))]),
         float(bounds[max(rejected, 1)]),
         min(1.0, 2 * min(at_most, at_least)),
-        _count_reached(method, baseline),
+        (_count_reached(method), _count_reached(baseline)),
         (len(method), len(baseline)),
     )
 
@@ -162,10 +161,5 @@ def _changes(method: Sequence[Time], baseline: Sequence[Time]) -> list[float]:
     return sorted({a / b for a in first for b in second}) or [1.0]
 
 
-def _count_reached(method: Sequence[Time], baseline: Sequence[Time]) -> tuple[int, int]:
-    limit = min(_budget(method), _budget(baseline))
-    first, second = (
-        sum(t.reached is not None and t.reached <= limit for t in times)
-        for times in (method, baseline)
-    )
-    return first, second
+def _count_reached(times: Sequence[Time]) -> int:
+    return sum(t.reached is not None for t in times)

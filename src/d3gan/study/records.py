@@ -20,6 +20,15 @@ generator, floating-point operations."""
 
 Outcome = Literal["finished", "unfinished", "diverged"]
 
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, and which direction is better."""
+
+    name: str
+    better: Better
+
+
 _KEYS: Final[dict[Axis, str]] = {"seconds": "train_seconds", "images": "images", "steps": "step"}
 """Keys of a row of metrics.jsonl that hold the clocks."""
 

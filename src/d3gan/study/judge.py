@@ -1,0 +1,279 @@
+"""The judge: what the runs of a study show. It is the only place where a comparison is decided.
+
+docs/judge.md explains the statistics; `d3gan.study.sentences` words the result, and
+`d3gan.study.judgement` writes it as plain values.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from scipy.special import bdtrc
+
+from d3gan.study.censored import Time, TimeRatio, time_ratio
+from d3gan.study.learned import Learned, has_learned
+from d3gan.study.methods import Method
+from d3gan.study.quality import QualityRatio, quality_ratio
+from d3gan.study.question import Primary, Question
+from d3gan.study.records import Axis, Metric, Record
+from d3gan.study.targets import best_within, cost_to, log_metric, metric_value, plateau, target
+
+ALPHA = 0.05
+"""Probability of a false claim: of the primary comparison, and of all secondary ones together."""
+
+Word = Literal["faster", "slower", "equivalent", "no clear difference", "cannot be judged"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Methods that are compared with each other."""
+
+    methods: Sequence[Method]
+    """The baseline is the first."""
+    pilot: Sequence[Record] = ()
+    """Runs of the baseline that fix the targets and are not judged."""
+    varied: Mapping[str, Any] = field(default_factory=dict)
+    """Values of the keys that separate this group from the others."""
+
+    @property
+    def baseline(self) -> Method:
+        return self.methods[0]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A quality to reach."""
+
+    factor: float
+    """Multiple of the plateau."""
+    value: float
+    plateau: float
+    source: Literal["pilot", "runs"]
+    """runs: the judged runs of all methods of the group, because there is no pilot."""
+    seeds: list[int]
+    """Seeds of the runs that fixed it."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A method against the baseline on one clock, with one target."""
+
+    method: str
+    baseline: str
+    clock: Axis
+    target: Target
+    primary: bool
+    time: TimeRatio | None
+    """Ratio of the method's costs to the target; None if the cost of a run is unknown."""
+    quality: QualityRatio | None
+    """Ratio of the metric at equal cost, below 1 if the method is better; None without pairs."""
+    adjusted_p: float | None = None
+    """p-value of the time ratio, by Holm's procedure for secondary comparisons."""
+    adjusted_p_equivalent: float | None = None
+    """The same of the test of equivalence."""
+    word: Word = "cannot be judged"
+    reason: str = ""
+    """Why the word is not a stronger one; empty if the numbers say so themselves."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The result for one group."""
+
+    group: Group
+    learned: Learned
+    targets: list[Target]
+    comparisons: list[Comparison]
+    """Empty if the baseline learned nothing."""
+
+
+def judge(groups: Sequence[Group], question: Question, metric: Metric) -> list[Judged]:
+    """Judge the methods of each group against its baseline."""
+    primary = _primary(groups, question)
+    judged = []
+    for group in groups:
+        learned = has_learned([*group.baseline.records, *group.pilot], metric)
+        targets = group_targets(group, question, metric)
+        compared = [
+            _compare(group, method, clock, goal, question, metric, primary)
+            for method in group.methods[1:]
+            for clock in question.clocks
+            for goal in targets
+            if learned.learned is not False
+        ]
+        judged.append(Judged(group, learned, targets, compared))
+    decided = iter(_decide([c for part in judged for c in part.comparisons]))
+    return [replace(part, comparisons=[next(decided) for _ in part.comparisons]) for part in judged]
+
+
+def group_targets(group: Group, question: Question, metric: Metric) -> list[Target]:
+    """Return the targets of a group; none if no run has a value of the metric."""
+    records = group.pilot or [record for method in group.methods for record in method.records]
+    curves = {
+        r.seed: log_metric(v, metric.better) for r in records if (v := r.curve(metric.name).values)
+    }
+    if not curves:
+        return []
+    level = plateau(list(curves.values()))
+    return [
+        Target(
+            factor,
+            metric_value(target(level, factor), metric.better),
+            metric_value(level, metric.better),
+            "pilot" if group.pilot else "runs",
+            sorted(curves),
+        )
+        for factor in question.targets
+    ]
+
+
+def times(records: Sequence[Record], clock: Axis, goal: Target, metric: Metric) -> list[Time]:
+    """Return what each run spends until it reaches the target."""
+    (y,) = log_metric([goal.value], metric.better)
+    return [_time(record, clock, float(y), metric) for record in records]
+
+
+def _time(record: Record, clock: Axis, y: float, metric: Metric) -> Time:
+    curve = record.curve(metric.name)
+    reached = None
+    if curve.values:
+        reached = cost_to(curve.x[clock], log_metric(curve.values, metric.better), y)
+    return Time(reached, _budget(record, clock))
+
+
+def _budget(record: Record, clock: Axis) -> float:
+    """Return the cost up to which a run counts: to its last evaluation, infinite if it diverged."""
+    return math.inf if record.outcome == "diverged" else record.budget(clock) or 0.0
+
+
+def differences(method: Method, baseline: Method, clock: Axis, metric: Metric) -> list[float]:
+    """Return the paired differences of the log metric at equal cost, for each common seed.
+
+    Both runs count up to the shorter budget of the two, with the best quality that they reach
+    within it. A run that diverged keeps the best quality that it had before.
+    """
+    partners = {record.seed: record for record in baseline.records}
+    found = []
+    for record in method.records:
+        pair = [record, partners[record.seed]] if record.seed in partners else []
+        budget = min((_budget(run, clock) for run in pair), default=math.inf)
+        curves = [run.curve(metric.name) for run in pair]
+        best = [
+            best_within(curve.x[clock], log_metric(curve.values, metric.better), budget)
+            for curve in curves
+        ]
+        if len(best) == 2 and best[0] is not None and best[1] is not None:
+            found.append(best[0] - best[1])
+    return found
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return the p-values adjusted for their number.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure": the probability of any
+    false claim stays below the level, however the tests depend on each other.
+    """
+    adjusted = [1.0] * len(p)
+    largest = 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def _primary(groups: Sequence[Group], question: Question) -> Primary | None:
+    """Return the primary comparison: the one named, or the only one."""
+    others = [method.name for group in groups for method in group.methods[1:]]
+    if question.primary or len(others) != 1:
+        return question.primary
+    return Primary(others[0], question.clocks[0], question.targets[0])
+
+
+def _compare(
+    group: Group,
+    method: Method,
+    clock: Axis,
+    goal: Target,
+    question: Question,
+    metric: Metric,
+    primary: Primary | None,
+) -> Comparison:
+    """Return a comparison with its numbers, not yet decided."""
+    base = group.baseline
+    known = all(record.knows(clock) for record in (*method.records, *base.records))
+    pairs = differences(method, base, clock, metric) if known else []
+    time = quality = None
+    if known:
+        time = time_ratio(*(times(m.records, clock, goal, metric) for m in (method, base)))
+    if pairs:
+        quality = quality_ratio(pairs, question.margin)
+    named = primary == Primary(method.name, clock, goal.factor)
+    return Comparison(method.name, base.name, clock, goal, named, time, quality)
+
+
+def _decide(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with adjusted p-values and words."""
+    secondary = [c for c in comparisons if not c.primary]
+    faster = iter(holm([c.time.p if c.time else 1.0 for c in secondary]))
+    equal = iter(holm([_p_equivalent(c) for c in secondary]))
+    decided = []
+    for c in comparisons:
+        if c.primary:
+            p, p_equivalent = c.time.p if c.time else 1.0, _p_equivalent(c)
+        else:
+            p, p_equivalent = next(faster), next(equal)
+        word, reason = decide(c.time, p, p_equivalent)
+        decided.append(
+            replace(
+                c,
+                adjusted_p=p if c.time else None,
+                adjusted_p_equivalent=p_equivalent if c.quality else None,
+                word=word,
+                reason=reason,
+            )
+        )
+    return decided
+
+
+def _p_equivalent(comparison: Comparison) -> float:
+    quality = comparison.quality
+    return 1.0 if quality is None or quality.p is None else quality.p
+
+
+def decide(time: TimeRatio | None, p: float, p_equivalent: float) -> tuple[Word, str]:
+    """Return the word for a comparison, and why it is not a stronger one.
+
+    `p` and `p_equivalent` are adjusted. A difference of times is claimed only for a method that
+    reaches the target about as reliably as the other: see `reaches_reliably`.
+    """
+    doubt = ""
+    if time and p <= ALPHA:
+        faster = time.high <= 1
+        winner, loser = (0, 1) if faster else (1, 0)
+        if reaches_reliably(time, winner, loser):
+            return ("faster" if faster else "slower"), ""
+        doubt = "unreliable"
+    if p_equivalent <= ALPHA:
+        return "equivalent", ""
+    if time is None:
+        return "cannot be judged", "unknown cost"
+    if time.reached == (0, 0):
+        return "cannot be judged", "never reached"
+    if 2 / math.comb(sum(time.seeds), time.seeds[0]) > ALPHA:
+        return "cannot be judged", "too few seeds"
+    return "no clear difference", doubt or ("corrected" if time.p <= ALPHA < p else "")
+
+
+def reaches_reliably(time: TimeRatio, winner: int, loser: int) -> bool:
+    """Return whether the winner reaches the target in at least the loser's share of runs, or is
+    shown to reach it in more than half of its runs.
+
+    A method that is fast in half of its runs and fails in the others is not faster: without this
+    condition, chance would call it so in more than ALPHA / 2 of all studies. The second part is an
+    exact binomial test (Clopper and Pearson 1934) at ALPHA / 2.
+    """
+    reached, seeds = time.reached, time.seeds
+    if reached[winner] * seeds[loser] >= reached[loser] * seeds[winner]:
+        return True
+    return float(bdtrc(reached[winner] - 1, seeds[winner], 0.5)) <= ALPHA / 2
