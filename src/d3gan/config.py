@@ -21,7 +21,8 @@ from d3gan.config_schedules import check_schedules, schedules_of_whole_run
 from d3gan.errors import UserError
 from d3gan.fields import Matching, Role, checked
 from d3gan.registry import Registry, is_plugin, nearest, plugin_file
-from d3gan.schema import Config, DataConfig, EvalConfig, GanConfig, TrainConfig
+from d3gan.schema import Config, DataConfig, EvalConfig, TrainConfig
+from d3gan.schema_game import GanConfig
 
 __all__ = ["Config", "DataConfig", "EvalConfig", "GanConfig", "TrainConfig"]
 

@@ -6,7 +6,8 @@ from typing import Any
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import Aggregation
 from d3gan.gan.objectives import JointObjective, Objective
-from d3gan.schema import Config, GanConfig
+from d3gan.schema import Config
+from d3gan.schema_game import GanConfig
 
 
 def check_game(config: Config, built: Mapping[str, list[Any]]) -> None:
