@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.gan.playing import game, networks, play
 from torch.nn.functional import softplus
 
 from d3gan.gan.aggregation.learned import Adaptive, GmanStar
@@ -71,6 +72,17 @@ def test_adaptive_is_the_authors_loop() -> None:
             reward = float(after[k]) - float(before[k])
             quality[k] = 0.3 * reward + 0.7 * quality[k]
     assert max(quality) - min(quality) > 0.05
+
+
+@pytest.mark.parametrize("objective", ["non_saturating", "relativistic"])
+def test_feedback_looks_at_generated_images_once_more(objective: str) -> None:
+    """Discriminators see real images where a loss needs them, and not for the feedback."""
+    generator, ensemble = networks(2)
+    batches: list[int] = []
+    ensemble.register_forward_pre_hook(lambda _, inputs: batches.append(len(inputs)))
+    steps = len(play(game(generator, ensemble, "adaptive", objective), 2))
+    of_generator = [1, 1] if objective == "relativistic" else [1]
+    assert batches == [2, *of_generator, 1] * steps
 
 
 def test_wrong_parameters_are_refused() -> None:

@@ -199,7 +199,7 @@ class Baseline:
         if len(g) > 1 and state.aggregation:
             with torch.no_grad():
                 images = _call(state.generator, batch.z, batch.labels)
-                after = self._generator_terms(batch, images)[1] if rule.feedback else logits
+                after = self._logits(images, batch, 3) if rule.feedback else logits
             pair = (logits.detach().sigmoid(), after.sigmoid())
             means = (x.mean(dim=1) if rule.feedback else None for x in pair)
             rule.update(state.aggregation, score, *means)
@@ -211,23 +211,31 @@ class Baseline:
 
     def _generator_terms(self, batch: Batch, fake: Tensor) -> tuple[Losses, Tensor]:
         """Return the generator's loss terms [N, B], and the logits [N, B] of its images."""
-        rows: dict[str, list[Tensor]] = {}
-        logits, paired = [], []
-        for k, discriminator in enumerate(self.state.discriminators.members):
-            logits.append(_call(discriminator, self._augmented(fake, batch, 3), batch.labels))
-            if self.objective.pairs:
-                real = self._augmented(_real_of(batch, k), batch, 2)
-                paired.append(_call(discriminator, real, batch.labels).detach())
-            if not isinstance(self.objective, JointObjective):
-                real_logits = paired[k] if paired else None
-                for name, term in self.objective.generator(logits[k], real_logits, k).items():
-                    rows.setdefault(name, []).append(term)
-        stacked = torch.stack(logits)
+        on_fake, on_real = self._logits(fake, batch, 3), None
+        if self.objective.pairs:
+            on_real = self._logits(batch.real, batch, 2).detach()
         if isinstance(self.objective, JointObjective):
-            real_logits = torch.stack(paired) if paired else None
-            joint = self.objective.joint_generator(stacked, real_logits, _mean_over_images)
-            return dict(joint), stacked
-        return {name: torch.stack(row) for name, row in rows.items()}, stacked
+            joint = self.objective.joint_generator(on_fake, on_real, _mean_over_images)
+            return dict(joint), on_fake
+        rows: dict[str, list[Tensor]] = {}
+        for k, logits in enumerate(on_fake):
+            real_logits = None if on_real is None else on_real[k]
+            for name, term in self.objective.generator(logits, real_logits, k).items():
+                rows.setdefault(name, []).append(term)
+        return {name: torch.stack(row) for name, row in rows.items()}, on_fake
+
+    def _logits(self, images: Tensor, batch: Batch, draws: int) -> Tensor:
+        """Return the logits [N, B] of images [B, C, H, W], or of other ones for each k."""
+        return torch.stack(
+            [
+                _call(
+                    discriminator,
+                    self._augmented(images[k] if images.dim() == 5 else images, batch, draws),
+                    batch.labels,
+                )
+                for k, discriminator in enumerate(self.state.discriminators.members)
+            ]
+        )
 
     def _score(self, d_terms: Losses, g: Tensor) -> Tensor:
         """Return what the aggregation rule sees, from the generator's losses [N, B]."""

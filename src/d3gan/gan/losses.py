@@ -74,11 +74,10 @@ def generator_losses(game: Game, batch: Batch, fake: Tensor | None) -> tuple[Los
     """Return the terms of g_k [N, B] of a micro-batch, and the logits [N, B] by that name."""
     fake = game.generator(batch.z, batch.labels) if fake is None else fake
     objective, real = game.objective, None
-    with frozen(game.discriminators) as discriminators:
-        logits = discriminators(_augmented(game, batch, fake, 3), labels=batch.labels)
-        if objective.pairs:
-            with torch.no_grad():
-                real = discriminators(_augmented(game, batch, batch.real, 2), labels=batch.labels)
+    logits = _frozen_logits(game, batch, fake, 3)
+    if objective.pairs:
+        with torch.no_grad():
+            real = _frozen_logits(game, batch, batch.real, 2)
     gather = game.all_gather_discriminators
     if isinstance(objective, JointObjective):
         logits, real = gather(logits), None if real is None else gather(real)
@@ -134,8 +133,12 @@ def _parameters(game: Game) -> list[Tensor]:
 @torch.no_grad()
 def mean_probability(game: Game, batch: Batch) -> Tensor:
     """Return E D_k(G(z)) [N] over all images, where D_k is the sigmoid of the logit."""
-    parts = [generator_losses(game, part, None)[1] for part in batch.split(game.accumulate)]
-    return game.mean_over_images(joined(parts)["logits"].sigmoid())
+    parts = [
+        _frozen_logits(game, part, game.generator(part.z, part.labels), 3)
+        for part in batch.split(game.accumulate)
+    ]
+    logits = game.all_gather_discriminators(torch.cat(parts, dim=1))
+    return game.mean_over_images(logits.sigmoid())
 
 
 # Shared by both steps
@@ -185,6 +188,13 @@ def over_all_images(game: Game, score: Tensor) -> Tensor:
     All ranks wait for each other here.
     """
     return score if game.aggregation.per_sample else game.mean_over_images(score)[:, None]
+
+
+def _frozen_logits(game: Game, batch: Batch, images: Tensor, draws: int) -> Tensor:
+    """Return the logits [n, B] of images, augmented by `draws`; parameters get no gradient."""
+    with frozen(game.discriminators) as discriminators:
+        logits: Tensor = discriminators(_augmented(game, batch, images, draws), labels=batch.labels)
+    return logits
 
 
 @contextmanager
