@@ -14,6 +14,7 @@ from d3gan.errors import UserError
 from d3gan.study.plan import planned_steps
 from d3gan.study.study_file import make_study, read_study, scaled
 from d3gan.training.build import build_discriminators
+from d3gan.training.schedule import make_schedule
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.toml"))
 TWO: dict[str, Any] = {"methods": ["demo-dcgan", "demo-d3gan"], "seeds": [0, 1]}
@@ -262,3 +263,42 @@ def test_controls_differ_in_one_thing(data: str) -> None:
     assert differ("dcgan-2steps", "dcgan") == {"gan.discriminator_steps": 2}
     for rule in ("max", "mean", "random"):
         assert differ(f"d3gan-{rule}", "d3gan") == {"gan.aggregation": rule}
+
+
+def ema_decays(config: Config) -> list[float]:
+    """Return the weights that the moving average keeps in the first, some later and late steps."""
+    values = make_schedule(config, images=60_000)
+    return [values(step).ema_decay for step in (0, 1, 10, 100, 10_000)]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in config_files.presets() if name.endswith("-2steps")]
+)
+@pytest.mark.parametrize("half_life", [0.0, 50.0])
+def test_the_control_of_two_steps_has_the_ema_of_its_baseline(name: str, half_life: float) -> None:
+    """The half-life is the same in steps of the generator, also where a study sets it."""
+    control, baseline = (
+        configs.from_dict(
+            {"optim": {"ema_half_life_steps": half_life}} if half_life else {},
+            config_files.load_preset(each),
+        )
+        for each in (name, name.removesuffix("-2steps"))
+    )
+    assert control.images_per_step == 2 * baseline.images_per_step
+    assert control.ema_half_life == 2 * baseline.ema_half_life
+    assert ema_decays(control) == pytest.approx(ema_decays(baseline), rel=1e-12)
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_methods_that_differ_in_updates_share_the_half_life_in_steps(file: Path) -> None:
+    steps = "gan.discriminator_steps"
+    by_game: dict[str, list[Config]] = {}
+    for run in make_study(read_study(file)).runs:
+        flat = configs.flatten(configs.to_dict(run.config))
+        same = {k: v for k, v in flat.items() if k not in (steps, "name") and "ema_half" not in k}
+        by_game.setdefault(repr(same), []).append(run.config)
+    for first, *others in by_game.values():
+        for other in others:
+            assert ema_decays(other) == pytest.approx(ema_decays(first), rel=1e-12)
+    controls = [each for each in by_game.values() if len(each) > 1]
+    assert bool(controls) == ("2steps" in file.read_text())
