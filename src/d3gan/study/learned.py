@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from d3gan.study.records import Metric, Record
-from d3gan.study.targets import log_metric, metric_value
+from d3gan.study.targets import Array, log_metric, metric_value
 
 FACTOR = 2.0
 """A method learned if its metric improved by more than this factor since step 0."""
@@ -28,19 +28,24 @@ class Learned:
 def has_learned(records: Sequence[Record], metric: Metric) -> Learned:
     """Return whether the best value of a method's runs is at least FACTOR times better than at step
     0. A run without evaluations after step 0 learned nothing."""
-    curves = [record.curve(metric.name) for record in records]
-    known = [(c.x["steps"], log_metric(c.values, metric.better)) for c in curves if c.values]
-    known = [(steps, y) for steps, y in known if steps[0] == 0]
-    if not known:
+    curves = [
+        log_metric(
+            [float(record.initial[metric.name]), *record.curve(metric.name).values], metric.better
+        )
+        for record in records
+        if record.initial and record.initial.get(metric.name) is not None
+    ]
+    if not curves:
         return Learned(None)
-    start, best = (float(np.median([f(y) for _, y in known])) for f in (lambda y: y[0], np.min))
+    start = float(np.median([y[0] for y in curves]))
+    best = float(np.median([y.min() for y in curves]))
     values = metric_value(best, metric.better), metric_value(start, metric.better)
     if start - best > np.log(FACTOR):
         return Learned(True, *values)
-    return Learned(False, *values, _why(records, [y for _, y in known]))
+    return Learned(False, *values, _why(records, curves))
 
 
-def _why(records: Sequence[Record], curves: Sequence[np.ndarray]) -> str:
+def _why(records: Sequence[Record], curves: Sequence[Array]) -> str:
     diverged = sum(record.outcome == "diverged" for record in records)
     if 2 * diverged >= len(records):
         return f"{diverged} of {len(records)} runs diverged"
