@@ -50,7 +50,7 @@ class Target:
     value: float
     plateau: float
     source: Literal["pilot", "runs"]
-    """runs: the judged runs of all methods of the group, because there is no pilot."""
+    """runs: the judged runs of the baseline, because there is no pilot."""
     seeds: list[int]
     """Seeds of the runs that fixed it."""
 
@@ -108,10 +108,12 @@ def judge(groups: Sequence[Group], question: Question, metric: Metric) -> list[J
 
 
 def group_targets(group: Group, question: Question, metric: Metric) -> list[Target]:
-    """Return the targets of a group; none if no run has a value of the metric."""
-    records = group.pilot or [record for method in group.methods for record in method.records]
+    """Return the targets of a group; none if no run of its baseline has a value of the metric."""
+    records = group.pilot or group.baseline.records
     curves = {
-        r.seed: log_metric(v, metric.better) for r in records if (v := r.curve(metric.name).values)
+        record.seed: log_metric(values, metric.better)
+        for record in records
+        if (values := record.curve(metric.name).values)
     }
     if not curves:
         return []
