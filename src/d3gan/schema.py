@@ -132,9 +132,9 @@ class EvalConfig:
     features: Annotated[
         str, Matching(r".*\S.*", "a feature extractor", no_plugin=r"classifier:.*"), RESULT
     ] = "classifier"
-    """inception: the network of FID, downloaded once; classifier: a classifier of the data's
-    labels, shipped for mnist and cifar10, otherwise trained once; classifier:SOURCE: of other
-    data's labels."""
+    """inception: the network of FID, downloaded once; dinov2: that of FD-DINOv2; classifier: a
+    classifier of the data's labels, shipped for mnist and cifar10, otherwise trained once;
+    classifier:SOURCE: of other data's labels."""
     metrics: Annotated[tuple[str, ...], RESULT] = ()
     """Names of metrics (docs/metrics.md); empty: all that the features give."""
     monitor: Annotated[str, RESULT] = ""
@@ -144,8 +144,8 @@ class EvalConfig:
     """Stop after this many evaluations in a row that did not improve the monitored metric by more
     than the standard error of the difference; 0: never."""
     weights: Annotated[str, MACHINE] = ""
-    """Local file of the features' weights: those of Inception (empty: downloaded once), or a
-    classifier that d3gan data classifier wrote."""
+    """Local weights of the features: the file of Inception's or the folder of DINOv2's (empty:
+    downloaded once), or a classifier that d3gan data classifier wrote."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Data sets from the Hugging Face hub."""
+"""Data sets and models from the Hugging Face hub."""
 
 from pathlib import Path
 
@@ -42,6 +42,26 @@ def download(repository: str, config: str, split: str, revision: str) -> Path:
             "data list), or name their folder as data.source"
         ) from error
     return folder
+
+
+def download_model(repository: str, revision: str, files: list[str]) -> Path:
+    """Return the folder of files of a model, downloaded or from the hub client's cache.
+
+    Raises UserError.
+    """
+    from huggingface_hub import constants, snapshot_download
+
+    connected = _answers(constants.ENDPOINT)
+    try:
+        folder = snapshot_download(
+            repository, revision=revision, allow_patterns=files, local_files_only=not connected
+        )
+    except Exception as error:  # the hub's client raises errors of several libraries
+        reason = _first_line(error) if connected else f"no answer from {constants.ENDPOINT}"
+        raise UserError(
+            f"cannot download {repository} from the Hugging Face hub ({reason})"
+        ) from error
+    return Path(folder)
 
 
 def _answers(endpoint: str) -> bool:

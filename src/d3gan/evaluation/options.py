@@ -23,6 +23,7 @@ class EvaluationOptions:
     was trained on."""
     features: str = ""
     """inception: the network of FID; metrics fid and is.
+    dinov2: ViT-L/14, for FD-DINOv2; fd. Needs d3gan[dinov2].
     classifier: trained on the real images' labels; fd and cs.
     classifier:SOURCE: trained on another source's labels.
     module.path:Name: a plugin; fd.
@@ -46,9 +47,9 @@ class EvaluationOptions:
     seed: int = 0
     """Seed of the latents of a run's images."""
     weights: str = ""
-    """Local file of the features' weights: those of Inception,
-    for machines without a network, or a classifier that
-    d3gan data classifier wrote."""
+    """Local weights: the file of Inception's or the folder of
+    DINOv2's, for machines without a network, or a classifier
+    that d3gan data classifier wrote."""
     allow_few: bool = False
     """Compute the Fréchet distance even from fewer images than
     features."""

@@ -16,7 +16,7 @@ class EvaluationProtocol:
     """Stored with every number, as plain values."""
 
     features: str
-    """inception, classifier:SOURCE or a plugin module.path:Name"""
+    """inception, dinov2, classifier:SOURCE or a plugin module.path:Name"""
     weights_sha256: str
     """SHA-256 of the extractor: of its file where it has one, otherwise of weights or plugin."""
     test_accuracy: float | None

@@ -1,6 +1,7 @@
 """Feature extractors: networks whose features the metrics compare.
 
 inception           the 2015 Inception-v3: 2048 features, the numbers named fid and is
+dinov2              DINOv2 ViT-L/14: 1024 features, for FD-DINOv2
 classifier          a classifier trained on the data's own labels
 classifier:SOURCE   a classifier trained on the labels of another source
 module.path:Name    a plugin: an nn.Module, see `load_plugin`
@@ -74,7 +75,7 @@ def load_features(
     """Return the extractor `name` for images of the shape of `data`, on the CPU.
 
     Downloads and trained classifiers are kept in `folder`; a classifier is trained on `device`.
-    `weights` is a local file of the extractor's weights, or "". Raises UserError.
+    `weights` is a local file or folder of the extractor's weights, or "". Raises UserError.
     """
     check_features(name)
     if names_plugin(name):

@@ -1,6 +1,7 @@
 """The list of feature extractors; importing it does not import torch."""
 
-from typing import NamedTuple
+from importlib.util import find_spec
+from typing import Literal, NamedTuple
 
 from d3gan.errors import UserError
 from d3gan.registry import is_plugin, nearest
@@ -14,11 +15,20 @@ class Extractor(NamedTuple):
     ``load(argument, data, *, weights, folder, device) -> Features``."""
     argument: str = ""
     """What may follow the name after a colon, for people; empty if nothing may."""
+    scores: Literal["none", "other classes", "classes"] = "none"
+    """Whether it gives class scores, and whether their classes describe the data."""
+    extra: str = ""
+    """Package that it needs, which d3gan[NAME] installs; empty if none."""
 
 
 FEATURES = {
-    "inception": Extractor("d3gan.evaluation.features.inception_weights:load"),
-    "classifier": Extractor("d3gan.evaluation.features.classifier_cache:load", "SOURCE"),
+    "inception": Extractor(
+        "d3gan.evaluation.features.inception_weights:load", scores="other classes"
+    ),
+    "classifier": Extractor(
+        "d3gan.evaluation.features.classifier_cache:load", "SOURCE", scores="classes"
+    ),
+    "dinov2": Extractor("d3gan.evaluation.features.dinov2:load", extra="transformers"),
 }
 
 
@@ -30,10 +40,24 @@ def names_plugin(features: str) -> bool:
     return features.partition(":")[0] not in FEATURES and is_plugin(features)
 
 
+def class_scores(features: str) -> str:
+    """Return the `scores` of the extractor that `features` names; others may have any."""
+    extractor = FEATURES.get(features.partition(":")[0])
+    return extractor.scores if extractor else "classes"
+
+
 def check_features(features: str) -> None:
-    """Raise UserError unless `features` names an extractor of the list or a plugin."""
+    """Raise UserError unless `features` names an extractor of the list or a plugin.
+
+    The package that an extractor needs must be installed; it is not imported.
+    """
     name, colon, argument = features.partition(":")
     if name in FEATURES and (not colon or (FEATURES[name].argument and argument.strip())):
+        extra = FEATURES[name].extra
+        if extra and find_spec(extra) is None:
+            raise UserError(
+                f"eval.features = {features!r}: needs {extra}: pip install 'd3gan[{name}]'"
+            )
         return
     if not names_plugin(features):
         forms = ", ".join(

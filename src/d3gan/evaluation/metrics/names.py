@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from d3gan.errors import UserError
-from d3gan.evaluation.features.names import check_features
+from d3gan.evaluation.features.names import check_features, class_scores
 from d3gan.registry import nearest
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ METRICS = (
 INCEPTION_NAMES = {"fd": "fid", "cs": "is"}
 """Names of numbers when, and only when, the features are those of the 2015 Inception network."""
 
+GIVEN = {
+    "none": ("features",),
+    "other classes": ("features", "logits"),
+    "classes": ("features", "logits", "classes", "labels"),
+}
+"""What metrics may need, for each `class_scores` of an extractor."""
+
 
 def metric_names(features: str) -> dict[str, Better]:
     """Return the numbers that exist with `features` (``eval.features``) and their directions.
@@ -64,7 +71,7 @@ def metric_names(features: str) -> dict[str, Better]:
     return {
         shown_name(number, features): better
         for metric in METRICS
-        if features != "inception" or metric.needs not in ("classes", "labels")
+        if metric.needs in GIVEN[class_scores(features)]
         for number, better in metric.gives.items()
     }
 
