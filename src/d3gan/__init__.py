@@ -61,6 +61,7 @@ def evaluate(
     metrics: Sequence[str] = (),
     samples: int = 0,
     checkpoint: str = "last",
+    draws: int = 3,
 ) -> list[dict[str, Any]]:
     """Return metrics of a run's generator, or of a set of images, as `d3gan evaluate --json`.
 
@@ -71,7 +72,13 @@ def evaluate(
     from d3gan.training import evaluation
 
     options = EvaluationOptions(
-        os.fspath(target), against, features, tuple(metrics), samples, checkpoint
+        os.fspath(target),
+        against,
+        features,
+        tuple(metrics),
+        samples,
+        checkpoint,
+        draws=draws,
     )
     return [result.to_dict() for result in evaluation.evaluate(options)]
 

@@ -194,6 +194,12 @@ def current_row(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
+def last_report(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the row of kind "report" that counts, the last one; None if there is none."""
+    reports = [row for row in rows if row["kind"] == "report"]
+    return reports[-1] if reports else None
+
+
 def _parsed(
     text: str,
     where: str,

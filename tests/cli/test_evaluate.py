@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,30 @@ def test_a_run_has_the_numbers_of_its_training(
 ) -> None:
     run = train(measured)
     last = [row for row in run.metrics() if row["kind"] == "eval"][-1]
-    got = evaluated(run.path, "--samples", 150)
+    got = evaluated(run.path, "--samples", 150, "--seed", 0, "--draws", 1)
     assert (got["step"], got["target"]) == (8, str(run.path))
+    assert (got["draws"], got["seeds"]) == (1, [0])
     assert got["protocol"] == last["protocol"]
     assert got["fd"] == pytest.approx(last["fd"], rel=1e-4)  # trained in float64
+
+
+def test_a_run_is_measured_on_draws_that_did_not_select_it(
+    measured: Config, evaluated: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By default these are the draws of the report, and its numbers."""
+    run = train(measured)
+    report = run.metrics()[-1]
+    flags = ("--samples", 150, "--checkpoint", "best")
+    got = evaluated(run.path, *flags)
+    assert (got["draws"], got["seeds"]) == (3, [1, 2, 3])
+    assert got == {key: report[key] for key in got if key != "target"} | {"target": str(run.path)}
+    of_draws = [
+        evaluated(run.path, *flags, "--seed", seed, "--draws", 1)["kid"] for seed in (1, 2, 3)
+    ]
+    assert got["kid"] == pytest.approx(fmean(of_draws), rel=1e-9)
+    assert got["kid_stderr"] == pytest.approx(stdev(of_draws) / 3**0.5, rel=1e-9)
+    assert main(["evaluate", str(run.path), *map(str, flags)]) == 0
+    assert "mean ± standard error of 3 draws" in capsys.readouterr().out
 
 
 def test_all_checkpoints_give_a_curve(
@@ -72,7 +93,7 @@ def test_all_checkpoints_give_a_curve(
     marks, headings = table.splitlines()[:2]
     assert marks.split() == ["best"]
     assert headings[: len(marks)].endswith(f"step {best['step']}")
-    assert "±: standard error" in table
+    assert "mean ± standard error of 3 draws of latents, of the seeds 1 to 3" in table
     plain = [line for line in table.splitlines() if measured.out_dir not in line]
     assert all(len(line) <= 80 for line in plain if measured.data.source not in line)
 
@@ -104,7 +125,7 @@ def test_two_image_folders_without_a_run(
     )  # fmt: skip
     assert (got["protocol"]["resolution"], got["protocol"]["channels"]) == (20, 3)
     assert (got["protocol"]["generated_images"], got["protocol"]["seed"]) == (30, None)
-    assert "step" not in got
+    assert not {"step", "draws", "seeds"} & set(got)
 
 
 @pytest.mark.slow
@@ -165,7 +186,9 @@ def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Pat
             "own.module:Network",
         ): "weights = 'w': own.module:Network loads its own; omit them",
         (run, "--against", "mnist", "--against-split", "x"): "mnist has no split 'x'",
-        (labelled, "--against", labelled, "--seed", "7"): "seed and checkpoint are for runs",
+        (run, "--draws", "0"): "draws = 0: must be at least 1",
+        (labelled, "--against", labelled, "--seed", "7"): "draws, seed and checkpoint are for runs",
+        (labelled, "--against", labelled, "--draws", "1"): "seed and checkpoint are for runs",
         (
             labelled,
             "--against",

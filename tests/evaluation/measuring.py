@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from d3gan import config as configs
 from d3gan.config import Config, DataConfig, EvalConfig
 from d3gan.data.cache import load_images
-from d3gan.evaluation.evaluator import Evaluator
+from d3gan.evaluation.evaluator import Evaluator, Measurement
 from d3gan.runs import RunFolder
 
 CPU = torch.device("cpu")
@@ -34,5 +35,20 @@ def changed(config: Config, **sections: object) -> Config:
 
 def numbers_of(row: dict[str, Any]) -> dict[str, float]:
     """Return the metrics of a row and their standard errors."""
-    other = ("step", "epoch", "images", "train_seconds", "eval_seconds", "best")
+    other = ("step", "epoch", "images", "train_seconds", "eval_seconds", "best", "draws")
     return {key: v for key, v in row.items() if isinstance(v, int | float) and key not in other}
+
+
+_MEASURE = Evaluator.measure
+
+
+def measure_as(patch: pytest.MonkeyPatch, *values: float) -> None:
+    """Let the next measurements give these values of fd, one after the other."""
+    left = iter(values)
+
+    def given(self: Evaluator, *arguments: Any, **options: Any) -> Measurement:
+        found = _MEASURE(self, *arguments, **options)
+        fd = found.numbers["fd"]._replace(value=next(left))
+        return found._replace(numbers=found.numbers | {"fd": fd})
+
+    patch.setattr(Evaluator, "measure", given)

@@ -14,11 +14,14 @@ from tests.program import d3gan, finish, start_process, torchrun, written
 from d3gan.config import Config, DataConfig
 from d3gan.data.cache import load_images
 from d3gan.evaluation import real_statistics
-from d3gan.evaluation.evaluator import Evaluator
+from d3gan.evaluation.evaluator import Evaluator, Measurement, mean_over_draws
 from d3gan.evaluation.features.extractor import Features
-from d3gan.evaluation.protocol import check_comparable
+from d3gan.evaluation.metrics.estimate import Estimate
+from d3gan.evaluation.options import EvaluationOptions
+from d3gan.evaluation.protocol import REPORT_SEEDS, SELECTION_SEED, check_comparable
 from d3gan.evaluation.ranks import SINGLE_PROCESS
 from d3gan.evaluation.real_statistics import drawn_from
+from d3gan.runs import RunFolder
 from d3gan.training.inference import load
 from d3gan.training.sampling import to_uint8
 from d3gan.training.trainer import train
@@ -30,13 +33,17 @@ def test_any_number_of_processes_gives_the_same_numbers(
     measured: Config, tmp_path: Path, processes: int
 ) -> None:
     """150 generated and 200 real images on 2 ranks, and on 3 with other batches."""
-    one = rows(train(measured).path)
+    one = train(measured)
     file = written(dataclasses.replace(measured, name="together"), tmp_path)
     result = d3gan("train", file, "--processes", processes)
     assert result.returncode == 0, result.stderr
-    together = rows(measured.run_dir.with_name("together"))
-    assert len(one) == len(together) == 4
-    for mine, theirs in zip(one, together, strict=True):
+    measurements = [
+        [row for row in run.metrics() if row["kind"] in ("eval", "report")]
+        for run in (one, RunFolder(measured.run_dir.with_name("together")))
+    ]
+    assert [row["step"] for row in measurements[0][:-1]] == [0, 2, 4, 6, 8]
+    assert measurements[0][-1]["kind"] == "report"
+    for mine, theirs in zip(*measurements, strict=True):
         assert numbers_of(mine) == pytest.approx(numbers_of(theirs), rel=1e-6)
         assert mine["protocol"] == theirs["protocol"]
 
@@ -89,7 +96,8 @@ def test_a_run_and_its_samples_have_the_same_numbers(measured: Config, tmp_path:
     file = tmp_path / "samples.npz"
     np.savez(file, images=images.transpose(0, 2, 3, 1))
     common = ("--features", f"classifier:{measured.data.source}", "--json", "-")
-    of_run = json.loads(d3gan("evaluate", run.path, "--samples", 150, *common).stdout)
+    selection = ("--samples", 150, "--seed", 0, "--draws", 1)  # as d3gan sample by default
+    of_run = json.loads(d3gan("evaluate", run.path, *selection, *common).stdout)
     against = ("--against", measured.data.source)
     of_file = json.loads(d3gan("evaluate", file, *against, *common).stdout)
     assert numbers_of(of_file) == numbers_of(of_run)
@@ -125,8 +133,25 @@ def test_plugins_measure_the_same_on_two_processes(measured: Config, tmp_path: P
         result = finish(start_process(command, folder=tmp_path), timeout=200)
         assert result.returncode == 0, result.stderr
     one, two = (rows(config.run_dir.with_name(f"on-{processes}")) for processes in (1, 2))
-    assert len(one) == len(two) == 4
+    assert len(one) == len(two) == 5
     for mine, theirs in zip(one, two, strict=True):
         assert {"fd", "recall"} < set(mine)
         assert numbers_of(mine) == pytest.approx(numbers_of(theirs), rel=1e-6)
         assert mine["protocol"] == theirs["protocol"]
+
+
+def test_the_mean_over_draws_has_the_standard_error_of_a_mean(labelled: Path) -> None:
+    protocol = evaluator(labelled).protocol(seed=1)
+    draws = [Measurement({"fd": Estimate(value, 100.0)}, protocol) for value in (3.0, 4.0, 8.0)]
+    mean = mean_over_draws(draws, (1, 2, 3))
+    assert mean.numbers["fd"] == pytest.approx((5.0, (7 / 3) ** 0.5))  # variance 7, three draws
+    assert mean.to_dict()["seeds"] == [1, 2, 3]
+    assert mean.protocol == protocol
+    assert mean_over_draws(draws[:1], (1,)).numbers["fd"] == (3.0, 100.0)
+
+
+def test_no_reported_number_comes_from_the_draw_that_selects() -> None:
+    default = EvaluationOptions("run")
+    seeds = range(default.seed, default.seed + default.draws)
+    assert tuple(seeds) == REPORT_SEEDS
+    assert SELECTION_SEED not in seeds

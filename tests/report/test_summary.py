@@ -27,4 +27,19 @@ def test_a_summary_covers_all_steps(tmp_path: Path) -> None:
     run.append_metrics(
         evaluated | {"fd": fd, "best": best} for fd, best in ((3.0, True), (4.0, False))
     )
-    assert summary(run)["best"] == {"step": 2, "metric": "fd", "fd": 3.0, "fd_stderr": 0.1}
+    assert summary(run)["best"] == {
+        "step": 2,
+        "metric": "fd",
+        "fd": 3.0,
+        "fd_stderr": 0.1,
+        "draws": 0,
+    }
+    measured = {"kind": "report", "step": 2, "monitor": "fd", "fd": 3.4, "fd_stderr": 0.2}
+    run.append_metrics([measured | {"draws": 3}])
+    assert summary(run)["best"] == {
+        "step": 2,
+        "metric": "fd",
+        "fd": 3.4,
+        "fd_stderr": 0.2,
+        "draws": 3,
+    }

@@ -26,7 +26,8 @@ def test_a_conditional_run_measures_label_agreement(
     assert 0 <= last["label_agreement"] <= 1
     assert last["protocol"]["classes"] == 4
     capsys.readouterr()
-    assert main(["evaluate", str(run.path), "--samples", "150", "--json", "-"]) == 0
+    flags = ["--samples", "150", "--seed", "0", "--draws", "1"]
+    assert main(["evaluate", str(run.path), *flags, "--json", "-"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["protocol"] == last["protocol"]
     assert again["label_agreement"] == last["label_agreement"]

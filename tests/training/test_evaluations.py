@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.evaluation.measuring import changed, evaluator, numbers_of, rows
+from tests.evaluation.measuring import changed, evaluator, measure_as, numbers_of, rows
 from tests.program import d3gan, forget_config, weights, written
 
 from d3gan.config import Config
@@ -76,15 +76,7 @@ def test_the_initial_generator_is_measured_but_never_the_best(
     measured: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even if every later value is worse, and it does not count for patience."""
-    numbers = iter([1.0, 5.0, 6.0, 7.0, 8.0, 9.0])
-    measure = Evaluator.measure
-
-    def rising(self: Evaluator, *arguments: Any, **options: Any) -> Any:
-        found = measure(self, *arguments, **options)
-        fd = found.numbers["fd"]._replace(value=next(numbers))
-        return found._replace(numbers=found.numbers | {"fd": fd})
-
-    monkeypatch.setattr(Evaluator, "measure", rising)
+    measure_as(monkeypatch, 1, 5, 6, 7, 8, 9, 9, 9)
     run = train(changed(measured, eval={"patience": 3}, train={"epochs": 2.5}))
     evaluations = rows(run.path)
     first = evaluations[0]
@@ -177,7 +169,7 @@ def test_a_change_of_protocol_within_a_run_is_an_error(measured: Config) -> None
     forget_config(RunFolder(measured.run_dir))
     with pytest.raises(UserError, match=r"with the current configuration .* in generated_images"):
         train(fewer, resume=True)
-    assert RunFolder(measured.run_dir).metrics()[-1]["step"] == 4, "before the first step"
+    assert rows(measured.run_dir)[-1]["step"] == 4, "before the first step"
     without = changed(fewer, eval={"every_epochs": 0.0})
     assert train(without, resume=True).metrics()[-1]["step"] == 8
 

@@ -71,16 +71,17 @@ def test_rows_of_metrics_have_all_keys(tiny: Config) -> None:
 
 def test_the_documentation_names_every_file_and_key(measured: Config) -> None:
     text = (Path(__file__).parents[2] / "docs" / "run-folder.md").read_text(encoding="utf-8")
-    files, status, rows, evaluations, checkpoint = text.split("\n## ")
+    files, status, rows, evaluations, report, _, checkpoint = text.split("\n## ")
     run = train(measured)
     documented = {
         kind: set(re.findall(r"`(\w+)`", "".join(re.findall(r"\n\|(.*?)\|", part))))
-        for kind, part in (("train", rows), ("eval", evaluations))
+        for kind, part in (("train", rows), ("eval", evaluations), ("report", report))
     }
     unconditional = set(metric_names("classifier")) - {"label_agreement"}
-    documented["eval"] |= {f"{key}_stderr" for key in unconditional}
+    for kind in ("eval", "report"):
+        documented[kind] |= unconditional | {f"{key}_stderr" for key in unconditional}
     kinds = {row["kind"] for row in run.metrics()}
-    assert kinds == {"train", "eval"}
+    assert kinds == {"train", "eval", "report"}
     for row in run.metrics():
         assert set(row) == documented[row["kind"]]
     for file in [*run.path.iterdir(), run.best_file]:

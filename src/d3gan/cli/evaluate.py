@@ -55,15 +55,24 @@ def _print(results: "Sequence[Evaluated]") -> None:
             table.add_row(name, *(_text(result.measured.numbers[name]) for result in part))
         print_table(table)
         print()
-    protocol = results[0].measured.protocol
+    _, protocol, seeds = results[0].measured
     accuracy = protocol.test_accuracy
     tested = "" if accuracy is None else f" (test accuracy {accuracy:.2%})"
     print(
         f"{protocol.generated_images:,} images of {results[0].target}\n"
         f"against {protocol.real_images:,} of {protocol.real_source}, {protocol.real_split}, "
         f"at {protocol.resolution} x {protocol.resolution}\n"
-        f"features: {protocol.features}{tested}\n"
-        "±: standard error"
+        f"features: {protocol.features}{tested}\n" + _draws(seeds)
+    )
+
+
+def _draws(seeds: Sequence[int]) -> str:
+    """Return what the numbers are means of, and what follows the sign ±."""
+    if len(seeds) < 2:
+        return "±: standard error"
+    return (
+        f"mean ± standard error of {len(seeds)} draws of latents, "
+        f"of the seeds {seeds[0]} to {seeds[-1]}"
     )
 
 

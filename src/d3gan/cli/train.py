@@ -80,6 +80,8 @@ def _started_by_this_launch(run: RunFolder, launch: str | None) -> bool:
 def _print_summary(run: RunFolder, result: dict[str, Any]) -> None:
     best = result["best"]
     value = f"{best['metric']} {best[best['metric']]:.4g} at step {best['step']}" if best else ""
+    if best and best["draws"]:
+        value += f" (mean of {best['draws']} draws)"
     print(
         f"{run.path}: {result['steps']:,} steps, {result['images']:,} images in "
         f"{result['train_seconds']:.1f} s of training, {result['images_per_second']:.0f} images/s\n"

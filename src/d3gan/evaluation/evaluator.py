@@ -1,5 +1,7 @@
 """Measuring generated images against real ones, independently of ranks and batch size."""
 
+from collections.abc import Sequence
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 import torch
@@ -21,13 +23,37 @@ class Measurement(NamedTuple):
 
     numbers: dict[str, Estimate]
     protocol: EvaluationProtocol
+    seeds: tuple[int, ...] = ()
+    """Seeds of the draws of latents whose means the numbers are; empty for a single set."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``{"fd": 1.2, "fd_stderr": 0.1, ..., "protocol": {...}}`` for JSON."""
+        """Return ``{"fd": 1.2, "fd_stderr": 0.1, ..., "protocol": {...}}`` for JSON.
+
+        With seeds there are also ``{"draws": 3, "seeds": [1, 2, 3]}``.
+        """
         flat: dict[str, Any] = {}
         for name, estimate in self.numbers.items():
             flat |= {name: estimate.value, f"{name}_stderr": estimate.standard_error}
+        if self.seeds:
+            flat |= {"draws": len(self.seeds), "seeds": list(self.seeds)}
         return flat | {"protocol": self.protocol.to_dict()}
+
+
+def mean_over_draws(draws: Sequence[Measurement], seeds: Sequence[int]) -> Measurement:
+    """Return the mean of measurements of one generator, from draws of latents with these seeds.
+
+    The standard error is that of the mean: the standard deviation of the draws over the root of
+    their number. A single draw keeps the estimate that its metric gives. The protocol is that of
+    the first draw.
+    """
+    numbers = draws[0].numbers
+    if len(draws) > 1:
+        values = {name: [draw.numbers[name].value for draw in draws] for name in numbers}
+        numbers = {
+            name: Estimate(fmean(of_draws), stdev(of_draws) / len(draws) ** 0.5)
+            for name, of_draws in values.items()
+        }
+    return Measurement(numbers, draws[0].protocol, tuple(seeds))
 
 
 class Evaluator:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from d3gan.errors import UserError
 from d3gan.evaluation.features.names import check_features, names_plugin
+from d3gan.evaluation.protocol import REPORT_SEEDS
 from d3gan.fields import Range, checked
 from d3gan.runs import RunFolder
 
@@ -44,8 +45,12 @@ class EvaluationOptions:
     the images."""
     channels: int = 0
     """1 grey, 3 colour; 0: as the run or the images."""
-    seed: int = 0
-    """Seed of the latents of a run's images."""
+    draws: int = len(REPORT_SEEDS)
+    """Draws of latents of a run, each of so many images; the
+    metrics are means over them."""
+    seed: int = REPORT_SEEDS[0]
+    """Seed of the first draw; the others follow. Training
+    selects the best checkpoint by the draw of seed 0."""
     weights: str = ""
     """Local weights: the file of Inception's or the folder of
     DINOv2's, for machines without a network, or a classifier
@@ -66,7 +71,8 @@ class EvaluationOptions:
 
     def check(self) -> None:
         """Raise UserError for a value out of range, or one that does not apply to the target."""
-        checked(Annotated[int, Range(0, 2**63 - 1)], self.seed, "seed")
+        checked(Annotated[int, Range(1, 1000)], self.draws, "draws")
+        checked(Annotated[int, Range(0, 2**63 - self.draws)], self.seed, "seed")
         if self.samples:
             checked(Annotated[int, Range(2, 10**7)], self.samples, "samples")
         if self.resolution:
@@ -81,5 +87,8 @@ class EvaluationOptions:
             raise UserError("resolution and channels are fixed by the run; leave them out")
         if self.is_run and self.split:
             raise UserError("split is for images; for the real images give --against-split")
-        if not self.is_run and (self.seed or self.checkpoint != "last"):
-            raise UserError(f"seed and checkpoint are for runs, and {self.target} is not a run")
+        given = (self.draws, self.seed, self.checkpoint)
+        if not self.is_run and given != (len(REPORT_SEEDS), REPORT_SEEDS[0], "last"):
+            raise UserError(
+                f"draws, seed and checkpoint are for runs, and {self.target} is not a run"
+            )

@@ -10,6 +10,15 @@ from d3gan.errors import UserError
 VERSION = 1
 """Increase it whenever the code of a metric or of an extractor computes something else."""
 
+SELECTION_SEED = 0
+"""Seed of the latents by which training selects a checkpoint; fixed, so that all runs are
+comparable."""
+REPORT_SEEDS = (1, 2, 3)
+"""Seeds of the draws of latents on which the selected checkpoint is measured.
+
+The best of many evaluations is too good on the draw that selected it.
+"""
+
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
@@ -35,7 +44,7 @@ class EvaluationProtocol:
     generated_images: int
     """Number of generated images."""
     seed: int | None
-    """Seed of the latents; None if the images came from elsewhere."""
+    """Seed of the latents, of the first of several draws; None if images came from elsewhere."""
     ema: bool | None
     """Whether the generator's weights are a moving average; None if unknown."""
     classes: int | None = None

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.table import Table
 
-from d3gan.runs import RunFolder
+from d3gan.runs import RunFolder, last_report
 
 
 def summary(run: RunFolder) -> dict[str, Any]:
@@ -27,13 +27,24 @@ def summary(run: RunFolder) -> dict[str, Any]:
 
 
 def _best(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the best value of the monitored metric, or None if the run was not evaluated."""
+    """Return the monitored metric at the best checkpoint, or None if the run was not evaluated.
+
+    It is the mean over `draws` draws of latents, or until the run has ended the value that selected
+    the checkpoint, with 0 draws.
+    """
     improvements = [row for row in rows if row["kind"] == "eval" and row["best"]]
-    if not improvements:
+    row = last_report(rows) or (improvements[-1] if improvements else None)
+    if row is None:
         return None
-    row, name = improvements[-1], improvements[-1]["monitor"]
+    name, draws = row["monitor"], row.get("draws", 0)
     error = f"{name}_stderr"
-    return {"step": row["step"], "metric": name, name: row[name], error: row[error]}
+    return {
+        "step": row["step"],
+        "metric": name,
+        name: row[name],
+        error: row[error],
+        "draws": draws,
+    }
 
 
 def summary_table(runs: Sequence[RunFolder]) -> Table:

@@ -10,7 +10,7 @@ from d3gan.config_files import load_file
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better, check_names, metric_names
 from d3gan.run_status import Status
-from d3gan.runs import RunFolder
+from d3gan.runs import RunFolder, last_report
 from d3gan.study.statistics import selection_entropy, value_at
 
 Axis = Literal["seconds", "images", "steps", "flops"]
@@ -32,7 +32,7 @@ class Metric:
 _KEYS: Final[dict[Axis, str]] = {"seconds": "train_seconds", "images": "images", "steps": "step"}
 """Keys of a row of metrics.jsonl that hold the clocks."""
 
-_REQUIRED = {"eval": ("images", "train_seconds", "protocol")}
+_REQUIRED = dict.fromkeys(("eval", "report"), ("images", "train_seconds", "protocol"))
 """Keys that rows of metrics.jsonl must have, by kind."""
 
 
@@ -82,6 +82,12 @@ class Record:
         """The evaluation of the initial generator, at step 0; None if there is none."""
         rows = (row for row in self.rows if row["kind"] == "eval" and row["step"] == 0)
         return next(rows, None)
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The best checkpoint, measured on draws of latents that did not select it; None if the
+        run has not ended."""
+        return last_report(self.rows)
 
     @property
     def monitored(self) -> str:
@@ -156,7 +162,8 @@ class Record:
 
     def summary(self, metric: str, better: Better, classes: float | None) -> dict[str, Any]:
         """Return plain values that describe the run."""
-        last, outcome, shares = self.rows[-1], self.outcome, self.selected()
+        last = [row for row in self.rows if row["kind"] != "report"][-1]
+        outcome, shares = self.outcome, self.selected()
         seconds, curve = last["train_seconds"], self.curve(metric)
         best = curve.best(better)
         memory = [row.get("peak_memory_bytes") for row in self._training()]

@@ -62,8 +62,9 @@ class Entry:
         self.status, self.value, self.seconds = status, None, 0.0
         if status is None:
             return
-        rows = [row for row in self.run.folder.metrics() if row["kind"] == "eval"]
+        rows = self.run.folder.metrics()
         self.seconds = status.train_seconds + sum(row.get("eval_seconds", 0.0) for row in rows)
+        rows = [row for row in rows if row["kind"] == "eval"]
         last = rows[-1] if rows else {}
         name = self.metric or last.get("monitor", "")
         if isinstance(last.get(name), int | float):

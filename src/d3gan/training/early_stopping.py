@@ -66,7 +66,7 @@ def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtoc
     from now on, differs from that of the last evaluation.
     """
     rows = [row for row in distributed.from_main(run.metrics) if row["kind"] == "eval"]
-    kept = distributed.from_main(lambda: _evaluation_of_best(run))
+    kept = distributed.from_main(lambda: evaluation_of_best(run))
     if not rows and kept is not None:
         rows = [kept]  # metrics.jsonl was lost
     try:
@@ -90,7 +90,7 @@ def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtoc
     return monitor
 
 
-def _evaluation_of_best(run: RunFolder) -> dict[str, Any] | None:
+def evaluation_of_best(run: RunFolder) -> dict[str, Any] | None:
     """Return the row of metrics for which best.pt was saved; None if it is missing or broken."""
     try:
         row: dict[str, Any] | None = read_checkpoint(run.best_file).get("evaluation")

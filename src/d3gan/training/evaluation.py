@@ -15,7 +15,7 @@ from d3gan.evaluation.options import EvaluationOptions
 from d3gan.evaluation.real_statistics import drawn_from
 from d3gan.rng import Stream, permutation
 from d3gan.training import distributed
-from d3gan.training.inference import best_step, checkpoints, load, measure_generator
+from d3gan.training.inference import best_step, checkpoints, load, measure_draws
 
 RUN_SAMPLES = 50_000
 """Default number of images generated for a run's metrics, as in papers that report FID."""
@@ -68,14 +68,8 @@ def _of_run(options: EvaluationOptions, device: torch.device) -> Iterator[Evalua
     evaluator = _evaluator(options, data, real, samples, loaded[0].classes, device)
     while loaded:
         trained = loaded.pop(0)  # so that the device holds one at a time
-        measured = measure_generator(
-            evaluator,
-            trained.generator.to(device),
-            config.model.latent_dim,
-            ema=trained.ema,
-            seed=options.seed,
-            title=f"step {trained.step}",
-        )
+        seeds = range(options.seed, options.seed + options.draws)
+        measured = measure_draws(evaluator, trained, seeds, device, f"step {trained.step}")
         yield Evaluated(options.target, trained.step, trained.step == best, measured)
 
 

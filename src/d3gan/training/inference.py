@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from d3gan.config import Config, to_toml
 from d3gan.config_files import from_toml, load_file
 from d3gan.errors import UserError
-from d3gan.evaluation.evaluator import Evaluator, Measurement
+from d3gan.evaluation.evaluator import Evaluator, Measurement, mean_over_draws
+from d3gan.evaluation.protocol import SELECTION_SEED
 from d3gan.files import write_bytes, writing
 from d3gan.runs import RunFolder, numbered, step_of
 from d3gan.tensor_files import BrokenFile
@@ -30,9 +31,6 @@ from d3gan.training.sampling import (
     random_labels,
     to_uint8,
 )
-
-EVALUATION_SEED = 0
-"""Seed of the evaluation latents; fixed, so that all runs are comparable."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +147,7 @@ def measure_generator(
     latent_dim: int,
     *,
     ema: bool,
-    seed: int = EVALUATION_SEED,
+    seed: int = SELECTION_SEED,
     title: str = "",
 ) -> Measurement:
     """Return the metrics of the first images of the endless sequence that `seed` names.
@@ -166,6 +164,28 @@ def measure_generator(
         return torch.from_numpy(to_uint8(generate(generator, z, labels(numbers))))
 
     return evaluator.measure(draw, labels, seed=seed, ema=ema, title=title)
+
+
+def measure_draws(
+    evaluator: Evaluator,
+    trained: TrainedGenerator,
+    seeds: Sequence[int],
+    device: torch.device,
+    title: str = "",
+) -> Measurement:
+    """Return the means of the metrics over draws of latents, one for each seed.
+
+    All ranks call it together. A `title` shows a progress bar for each draw.
+    """
+    generator, latent_dim = trained.generator.to(device), trained.config.model.latent_dim
+    titles = [title and f"{title}, draw {k} of {len(seeds)}" for k in range(1, len(seeds) + 1)]
+    draws = [
+        measure_generator(
+            evaluator, generator, latent_dim, ema=trained.ema, seed=seed, title=of_draw
+        )
+        for seed, of_draw in zip(seeds, titles, strict=True)
+    ]
+    return mean_over_draws(draws, seeds)
 
 
 def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGenerator:

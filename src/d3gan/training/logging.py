@@ -137,11 +137,11 @@ class Recorder:
         """Write a row. Only the main rank calls this. Raises UserError."""
         self.run.append_metrics([row])
         assert self._board
-        prefix = {"train": "", "eval": "eval/"}.get(row["kind"])
+        prefix = {"train": "", "eval": "eval/", "report": "report/"}.get(row["kind"])
         for name, value in row.items() if prefix is not None else ():
             if isinstance(value, float):
                 self._board.add_scalar(f"{prefix}{name}", value, row["step"])
-            elif isinstance(value, list) and name != "chosen":
+            elif isinstance(value, list) and name not in ("chosen", "seeds"):
                 for k, number in enumerate(value):
                     self._board.add_scalar(f"{prefix}{name}/{k}", number, row["step"])
 

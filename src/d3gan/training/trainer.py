@@ -19,6 +19,7 @@ from d3gan.config import Config, to_dict, to_toml, validate
 from d3gan.data.cache import ImageSet, require_classes
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
+from d3gan.evaluation.protocol import SELECTION_SEED
 from d3gan.files import writing
 from d3gan.images import grid, save_picture
 from d3gan.progress import progress_bar
@@ -33,7 +34,8 @@ from d3gan.training.checkpoint import (
 from d3gan.training.early_stopping import Monitor, resumed_monitor
 from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
-from d3gan.training.inference import EVALUATION_SEED, measure_generator
+from d3gan.training.final_report import report_row
+from d3gan.training.inference import measure_generator
 from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.preparation import check_batch_size, load_training_images, make_evaluator
 from d3gan.training.sampling import class_grid, generate, to_uint8
@@ -128,7 +130,7 @@ class _Training:
             self.monitor = resumed_monitor(
                 run,
                 Monitor(name, evaluator.better[name], config.eval.patience),
-                evaluator.protocol(seed=EVALUATION_SEED, ema=self.ema),
+                evaluator.protocol(seed=SELECTION_SEED, ema=self.ema),
             )
 
     def run_steps(self) -> None:
@@ -170,6 +172,8 @@ class _Training:
                         f"interrupted at step {state.step} of {self.total}; a checkpoint is saved; "
                         f"continue with 'd3gan train {self.run.path}'",
                     )
+            bar.advance(0, "evaluating")
+            self._report()
         if self._exhausted() and state.step < self.total:
             self._stop_early()
 
@@ -245,6 +249,12 @@ class _Training:
                     if distributed.is_main():
                         write_checkpoint(self.run.best_file, saved)
             self._write(row)
+
+    def _report(self) -> None:
+        """Measure the best checkpoint on fresh draws of latents, unless that was done."""
+        with self.clock.paused():
+            if self.evaluator and (row := report_row(self.run, self.evaluator)):
+                self._write(row)
 
     def _save_checkpoint(self) -> None:
         with self.clock.paused():
