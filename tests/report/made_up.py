@@ -211,12 +211,24 @@ def main() -> None:
     from d3gan.report.page import write_page, write_plots
 
     folder = Path(sys.argv[1])
-    compared, runs = study(folder / "runs", real=digits(), samples=64, sample_grids=24)
+    pictures = {"real": digits(), "samples": 64, "sample_grids": 24}
+    compared, runs = study(folder / "runs", seeds=range(8), **pictures)
     compared["runs"]["mnist-d3gan-mean"][3]["status"] = "collapsed"
     (folder / "comparison.json").write_text(json.dumps(compared, allow_nan=False))
     write_page(compared, runs, folder / "report.html", title="A made-up study of MNIST")
     for file in write_plots(compared, runs, folder / "plots"):
         print(file)
+    varied = study(folder / "varied", varied_methods(), seeds=range(3))
+    write_page(*varied, folder / "varied.html", title="A made-up study of batch sizes")
+
+
+def varied_methods() -> dict[str, dict[str, Any]]:
+    """Return all methods, each with three batch sizes."""
+    return {
+        f"{name}-batch-{size}": {**about, "batch_size": size}
+        for size in (64, 128, 256)
+        for name, about in METHODS.items()
+    }
 
 
 if __name__ == "__main__":

@@ -35,14 +35,18 @@ def test_a_page_of_20_runs_stays_small(large: Path) -> None:
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+WIDTHS = (390, 768, 1280)
+"""Of a phone, a tablet and a desktop, in pixels."""
+
 LISTEN = """<!doctype html><meta charset="utf-8"><body><script>
 addEventListener("message", (event) => {
   const found = document.createElement("pre");
   found.textContent = event.data;
   document.body.append(found);
 });
-</script><iframe src="copy.html" width="375" height="700"></iframe>
-<iframe src="copy.html" width="1280" height="700"></iframe>"""
+</script>""" + "".join(
+    f'<iframe src="copy.html" width="{width}" height="700"></iframe>' for width in WIDTHS
+)
 
 LOOK = """<script>addEventListener("load", () => {
   const images = [...document.images];
@@ -56,8 +60,22 @@ LOOK = """<script>addEventListener("load", () => {
       .filter((one) => !one.closest(".scroll, svg"))
       .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
       .map((one) => one.outerHTML.slice(0, 80)),
+    clipped: [...document.querySelectorAll("th, td, caption")]
+      .filter((one) => {
+        const box = one.closest(".scroll"), edge = box.getBoundingClientRect().left;
+        const right = one.getBoundingClientRect().right + box.scrollLeft - edge;
+        return one.scrollWidth > one.clientWidth + 1 || right > box.scrollWidth + 2;
+      })
+      .map((one) => one.outerHTML.slice(0, 80)),
+    scrolled: boxes.filter((one) => one.scrollWidth > one.clientWidth)
+      .map((one) => one.getAttribute("aria-label")),
+    first: document.querySelector(".headline").getBoundingClientRect().bottom,
     images: images.map((image) => image.naturalWidth),
-    charts: [...document.querySelectorAll("svg.chart")].map((one) => one.clientHeight),
+    charts: [...document.querySelectorAll("svg.chart")]
+      .map((one) => one.clientHeight).filter((height) => height),
+    letters: Math.min(...[...document.querySelectorAll("svg.chart text")]
+      .map((one) => one.getBoundingClientRect()).filter((one) => one.width)
+      .map((one) => Math.min(one.width, one.height))),
     focused: !box || document.activeElement === box,
     ground: getComputedStyle(document.body).backgroundColor,
     curve: getComputedStyle(document.querySelector("[style*='stroke: var(--method-1)']")).stroke,
@@ -82,7 +100,7 @@ def browse(file: Path, profile: Path, *options: str) -> tuple[str, list[str]]:
     return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
 
-def test_a_page_fits_phone_and_desktop(large: Path, tmp_path: Path) -> None:
+def test_a_page_fits_phone_tablet_and_desktop(large: Path, tmp_path: Path) -> None:
     text, console = browse(large, tmp_path / "profile")
     assert "20 runs</h1>" in text
     assert console == []
@@ -97,13 +115,18 @@ def test_a_page_fits_phone_and_desktop(large: Path, tmp_path: Path) -> None:
     text, console = browse(tmp_path / "frames.html", tmp_path / "profile", dark)
     assert console == []
     found = [json.loads(html.unescape(one)) for one in re.findall("<pre>FOUND(.*?)END", text)]
-    assert sorted(one["width"] for one in found) == [375, 1280]
+    assert sorted(one["width"] for one in found) == [*WIDTHS]
     for one in found:
         assert one["needed"] <= one["width"], "the page does not scroll sideways"
         assert one["wide"] == []
+        assert one["clipped"] == []
+        assert not [label for label in one["scrolled"] if "Time to the target" in label]
+        assert one["first"] < 1000, "headline and chart are on the first screen"
         assert len(one["images"]) == 5
         assert min(one["images"]) > 0
+        assert len(one["charts"]) == 13, "one of the two sizes of the headline is shown"
         assert min(one["charts"]) > 80
+        assert one["letters"] > 6
         assert one["focused"], "a table that scrolls is reachable by keyboard"
         assert one["ground"] == "rgb(18, 21, 26)"
         assert one["curve"] == "rgb(255, 143, 77)"

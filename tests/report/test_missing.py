@@ -40,10 +40,26 @@ def emptied(key: str) -> Callable[[dict[str, Any]], None]:
 
 
 def unreached(compared: dict[str, Any]) -> None:
-    for estimate in compared["time_to_target"].values():
-        estimate |= {key: None for key in estimate if key not in ("reached", "seeds")}
-        estimate["reached"] = 0
-    compared["target"]["value"] = 0.1
+    """No run reaches the targets, and the judge finds no numbers."""
+    for group in compared["judgement"]["groups"]:
+        for target in group["targets"]:
+            target["value"] = 0.1
+        for times in group["times"].values():
+            for run in (run for by in times.values() for runs in by.values() for run in runs):
+                run["reached"] = None
+        for one in group["comparisons"]:
+            one |= {"time": None, "quality": None, "adjusted_p": None, "word": "cannot be judged"}
+        for costs in group["costs"].values():
+            costs |= dict.fromkeys(costs)
+        for counts in group["stability"].values():
+            counts |= {"collapsed": None, "p_collapsed": None}
+
+
+def unjudged(compared: dict[str, Any]) -> None:
+    """The baseline learned nothing."""
+    compared["judgement"] |= {"headline": "Nothing can be judged: nothing was learned."}
+    for group in compared["judgement"]["groups"]:
+        group |= {"comparisons": [], "targets": [], "times": {}, "costs": {}, "stability": {}}
 
 
 def of_nothing(compared: dict[str, Any]) -> None:
@@ -64,20 +80,22 @@ def of_nothing(compared: dict[str, Any]) -> None:
             ),
             "No method of this study selects": (without("runs", "*", "*", "chosen"),),
             "fd against training time": (without("curves", "*", "flops"),),
-            "Compared at equal images": (without("at", "seconds"),),
             "The evaluations recorded no protocol.": (without("protocol"),),
-            "0 of 3": (unreached, without("runs", "*", "*", "best")),
+            "cannot be judged": (unreached, without("runs", "*", "*", "best")),
+            "reported fd": (without("runs", "*", "*", "reported"),),
         },
         {
             "No curves are available": (emptied("curves"),),
             "No method was evaluated at this number of images.": (emptied("methods"),),
             "equal time": (emptied("at_equal_time"),),
-            "No speed-up is available": (emptied("speedup"),),
+            "Nothing can be judged: nothing was learned.": (unjudged,),
+            "No comparison was judged.": (unjudged,),
+            "The stability of the methods was not judged.": (unjudged,),
             "The configurations are not available.": (emptied("configs"),),
             "The differences are not available.": (emptied("differences"),),
         },
-        {"There is no target: no run of the baseline was evaluated.": (emptied("target"),)},
-        {"No verdict is available.": (of_nothing,)},
+        {"fd against images seen": (unjudged,)},
+        {"Nothing can be judged.": (of_nothing,)},
     ],
 )
 def test_a_page_names_what_the_comparison_lacks(
@@ -98,7 +116,7 @@ def test_failed_runs_are_named_at_the_top(study: Study) -> None:
     runs[0]["status"], runs[1]["status"], runs[2]["status"] = "diverged", "unfinished", "collapsed"
     text = page(compared, study[1], title="A study")
     for status in ("diverged", "unfinished", "collapsed"):
-        assert f"1 of 3 runs of mnist-d3gan {status}" in text[: text.index('id="quality"')]
+        assert f"1 of 3 runs of mnist-d3gan {status}" in text[: text.index('id="comparisons"')]
 
 
 def test_a_page_names_what_the_run_folders_lack(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The page of a study: its content, structure and escaping."""
 
+import copy
 import json
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.program import run_code
@@ -34,35 +37,70 @@ def test_a_page_has_all_sections(study: Study, reader: Reader) -> None:
     assert reader.all("html") == [{"lang": "en"}]
     sections = [attributes["id"] for attributes in reader.all("section")]
     assert sections == [
-        "verdict", "quality", "curves", "target", "samples", "losses", "choice", "cost", "runs",
-        "configs", "environment", "protocol",
+        "verdict", "comparisons", "quality", "stability", "cost", "curves", "samples", "losses",
+        "choice", "runs", "configs", "environment", "protocol",
     ]  # fmt: skip
-    assert study[0]["verdict"] in reader.words
     assert len(reader.all("svg")) > 12
     methods = study[0]["methods"]
     for name, numbers in methods.items():
         estimate = numbers["fd"]
         words = "{mean:.1f} ({low:.1f} to {high:.1f})".format(**estimate)
         assert words in reader.text, name
-    assert "at most 1.08 (up to 1.30)" in reader.words
-    assert any(re.fullmatch(r"[012] of 3", words) for words in reader.words), (
-        "some never reached it"
-    )
     for words in ("gan.discriminators", "A GPU of 80 GB", "classifier:mnist", "1.55 GB"):
         assert words in reader.text
     kinds = [re.match("data:image/([a-z]+);base64,", i["src"])[1] for i in reader.all("img")]  # type: ignore[index]
     assert kinds == ["png"] * 3 + ["gif"]
 
 
-def test_sentences_of_a_verdict_are_paragraphs(study: Study) -> None:
-    sentences = {"A": "A, of St. Ives: not clear.", "C": "C over B: as well."}
-    verdict = {"verdicts": sentences, "verdict": f"{' '.join(sentences.values())} Each by itself."}
-    reader = shown(({**study[0], **verdict, "warnings": ["seed 3 is in no pair"]}, study[1]))
-    for sentence in (*sentences.values(), "Each by itself.", "seed 3 is in no pair"):
-        assert sentence in reader.words
-    assert [p.get("class") for p in reader.all("p")][1:4] == ["verdict one-of-several"] * 2 + [
-        "faint"
-    ]
+def test_a_page_opens_with_the_headline_and_one_chart(study: Study, reader: Reader) -> None:
+    judgement = study[0]["judgement"]
+    words = [word for word in reader.words if word.strip()]
+    opening = words[words.index("Result") + 1 :]
+    assert opening[0] == judgement["headline"]
+    assert judgement["sentences"][1] in opening[: opening.index("All comparisons")]
+    names = [name for name, _ in reader.elements]
+    assert names.index("svg") < names.index("nav") < names.index("table")
+
+
+def test_every_comparison_stands_in_a_table(study: Study, reader: Reader) -> None:
+    (group,) = study[0]["judgement"]["groups"]
+    words = " ".join(reader.words)
+    for one in group["comparisons"]:
+        time = one["time"]
+        ratio = f"{time['estimate']:.2f} ({time['low']:.2f} to {time['high']:.2f})"
+        assert ratio in reader.words, one
+        assert one["word"] in reader.words
+    for text in ("0.91 (0.84 to 0.99)", "0.85 to 0.98", "4 more seeds may decide"):
+        assert text in words
+    assert reader.words.count(" primary comparison") == 1
+    product = group["costs"]["mnist-d3gan"]["product"]
+    assert f"{product:.2f}" in reader.words
+    assert "pilot runs of mnist-dcgan, seeds 100, 101 and 102" in reader.words
+
+
+def test_warnings_and_left_out_runs_are_listed(study: Study) -> None:
+    compared = copy.deepcopy(study[0])
+    compared["judgement"]["left_out"] = [{"name": "run-x", "reason": "has no evaluation"}]
+    reader = shown((compared, study[1]))
+    for words in (*compared["warnings"], "Runs left out", "run-x", ": has no evaluation"):
+        assert words in reader.words
+
+
+def test_a_reported_value_is_not_the_best_of_training(study: Study, reader: Reader) -> None:
+    run = study[0]["runs"]["mnist-dcgan"][0]
+    assert f"{run['reported']['fd']:.1f} ± 0.4" in reader.words
+    assert f"{run['best']['value']:.1f}" in reader.words
+    assert "reported fd" in reader.words
+    assert "during training" in reader.text
+
+
+def test_groups_have_a_chart_and_tables_each(tmp_path: Path) -> None:
+    reader = shown(made_up.study(tmp_path, made_up.varied_methods(), range(2), rows=4))
+    for size in (64, 128, 256):
+        assert f"fd against training time, train.batch_size = {size}" in reader.words
+        captions = [words for words in reader.words if words.endswith(f"batch_size = {size}")]
+        assert len(captions) == 10, "5 tables, 4 charts, 1 heading"
+    assert reader.words.count(" primary comparison") == 1
 
 
 def test_a_page_is_accessible(reader: Reader) -> None:
@@ -72,7 +110,7 @@ def test_a_page_is_accessible(reader: Reader) -> None:
     assert all(b <= a + 1 for a, b in pairwise(levels))
     assert all(image["alt"] and image["width"] for image in reader.all("img"))
     charts = [svg for svg in reader.all("svg") if svg.get("aria-hidden") != "true"]
-    assert len(charts) == 13
+    assert len(charts) == 13, "the first is drawn for phones and for wide screens"
     for chart in charts:
         assert chart["role"] == "img"
         assert len(chart["aria-label"]) > 40
@@ -94,8 +132,9 @@ def test_a_page_is_accessible(reader: Reader) -> None:
 def test_alt_texts_describe_the_charts(reader: Reader) -> None:
     labels = " ".join(svg.get("aria-label", "") for svg in reader.all("svg"))
     for words in (
-        "lower is better, against images seen: mnist-dcgan reaches",
-        "Runs that reached fd",
+        "lower is better, against training time, and the target fd 2",
+        "mnist-d3gan ends at a median of 1",
+        "(3 runs, 3 reached the target, after ",
         "at the end of training: G ",
         "mnist-d3gan D1 ",
         "Peak memory, mean over runs, lower is better: mnist-dcgan 1.55 GB",
@@ -143,20 +182,33 @@ def test_everything_is_escaped(tmp_path: Path) -> None:
         else value
         for key, value in compared.items()
     }
-    renamed |= {"verdict": EVIL, "baseline": names["mnist-dcgan"], "metric": "fd"}
-    renamed["target"]["what"] = EVIL
-    speedup = compared["speedup"]["mnist-d3gan over mnist-dcgan"]
-    renamed["speedup"] = {f"{EVIL} over {EVIL}": speedup}
+    renamed |= {"warnings": [EVIL], "baseline": names["mnist-dcgan"], "metric": "fd"}
+    renamed["judgement"] = _renamed(compared["judgement"], names)
+    renamed["judgement"] |= {
+        "headline": EVIL,
+        "sentences": [EVIL, f"other {EVIL}"],
+        "left_out": [{"name": EVIL, "reason": EVIL}],
+    }
+    renamed["judgement"]["groups"][0]["varied"] = {EVIL: EVIL}
     evil_runs = {names[name]: folders for name, folders in runs.items()}
     text = page(renamed, evil_runs, title=EVIL)
     reader = Reader(text)
     assert not reader.all("script")
     assert not any("onerror" in attributes for _, attributes in reader.elements)
     assert "<script" not in text
-    for words in (EVIL, f"_0{EVIL}", f"/runs/{EVIL}", f"{EVIL} over {EVIL}", f"d3gan {EVIL}"):
+    for words in (EVIL, f"_0{EVIL}", f"/runs/{EVIL}", f"other {EVIL}", f"d3gan {EVIL}"):
         assert words in reader.words, words
     assert f"_2{EVIL}" in "".join(svg.get("aria-label", "") for svg in reader.all("svg"))
-    assert len(write_plots(renamed, evil_runs, tmp_path / "plots")) == 13
+    assert len(write_plots(renamed, evil_runs, tmp_path / "plots")) == 12
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a plain value in which methods have other names."""
+    if isinstance(value, dict):
+        return {names.get(key, key): _renamed(part, names) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_renamed(part, names) for part in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("methods", [1, 2])
@@ -166,7 +218,8 @@ def test_one_seed_has_no_interval(tmp_path: Path, methods: int) -> None:
     fd = reader.words.index("equal compute")
     assert not any(re.search(r"\d \(.* to .*\)", words) for words in reader.words[fd : fd + 20])
     assert "No animation" in reader.text
-    assert ("Only one method: nothing to compare." in reader.words) == (methods == 1)
+    nothing = "Nothing to compare: there is only one method."
+    assert (nothing in reader.words) == (methods == 1)
 
 
 def test_many_methods_and_discriminators(tmp_path: Path) -> None:
@@ -177,7 +230,7 @@ def test_many_methods_and_discriminators(tmp_path: Path) -> None:
     study = made_up.study(tmp_path, methods, [0, 1], rows=5, sample_grids=2, evaluations=3)
     reader = shown(study)
     assert "(maximum 3.17)" in reader.text
-    assert len(reader.all("figure")) == 4 + 1 + 9 + 1 + 4 + len(methods)
+    assert len(reader.all("figure")) == 4 + 9 + 1 + 4 + len(methods)
 
 
 def test_grids_are_compared_at_equal_images(tmp_path: Path) -> None:
@@ -195,7 +248,7 @@ def test_grids_are_compared_at_equal_images(tmp_path: Path) -> None:
 
 def test_plots_are_files(study: Study, tmp_path: Path) -> None:
     files = write_plots(*study, tmp_path / "new/plots")
-    assert len({file.name for file in files}) == len(files) == 13
+    assert len({file.name for file in files}) == len(files) == 12
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write to"):

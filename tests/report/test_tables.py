@@ -61,6 +61,5 @@ def test_old_runs_have_no_operations(compared: dict[str, Any]) -> None:
 def test_all_tables_of_an_empty_comparison(compared: dict[str, Any]) -> None:
     kept = {key: compared[key] for key in ("metric", "runs")}
     found = tables.study_tables(completed(kept))
-    assert not found["speedups"].rows
     assert not found["protocol"].rows
     assert len(found["quality"].rows) == 3

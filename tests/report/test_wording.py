@@ -38,6 +38,28 @@ def test_a_censored_ratio_is_a_bound() -> None:
     assert wording.at_most({"mean": None}) == wording.UNKNOWN
 
 
+def test_a_ratio_shows_the_ends_that_are_known() -> None:
+    known = {"estimate": 0.761, "low": 0.64, "high": 0.912}
+    assert wording.ratio(known) == "0.76 (0.64 to 0.91)"
+    assert wording.ratio({**known, "high": None}) == "0.76 (above 0.64)"
+    assert wording.ratio({**known, "low": None}) == "0.76 (below 0.91)"
+    assert wording.ratio({**known, "estimate": None, "low": None}) == "unknown (below 0.91)"
+    assert wording.ratio({"ratio": 0.0123, "low": None, "high": None}) == "0.0123"
+    assert wording.ratio({"ratio": None}) == wording.ratio(None) == wording.UNKNOWN
+
+
+def test_a_probability_is_never_zero() -> None:
+    values = {0.0004: "below 0.001", 0.0312: "0.031", 0.318: "0.32", 1.0: "1.00"}
+    assert {p: wording.probability(p) for p in values} == values
+    assert wording.probability(None) == wording.UNKNOWN
+
+
+def test_a_mean_has_its_standard_error() -> None:
+    assert wording.plus_minus(12.44, 0.311) == "12.4 ± 0.3"
+    assert wording.plus_minus(12.44, None) == "12.4"
+    assert wording.plus_minus(None, None) == wording.UNKNOWN
+
+
 def test_quantities_have_suitable_units() -> None:
     assert wording.duration(95.31) == "95.3 s"
     assert wording.duration(750) == "12.5 min"

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from d3gan.report.comparison import Comparison
+from d3gan.report.comparison import Comparison, groups
 from d3gan.report.wording import shortened
 
 INK, FAINT, GRID, PAPER = "#1f2430", "#5c6470", "#d9dde3", "#ffffff"
@@ -55,6 +55,8 @@ class Chart:
     draw: Callable[[Axes], None]
     height: float = HEIGHT
     """Height in inches, without title and legend."""
+    width: float = WIDTH
+    """Width in inches."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,18 @@ class Style:
 
 
 def styles(comparison: Comparison) -> dict[str, Style]:
-    """Return the style of each method, the same in all charts and tables."""
+    """Return the style of each method, the same in all charts and tables.
+
+    Methods of one group differ in colour, line and marker; the first is the baseline.
+    """
     found = {}
-    for i, name in enumerate(comparison["runs"]):
-        repeat, k = divmod(i, len(METHOD_COLOURS))
-        line, marker = LINES[repeat % len(LINES)], MARKERS[i % len(MARKERS)]
-        found[name] = Style(METHOD_COLOURS[k], line, marker, k)
+    every = [group["methods"] for group in groups(comparison)]
+    rest = [name for name in comparison["runs"] if not any(name in names for names in every)]
+    for names in (*every, rest):
+        for i, name in enumerate(names):
+            repeat, k = divmod(i, len(METHOD_COLOURS))
+            line = LINES[(i + repeat) % len(LINES)]
+            found[name] = Style(METHOD_COLOURS[k], line, MARKERS[k], k)
     return found
 
 
@@ -106,7 +114,7 @@ def figure_of(chart: Chart, *, titled: bool) -> Figure:
 
     Call it, and save the figure, within `drawing()`.
     """
-    figure, axes = empty_axes(height=chart.height)
+    figure, axes = empty_axes(chart.width, chart.height)
     chart.draw(axes)
     if titled:
         figure.suptitle(chart.title, color=INK, fontsize=11, x=0.02, ha="left")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from d3gan.report.wording import setting
 from d3gan.runs import RunFolder
 
 Comparison = Mapping[str, Any]
@@ -20,13 +21,15 @@ BUDGETS: Final = {
 _OPTIONAL: Final[Mapping[str, Any]] = {
     "better": "lower",
     "baseline": "",
-    "verdict": "",
     "warnings": (),
+    "judgement": {
+        "headline": "Nothing can be judged.", "sentences": [], "groups": [], "left_out": [],
+    },
 } | {
     key: {}
     for key in (
-        "protocol", "at", "methods", "at_equal_time", "at_equal_compute", "curves", "target",
-        "time_to_target", "speedup", "differences", "configs", "verdicts",
+        "protocol", "at", "methods", "at_equal_time", "at_equal_compute", "curves", "differences",
+        "configs",
     )
 }  # fmt: skip
 
@@ -34,9 +37,33 @@ _OPTIONAL: Final[Mapping[str, Any]] = {
 def completed(comparison: Comparison) -> Comparison:
     """Return the comparison with an empty value for each key that is absent or null."""
     known = {key: value for key, value in comparison.items() if value is not None}
+    if known.get("verdict"):  # a comparison that the judge did not judge
+        known.setdefault("judgement", {**_OPTIONAL["judgement"], "headline": known["verdict"]})
     return {**_OPTIONAL, **known}
 
 
 def run_values(comparison: Comparison, key: str) -> dict[str, list[Any]]:
     """Return the value of `key` of every run, by method; None where a run has none."""
     return {name: [run.get(key) for run in runs] for name, runs in comparison["runs"].items()}
+
+
+def groups(comparison: Comparison) -> list[Mapping[str, Any]]:
+    """Return the judgement's groups of methods; without a judgement, one group of all methods."""
+    names = list(comparison["runs"])
+    unjudged = {
+        "varied": {},
+        "baseline": comparison["baseline"],
+        "methods": names,
+        "reason": "",
+        "targets": [],
+        "times": {},
+        "comparisons": [],
+        "stability": {},
+        "costs": {},
+    }
+    return list(comparison["judgement"]["groups"]) or ([unjudged] if names else [])
+
+
+def group_title(group: Mapping[str, Any]) -> str:
+    """Return what sets a group apart: ``train.batch_size = 64``; "" if there is only one group."""
+    return ", ".join(f"{key} = {setting(value)}" for key, value in group["varied"].items())

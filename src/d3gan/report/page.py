@@ -11,9 +11,10 @@ import jinja2
 from d3gan.files import write_text, writing
 from d3gan.report import sample_grids, tables, wording
 from d3gan.report.chart import drawing, figure_of, inline_svg, styles
-from d3gan.report.charts import study_charts
-from d3gan.report.comparison import BUDGETS, Comparison, Runs, completed
+from d3gan.report.charts import every_chart, quality_charts, training_charts, wide
+from d3gan.report.comparison import Comparison, Runs, completed
 from d3gan.report.environment import environment
+from d3gan.report.judgement_tables import judgement_tables
 
 POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content-Security-Policy of the page: nothing is loaded and no script runs."""
@@ -39,7 +40,7 @@ def write_plots(comparison: Comparison, runs: Runs, folder: Path) -> list[Path]:
     files = []
     with writing(folder), drawing():
         folder.mkdir(parents=True, exist_ok=True)
-        for chart in (chart for part in study_charts(comparison, runs).values() for chart in part):
+        for chart in every_chart(comparison, runs):
             files.append(folder / f"{chart.name}.png")
             figure = figure_of(chart, titled=True)
             figure.savefig(files[-1], dpi=150, metadata={"Software": None})
@@ -50,30 +51,21 @@ def page(comparison: Comparison, runs: Runs, *, title: str) -> str:
     """Return the text of the page; the same runs give the same text."""
     comparison = completed(comparison)
     every = [run for entries in comparison["runs"].values() for run in entries]
-    at = comparison["at"]
-    budget = at.get("images")
-    verdicts = list(comparison["verdicts"].values())
-    remark = comparison["verdict"].removeprefix(" ".join(verdicts)).strip()
-    if not verdicts:
-        verdicts, remark = [remark or "No verdict is available."], ""
+    budget = comparison["at"].get("images")
+    judgement = comparison["judgement"]
     return _templates().get_template("page.html.j2").render(
         title=title,
         policy=POLICY,
         version=version("d3gan"),
         subtitle=_subtitle(comparison),
-        verdicts=verdicts,
-        remark=remark,
-        facts={
-            f"Compared at {name}": wording.amount(axis, at[axis])
-            for axis, (_, name) in BUDGETS.items()
-            if at.get(axis) is not None
-        },
+        headline=judgement["headline"],
+        sentences=[one for one in judgement["sentences"] if one != judgement["headline"]],
+        left_out=judgement["left_out"],
         comparison=comparison,
         styles=styles(comparison),
-        charts={
-            part: [(chart.title, inline_svg(chart)) for chart in charts]
-            for part, charts in study_charts(comparison, runs).items()
-        },
+        quality=quality_charts(comparison),
+        charts=training_charts(comparison, runs),
+        judged=judgement_tables(comparison),
         tables=tables.study_tables(comparison),
         configurations=tables.configurations(comparison),
         problems=tables.problems(comparison),
@@ -98,7 +90,8 @@ def _templates() -> jinja2.Environment:
     templates.filters |= {
         "base64": lambda content: base64.b64encode(content).decode("ascii"),
         "listed": wording.listed,
-        "number": wording.number,
+        "svg": inline_svg,
+        "wide": wide,
         "quantity": wording.quantity,
     }
     return templates

@@ -18,7 +18,7 @@ class Cell:
     """Text of a table's cell and how it looks."""
 
     text: str
-    look: Literal["plain", "best", "differs", "same", "code"] = "plain"
+    look: Literal["plain", "best", "strong", "differs", "same", "code"] = "plain"
     style: Style | None = None
     """Style of the method that the text names; drawn before it."""
     note: str = ""
@@ -37,30 +37,14 @@ class Table:
     caption: str
     heads: Sequence[Content]
     rows: Sequence[Sequence[Content]]
-    kind: Literal["numbers", "words"] = "numbers"
+    kind: Literal["numbers", "words", "cards"] = "numbers"
+    """On a phone, cards show each row as a list; others scroll sideways."""
 
 
 def study_tables(comparison: Comparison) -> dict[str, Table]:
     """Return all tables of a comparison by their names; some may have no rows."""
-    tables = (
-        speedups, quality, all_metrics, time_to_target, selection, costs, all_runs, differences,
-        protocol,
-    )  # fmt: skip
+    tables = (quality, all_metrics, selection, costs, all_runs, differences, protocol)
     return {table.__name__: table(comparison) for table in tables}
-
-
-def speedups(comparison: Comparison) -> Table:
-    """Return the speed-up of each method over the baseline, for each budget."""
-    rows: Rows = []
-    for name, speedup in comparison["speedup"].items():
-        by_budget = [speedup.get(key) or {} for key in BUDGETS]
-        counts = [(speedup.get("seconds") or {}).get(key) for key in ("pairs", "censored")]
-        rows.append([name, *map(wording.at_most, by_budget), *map(wording.count, counts)])
-    return Table(
-        "Speed-up: the baseline's cost of reaching its best value, divided by the method's",
-        ["methods", "images", "training time", "compute", "pairs of seeds", "never reached"],
-        rows,
-    )
 
 
 def quality(comparison: Comparison) -> Table:
@@ -109,27 +93,6 @@ def all_metrics(comparison: Comparison) -> Table:
     return Table(
         f"After {wording.amount('images', images)}" if images else "At equal images",
         ["metric", *(Cell(name, style=style) for name, style in look.items())],
-        rows,
-    )
-
-
-def time_to_target(comparison: Comparison) -> Table:
-    """Return how many runs of each method reached the target, and the median cost."""
-    look, at = styles(comparison), comparison["at"]
-    rows: Rows = [
-        [
-            Cell(name, style=look[name]),
-            f"{estimate['reached']} of {estimate['seeds']}",
-            *(
-                wording.median(estimate, axis) if at.get(axis) is not None else wording.UNKNOWN
-                for axis in ("seconds", "images", "flops")
-            ),
-        ]
-        for name, estimate in comparison["time_to_target"].items()
-    ]
-    return Table(
-        "Median over runs, with its 95 % confidence interval if there are enough runs",
-        ["method", "reached by", "training time", "images", "compute"],
         rows,
     )
 
@@ -200,27 +163,29 @@ def problems(comparison: Comparison) -> list[str]:
 
 
 def all_runs(comparison: Comparison) -> Table:
-    """Return every run: how it ended, what it spent, its best value, and its folder."""
-    look = styles(comparison)
+    """Return every run: how it ended, its values, what it spent, and its folder."""
+    look, metric = styles(comparison), comparison["metric"]
     rows: Rows = []
     for name, entries in comparison["runs"].items():
         for run in entries:
-            best = run.get("best") or {}
+            best, reported = run.get("best") or {}, run.get("reported") or {}
             rows.append([
                 Cell(run.get("name") or name, style=look[name]),
                 UNKNOWN if run.get("seed") is None else str(run["seed"]),
                 status(run),
-                wording.count(run.get("images")),
-                wording.count(run.get("steps")),
-                wording.duration(run.get("train_seconds")),
-                wording.quantity(run.get("flops"), "FLOP"),
+                wording.plus_minus(reported.get(metric), reported.get(f"{metric}_stderr")),
                 wording.number(best.get("value")),
                 wording.count(best.get("images")),
+                wording.duration(run.get("train_seconds")),
+                wording.count(run.get("images")),
+                wording.count(run.get("steps")),
+                wording.quantity(run.get("flops"), "FLOP"),
                 Cell(run.get("path") or UNKNOWN, "code"),
             ])  # fmt: skip
-    heads = [
-        "run", "seed", "status", "images", "steps", "training time", "compute",
-        f"best {comparison['metric']}", "at images", "folder",
+    heads: list[Content] = [
+        "run", "seed", "status", Cell(f"reported {metric}", note="mean ± standard error"),
+        Cell(f"best {metric}", note="during training"), "best at images", "training time",
+        "images", "steps", "compute", "folder",
     ]  # fmt: skip
     return Table("All runs of the study", heads, rows)
 

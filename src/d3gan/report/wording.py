@@ -68,6 +68,45 @@ def at_most(speedup: Mapping[str, Any]) -> str:
     return interval(speedup)
 
 
+def ratio(found: Mapping[str, Any] | None) -> str:
+    """Format a ratio with its 95 % interval, as far as both are known: ``0.76 (0.64 to 0.91)``.
+
+    The ratio is the value of the key `estimate` or `ratio`.
+    """
+    found = found or {}
+    value = found.get("estimate", found.get("ratio"))
+    ends = bounds(found.get("low"), found.get("high"))
+    if value is None:
+        return f"unknown ({ends})" if ends else UNKNOWN
+    return f"{_two_decimals(value)} ({ends})" if ends else _two_decimals(value)
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """Format the ends of an interval of ratios; "" if neither is known."""
+    if high is None:
+        return f"above {_two_decimals(low)}" if low else ""
+    end = _two_decimals(high)
+    return f"{_two_decimals(low)} to {end}" if low else f"below {end}"
+
+
+def _two_decimals(value: float) -> str:
+    return f"{value:.2f}" if 0.1 <= value < 100 else number(value)
+
+
+def probability(p: float | None) -> str:
+    """Format a p-value."""
+    if p is None:
+        return UNKNOWN
+    return "below 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
+
+
+def plus_minus(mean: float | None, error: float | None) -> str:
+    """Format a mean with its standard error: ``12.4 ± 0.3``; without an error, the mean."""
+    if mean is None or error is None:
+        return number(mean)
+    return f"{number(mean)} ± {number(error, like=mean)}"
+
+
 def count(value: float | None) -> str:
     """Format as an integer with thousands separators."""
     return UNKNOWN if value is None else f"{round(value):,}"
@@ -116,20 +155,6 @@ def axis_unit(axis: str, highest: float) -> tuple[float, str]:
         return (factor, f"{AXES[axis]}, {unit}") if highest >= 1e4 else (1.0, AXES[axis])
     factor, unit = time_unit(highest) if axis == "seconds" else si_unit(highest, "FLOP")
     return factor, f"{AXES[axis]}, {unit}"
-
-
-def median(estimate: Mapping[str, Any], axis: str) -> str:
-    """Format a median with its interval, as far as both are known: ``5.5 min (5.2 to 5.9)``."""
-    middle, low, high = (estimate.get(key) for key in (axis, f"{axis}_low", f"{axis}_high"))
-    if middle is None:
-        return f"above {amount(axis, low)}" if low is not None else "not reached by half the runs"
-    text = amount(axis, middle)
-    if low is None:
-        return text
-    units = {"seconds": time_unit(middle), "flops": si_unit(middle, "FLOP")}
-    factor, _ = units.get(axis, (1.0, ""))
-    ends = [number(factor * end, factor * middle) for end in (low, high) if end is not None]
-    return f"{text} ({' to '.join(ends)}{'' if high is not None else ' or more'})"
 
 
 def percent(share: float | None) -> str:

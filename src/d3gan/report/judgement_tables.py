@@ -1,0 +1,157 @@
+"""Tables of what the judge found, one for each group of methods."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from d3gan.report import wording
+from d3gan.report.chart import styles
+from d3gan.report.comparison import Comparison, group_title, groups
+from d3gan.report.tables import Cell, Content, Rows, Table
+from d3gan.report.wording import UNKNOWN
+
+Group = Mapping[str, Any]
+
+
+def judgement_tables(comparison: Comparison) -> dict[str, list[Table]]:
+    """Return the tables of each kind that have rows."""
+    kinds: dict[str, Callable[[Comparison, Group], Table]] = {
+        "targets": targets,
+        "times": times,
+        "equal_cost": equal_cost,
+        "stability": stability,
+        "decomposition": decomposition,
+    }
+    return {
+        kind: [table for group in groups(comparison) if (table := make(comparison, group)).rows]
+        for kind, make in kinds.items()
+    }
+
+
+def targets(comparison: Comparison, group: Group) -> Table:
+    """Return the targets and where they come from."""
+    rows: Rows = [
+        [
+            f"{target['factor']:g} times the plateau",
+            f"{comparison['metric']} {wording.number(target['value'])}",
+            wording.number(target["plateau"]),
+            _source(group, target),
+        ]
+        for target in group["targets"]
+    ]
+    heads = ["target", "value", "plateau", "plateau of"]
+    return _table("Targets", group, heads, rows)
+
+
+def _source(group: Group, target: Mapping[str, Any]) -> str:
+    pilot = target["source"] == "pilot"
+    whose = f"pilot runs of {group['baseline']}" if pilot else "the judged runs of all methods"
+    return f"{whose}, {'seeds' if len(target['seeds']) != 1 else 'seed'} " + wording.listed(
+        [str(seed) for seed in target["seeds"]]
+    )
+
+
+def times(comparison: Comparison, group: Group) -> Table:
+    """Return the ratio of times to a target of every comparison, and the judge's word."""
+    rows: Rows = []
+    for one in group["comparisons"]:
+        time = one["time"] or {}
+        more = one["more_seeds"]
+        reached = zip(time.get("reached", ()), time.get("seeds", ()), strict=True)
+        rows.append([
+            _heading(comparison, one),
+            wording.AXES[one["clock"]],
+            f"{comparison['metric']} {wording.number(one['target'])}",
+            wording.ratio(time),
+            Cell(one["word"], "strong", note=f"{more} more seeds may decide" if more else ""),
+            wording.probability(one["adjusted_p"]),
+            " and ".join(f"{count} of {seeds}" for count, seeds in reached) or UNKNOWN,
+        ])  # fmt: skip
+    heads: list[Content] = [
+        "method", "clock", "target", Cell("ratio of times", note="95 % interval"),
+        "result", "adjusted p", Cell("reached by", note="method and baseline"),
+    ]  # fmt: skip
+    return _table(f"Time to the target, against {group['baseline']}", group, heads, rows)
+
+
+def equal_cost(comparison: Comparison, group: Group) -> Table:
+    """Return the ratio of the metric at equal cost, for each clock."""
+    found = {
+        (one["method"], one["clock"]): one for one in group["comparisons"] if one["quality"]
+    }  # the same for each target
+    rows: Rows = [
+        [
+            _heading(comparison, {**one, "primary": False}),
+            wording.AXES[one["clock"]],
+            wording.ratio(one["quality"]),
+            wording.bounds(one["quality"]["low90"], one["quality"]["high90"]) or UNKNOWN,
+            wording.probability(one["quality"]["p"]),
+            wording.count(one["quality"]["pairs"]),
+        ]
+        for one in found.values()
+    ]
+    heads: list[Content] = [
+        "method", "at equal", Cell(f"ratio of {comparison['metric']}", note="95 % interval"),
+        "90 % interval", "p of equivalence", "pairs of seeds",
+    ]  # fmt: skip
+    return _table(f"Quality at equal cost, against {group['baseline']}", group, heads, rows)
+
+
+def stability(comparison: Comparison, group: Group) -> Table:
+    """Return how many runs of each method diverged or collapsed."""
+    look = styles(comparison)
+    rows: Rows = [
+        [
+            Cell(name, style=look.get(name)),
+            wording.count(found["runs"]),
+            *(
+                cell
+                for ending in ("diverged", "collapsed")
+                for cell in (
+                    wording.count(found[ending]),
+                    UNKNOWN
+                    if name == group["baseline"]
+                    else wording.probability(found[f"p_{ending}"]),
+                )
+            ),
+        ]
+        for name, found in group["stability"].items()
+    ]
+    heads = ["method", "runs", "diverged", "p", "collapsed", "p"]
+    return _table("Runs that failed", group, heads, rows)
+
+
+PRODUCT: Final = ("seconds_per_image", "images_to_target")
+"""Ratios whose product is the ratio of times to the target."""
+
+
+def decomposition(comparison: Comparison, group: Group) -> Table:
+    """Return the ratios of costs, and what the ratio of times to the first target consists of."""
+    look = styles(comparison)
+    rows: Rows = [
+        [
+            Cell(name, style=look.get(name)),
+            wording.ratio(costs["seconds_per_step"]),
+            *(wording.ratio(costs[key]) for key in PRODUCT),
+            Cell(wording.ratio({"ratio": costs["product"]}), "strong"),
+            wording.ratio(costs["time_to_target"]),
+        ]
+        for name, costs in group["costs"].items()
+    ]
+    heads: list[Content] = [
+        "method", "seconds per step", "seconds per image", "images to the target",
+        Cell("product", note="image cost times images"), "time to the target",
+    ]  # fmt: skip
+    return _table(f"Ratios of costs to {group['baseline']} (95 % interval)", group, heads, rows)
+
+
+def _heading(comparison: Comparison, one: Mapping[str, Any]) -> Content:
+    return Cell(
+        one["method"],
+        style=styles(comparison).get(one["method"]),
+        note="primary comparison" if one["primary"] else "",
+    )
+
+
+def _table(text: str, group: Group, heads: Sequence[Content], rows: Rows) -> Table:
+    varied = group_title(group)
+    return Table(f"{text}, {varied}" if varied else text, heads, rows, "cards")
