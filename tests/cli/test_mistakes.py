@@ -73,7 +73,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("sample x -n 0", "count = 0: must be at least 1"),
         ("sample x --seed -1", "seed = -1: must be at least 0"),
         ("export no/such/run -o g.safetensors", "there is no run at no/such/run"),
-        ("data", "write data list, data prepare SOURCE or data show SOURCE"),
+        ("data", "write data list, data prepare SOURCE, data show SOURCE or data classifier SOURCE"),
         ("data lst", "there is no command 'data lst' (did you mean 'list'?)"),
         ("data show digts", "there is no data source 'digts' (did you mean 'digits'?)"),
         ("data show digits --resolution 2", "data.resolution = 2: must be at least 4 and at most"),
