@@ -168,11 +168,13 @@ def torchrun(*arguments: object, restarts: int = 0) -> "subprocess.Popen[str]":
     return start_process([*command, "-m", "d3gan", *arguments])
 
 
-def group(code: str, *arguments: object, size: int = 2) -> list["subprocess.CompletedProcess[str]"]:
+def group(
+    code: str, *arguments: object, size: int = 2, timeout: float = 120
+) -> list["subprocess.CompletedProcess[str]"]:
     """Run `code` with d3gan's arguments in the processes of one process group; return their ends.
 
-    A process that does not end within two minutes is killed. On Linux the processes are forked from
-    a server that has imported torch and d3gan, which otherwise takes seconds.
+    A process that does not end within `timeout` seconds is killed. On Linux the processes are
+    forked from a server that has imported torch and d3gan, which otherwise takes seconds.
     """
     context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload(["torch._dynamo", "d3gan.cli.train", "d3gan.training.trainer"])
@@ -194,7 +196,7 @@ def group(code: str, *arguments: object, size: int = 2) -> list["subprocess.Comp
         try:
             for process in processes:
                 process.start()
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + timeout
             for process in processes:
                 process.join(max(0.0, deadline - time.monotonic()))
         finally:

@@ -18,7 +18,6 @@ from tests.training.distributed.test_several_processes import (
 
 from d3gan.config import Config, TrainConfig
 from d3gan.errors import UserError
-from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.runs import RunFolder
 from d3gan.training.checkpoint import newest_checkpoint
 from d3gan.training.distributed import DiscriminatorParallel, make_discriminator_parallel
@@ -75,17 +74,6 @@ def test_two_that_share_three_discriminators(tiny: Config, tmp_path: Path) -> No
     for a, b in zip(mine, theirs, strict=True):
         for name in ("loss_g", "loss_d_real", "loss_d_fake", "r1", "weights", "chosen"):
             assert a[name] == pytest.approx(b[name], rel=1e-8), name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rule", AGGREGATIONS)
-def test_every_rule_on_a_mesh_of_four(tiny: Config, tmp_path: Path, rule: str) -> None:
-    """50 steps on shards of 3 and 4 images, and shares of 1 and 2 discriminators."""
-    batch = {"batch_size": 7, "epochs": 8.75}
-    one = alone(tiny, **settings(rule, "", **batch))
-    four = together(tiny, tmp_path, 4, **settings(rule, "data=2,discriminator=2", **batch))
-    assert RunFolder(four).metrics()[-1]["step"] == 50
-    assert_same_weights(four, one, 1e-6)
 
 
 @pytest.mark.slow

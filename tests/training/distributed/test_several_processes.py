@@ -24,7 +24,6 @@ from tests.scheduled import SCHEDULED
 from d3gan import config as configs
 from d3gan.config import Config, TrainConfig
 from d3gan.errors import UserError
-from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks import ARCHITECTURES
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
@@ -219,14 +218,3 @@ def test_cuda_without_a_device_is_refused() -> None:
         pytest.skip("there is a CUDA device here")
     with pytest.raises(UserError, match="no CUDA device"), distributed.process_group("cuda"):
         pass
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("rule", AGGREGATIONS)
-def test_every_rule_makes_the_same_choice_on_all_ranks(
-    tiny: Config, tmp_path: Path, rule: str
-) -> None:
-    settings = {"train": TWENTY_STEPS, "gan": {"aggregation": rule, "discriminators": 3}}
-    one = alone(tiny, **settings)
-    two = together(tiny, tmp_path, 2, **settings)
-    assert_same_weights(two, one, 1e-8)
