@@ -15,6 +15,11 @@ ALIASES: dict[str, Any] = {
 """The old keys, and the type and range of their values."""
 
 
+def current_key(key: str) -> str:
+    """Return the key in which the value of an old key is found; other keys stay as they are."""
+    return "gan.penalties" if key == "gan.r1_gamma" else key
+
+
 def migrate(values: Mapping[str, Any], penalties: Sequence[str], origin: str) -> dict[str, Any]:
     """Return `values`, nested as in TOML, with current keys in place of old ones.
 

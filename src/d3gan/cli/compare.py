@@ -20,8 +20,15 @@ from d3gan.cli.watching import watching
 from d3gan.errors import Interrupted, UserError
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study
+from d3gan.study.records import Axis
 from d3gan.study.run import Entry, run_grid, survey
 from d3gan.study.study_file import make_study, read_study
+
+FLAGS = (
+    "name", "methods", "seeds", "baseline", "metric", "out_dir", "pilot_seeds", "targets",
+    "clocks", "margin", "collapsed_below",
+)  # fmt: skip
+"""Keys of a study file that flags of the same name replace."""
 
 Words = tuple[str, ...]
 Repeated = tyro.conf.UseAppendAction[tuple[Words, ...]]
@@ -51,9 +58,24 @@ class Compare:
     ] = ()
     """Configuration keys and their values in all runs, like --KEY VALUE; may be repeated."""
     baseline: str = ""
-    """The method that the others are compared with; default: the first."""
+    """The method that the others are compared with; default: the one with the fewest
+    discriminators."""
     metric: str = ""
     """The metric to compare; default: the monitored metric."""
+    pilot_seeds: tuple[int, ...] = ()
+    """Seeds of runs that fix the targets and are not judged."""
+    primary: Annotated[str, tyro.conf.arg(metavar="METHOD")] = ""
+    """The method of the one comparison that is named beforehand; all others are corrected for
+    their number."""
+    targets: tuple[float, ...] = ()
+    """Qualities to reach, as multiples of the baseline's plateau; default: 1.25 1.1."""
+    clocks: tuple[Axis, ...] = ()
+    """Costs at which methods are compared; default: all."""
+    margin: float | None = None
+    """Methods are equivalent if their metric differs by less than this share at equal cost;
+    default: 0.15."""
+    collapsed_below: float | None = None
+    """A run collapsed if it covers less than this share of the real data's modes; default: 0.5."""
     out_dir: str = ""
     """Folder of the runs; default: runs/NAME."""
     scale: float = 1.0
@@ -96,8 +118,8 @@ def compare(arguments: list[str]) -> int:
         [run.folder for run in study.runs],
         report,
         title=study.name,
-        metric=study.metric,
-        baseline=study.baseline,
+        metric=study.question.metric,
+        baseline=study.question.baseline,
     )
     write_json(comparison, options.json)
     if options.json != STANDARD_OUTPUT:
@@ -114,9 +136,15 @@ def planned(options: Compare, changes: Mapping[str, Any] = MappingProxyType({}))
     Raises UserError.
     """
     values: dict[str, Any] = read_study(Path(options.study)) if options.study else {}
-    for key in ("name", "methods", "seeds", "baseline", "metric", "out_dir"):
-        if given := getattr(options, key):
+    for key in FLAGS:
+        if (given := getattr(options, key)) not in (None, "", ()):
             values[key] = list(given) if isinstance(given, tuple) else given
+    if options.primary:
+        table = values.get("primary")
+        values["primary"] = {
+            **(table if isinstance(table, Mapping) else {}),
+            "method": options.primary,
+        }
     overriding = {"set": {**_pairs(options.changes), **changes}, "vary": _lists(options.vary)}
     for key, flags in overriding.items():
         if flags:
@@ -151,7 +179,7 @@ def _lists(groups: Sequence[Words]) -> dict[str, Any]:
 def plan_table(entries: Sequence[Entry]) -> Table:
     """Return a table of the planned runs, at most 80 columns wide."""
     table = make_table("run", "steps", "images", "done", "state", caption_justify="left")
-    total = 0
+    total, pilots = 0, sum(entry.run.pilot for entry in entries)
     for entry in entries:
         images = entry.total_steps * entry.run.config.images_per_step
         if entry.state == "waiting":
@@ -163,7 +191,8 @@ def plan_table(entries: Sequence[Entry]) -> Table:
             f"{entry.share:.0%}",
             _planned_state(entry),
         )
-    table.caption = f"{len(entries)} runs; {total:,} images to train"
+    fixing = f", {pilots} of them to fix the targets" if pilots else ""
+    table.caption = f"{len(entries)} runs{fixing}; {total:,} images to train"
     return table
 
 

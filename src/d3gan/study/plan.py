@@ -12,6 +12,7 @@ from d3gan.config import Config, DataConfig
 from d3gan.data.cache import check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
+from d3gan.study.question import Question
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class PlannedRun:
     method: str
     """Name of the method with its varied values; runs that differ only in the seed share it."""
     config: Config
+    pilot: bool = False
+    """Whether it only fixes the targets, and is not judged."""
 
     @property
     def name(self) -> str:
@@ -47,11 +50,10 @@ class Study:
 
     name: str
     runs: tuple[PlannedRun, ...]
+    """Pilot runs come first."""
     out_dir: Path
-    baseline: str
-    """The method that the others are compared with."""
-    metric: str
-    """The metric to compare; "": the one that the runs monitor."""
+    question: Question
+    """How the runs are judged; the baseline and the primary comparison have names."""
     slurm: dict[str, Any]
     """Parameters of the jobs for --launcher slurm."""
 

@@ -94,7 +94,7 @@ def survey(study: Study) -> list[Entry]:
     """Return every run with its progress. Raises UserError if one cannot be trained as planned."""
     entries = []
     for run in study.runs:
-        entry = Entry(run, planned_steps(run), study.metric)
+        entry = Entry(run, planned_steps(run), study.question.metric)
         entry.settle()
         entries.append(entry)
     return entries

@@ -1,21 +1,26 @@
 """Turn a study, written as a TOML file or as flags, into its planned runs."""
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config
+from d3gan.config_aliases import current_key
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation, metric_names
 from d3gan.fields import checked
 from d3gan.registry import nearest
+from d3gan.study import question_keys
 from d3gan.study.plan import PlannedRun, Study
+from d3gan.study.question import Primary, Question
 
-KEYS = ("name", "seeds", "methods", "set", "vary", "baseline", "metric", "out_dir", "slurm")
+KEYS = ("name", "seeds", "methods", "set", "vary", *question_keys.KEYS, "out_dir", "slurm")
 SEEDS = (0, 1, 2)
 """Default seeds of a study."""
 WIDTH_MULTIPLE = 8
@@ -59,42 +64,111 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
             raise UserError(f"{where}unknown key {key}{nearest(key, list(KEYS)) or known}")
     if not 0 < scale <= 1:
         raise UserError(f"scale = {scale:g}: must be above 0 and at most 1")
-    name, out_dir, metric, baseline = (
-        checked(str, values.get(key, ""), f"{where}{key}")
-        for key in ("name", "out_dir", "metric", "baseline")
-    )
+    name, out_dir = (checked(str, values.get(k, ""), f"{where}{k}") for k in ("name", "out_dir"))
     name = name or "study"
     out_dir = out_dir or f"runs/{name}"
     if scale < 1:
         out_dir = f"{out_dir.rstrip('/')}-scale-{scale:g}"
     top = configs.from_dict({"name": name, "out_dir": out_dir}, origin=origin)
     seeds = _seeds(values.get("seeds", SEEDS), where)
-    changes = _section(values.get("set", {}), f"{where}set")
-    methods = []
-    for method, config in _methods(values.get("methods"), where):
-        config = configs.from_dict(configs.nested(changes), config, f"{where}set")
-        for label, varied in _varied(config, values.get("vary", {}), where):
-            methods.append((method + label, scaled(varied, scale)))
+    question = question_keys.make_question(values, where)
+    question_keys.check_pilot_seeds(question.pilot_seeds, seeds, where)
+    methods = _variants(values, scale, where)
+    vary = map(current_key, _section(values.get("vary", {}), f"{where}vary"))
+    question = dataclasses.replace(
+        _resolved(question, methods, where), vary=tuple(dict.fromkeys(vary))
+    )
     # All methods with one seed come before the next seed, so that pairs are complete early.
-    runs = [_run(*method, seed, top.out_dir, where) for seed in seeds for method in methods]
+    runs = [
+        _run(method, seed, top.out_dir, where, pilot=True)
+        for seed in question.pilot_seeds
+        for method in methods
+        if _has_pilot(method, question)
+    ]
+    runs += [_run(method, seed, top.out_dir, where) for seed in seeds for method in methods]
     _check_unique([run.name for run in runs], where)
     for run in runs:
-        _check_metric(metric, run, where)
+        _check_metric(question.metric, run, where)
     slurm = values.get("slurm", {})
     if not isinstance(slurm, Mapping):
         raise UserError(f"{where}slurm = {slurm!r}: must be a table of keys")
-    baseline = _baseline(baseline, [run.method for run in runs], where)
-    return Study(name, tuple(runs), Path(top.out_dir), baseline, metric, dict(slurm))
+    return Study(name, tuple(runs), Path(top.out_dir), question, dict(slurm))
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """A method with one combination of the varied values."""
+
+    base: str
+    """Name of the method in the study file."""
+    name: str
+    config: Config
+
+
+def _variants(values: Mapping[str, Any], scale: float, where: str) -> list[_Variant]:
+    """Return every method with every combination of the varied values."""
+    changes = configs.nested(_section(values.get("set", {}), f"{where}set"))
+    return [
+        _Variant(base, base + label, scaled(varied, scale))
+        for base, config in _methods(values.get("methods"), where)
+        for label, varied in _varied(
+            configs.from_dict(changes, config, f"{where}set"), values.get("vary", {}), where
+        )
+    ]
+
+
+def _resolved(question: Question, methods: Sequence[_Variant], where: str) -> Question:
+    """Return the question with the names of its baseline and of its primary comparison's method.
+
+    The default baseline is the method with the fewest discriminators, the first of equals. Raises
+    UserError if a name is not that of a method of the study.
+    """
+    bases = list(dict.fromkeys(method.base for method in methods))
+    fewest = min(methods, key=lambda method: method.config.gan.discriminators)
+    baseline = question.baseline or fewest.base
+    if baseline not in bases:
+        raise UserError(
+            f"{where}baseline = {baseline!r}: is not a method of the study"
+            f"{nearest(baseline, bases)}; methods: {', '.join(bases)}"
+        )
+    others = [method for method in methods if method.base != baseline]
+    primary = question.primary
+    if primary:
+        name = _primary_method(primary.method, baseline, others, where)
+        primary = dataclasses.replace(primary, method=name)
+    elif len(others) == 1:
+        clock = question_keys.default_clock(question.clocks)
+        primary = Primary(others[0].name, clock, question.targets[0])
+    return dataclasses.replace(question, baseline=baseline, primary=primary)
+
+
+def _primary_method(asked: str, baseline: str, others: Sequence[_Variant], where: str) -> str:
+    """Return the full name of the method that the primary comparison is about."""
+    found = [method.name for method in others if asked in (method.base, method.name)]
+    if len(found) == 1:
+        return found[0]
+    names = [method.name for method in others]
+    key = f"{where}primary.method = {asked!r}"
+    if asked == baseline:
+        raise UserError(f"{key}: is the baseline; name another method: {', '.join(names)}")
+    if found:
+        raise UserError(f"{key}: has several varied values; name one of {', '.join(found)}")
+    raise UserError(
+        f"{key}: is not a method to compare{nearest(asked, names)}; methods: {', '.join(names)}"
+    )
+
+
+def _has_pilot(method: _Variant, question: Question) -> bool:
+    """Return whether the method is trained with the pilot seeds: the baseline, which fixes the
+    targets, and the primary comparison's method, or all methods if there is no such comparison."""
+    primary = question.primary
+    return not primary or method.base == question.baseline or method.name == primary.method
 
 
 def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
-    if not isinstance(seeds, list | tuple) or not seeds:
+    if not seeds:
         raise UserError(f"{where}seeds = {seeds!r}: must be a list such as [0, 1, 2]")
-    for seed in seeds:
-        configs.from_dict({"seed": seed}, origin=f"{where}seeds")
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"{where}seeds = {list(seeds)}: contains a seed twice")
-    return tuple(seeds)
+    return question_keys.check_seeds(seeds, f"{where}seeds")
 
 
 def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
@@ -161,12 +235,15 @@ def _word(value: Any) -> str:
     return re.sub(r"[^\w.]+", "-", text).strip("-") or "none"
 
 
-def _run(method: str, config: Config, seed: int, out_dir: str, where: str) -> PlannedRun:
-    named = {"name": f"{method}-seed-{seed}", "seed": seed, "out_dir": out_dir}
-    planned = configs.from_dict(named, config, f"{where}methods")
+def _run(
+    method: _Variant, seed: int, out_dir: str, where: str, *, pilot: bool = False
+) -> PlannedRun:
+    kind = "pilot" if pilot else "seed"
+    named = {"name": f"{method.name}-{kind}-{seed}", "seed": seed, "out_dir": out_dir}
+    planned = configs.from_dict(named, method.config, f"{where}methods")
     try:
         check_evaluation(planned.eval)
-        return PlannedRun(method, configs.validate(planned))
+        return PlannedRun(method.name, configs.validate(planned), pilot)
     except UserError as error:
         raise UserError(f"{where}{planned.name}: {error}") from error
 
@@ -194,18 +271,6 @@ def _check_metric(metric: str, run: PlannedRun, where: str) -> None:
             f"{where}metric = {metric!r}: {run.name} does not measure it"
             f"{nearest(metric, list(measured))}; it measures {', '.join(measured)}"
         )
-
-
-def _baseline(asked: str, methods: Sequence[str], where: str) -> str:
-    """Return the method with this name, or the first of its variations."""
-    for method in methods:
-        if method == asked or method.startswith(f"{asked}-" if asked else ""):
-            return method
-    known = list(dict.fromkeys(methods))
-    raise UserError(
-        f"{where}baseline = {asked!r}: is not a method of the study{nearest(asked, known)}; "
-        f"methods: {', '.join(known)}"
-    )
 
 
 def scaled(config: Config, scale: float) -> Config:
