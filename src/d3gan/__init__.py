@@ -87,13 +87,14 @@ def compare(runs: Sequence[StrPath], *, metric: str = "", baseline: str = "") ->
     """Return the comparison of run folders; runs that differ only in their seed are one method.
 
     The result is described in docs/comparison.md. `metric` is by default the monitored one, and
-    `baseline` the method of the first run.
+    `baseline` the method with the fewest discriminators.
     """
     from d3gan.runs import RunFolder
     from d3gan.study.compare import compare as compare_runs
+    from d3gan.study.question import Question
 
     folders = [RunFolder(Path(run)) for run in runs]
-    return compare_runs(folders, metric=metric, baseline=baseline)
+    return compare_runs(folders, Question(metric=metric, baseline=baseline))
 
 
 def __getattr__(name: str) -> Any:

@@ -77,7 +77,12 @@ class Studio:
         for i, value in enumerate(values, start=1):
             where = {"step": 10 * i, "images": 100 * i, "epoch": float(i)}
             where["train_seconds"] = seconds * i
-            train = {"kind": "train", "loss_g": 1.0, "chosen": [0] * 7 + [n - 1] * 3}
+            train = {
+                "kind": "train",
+                "loss_g": 1.0,
+                "loss_d": [1.0] * n,
+                "chosen": [0] * 7 + [n - 1] * 3,
+            }
             row = {"kind": "eval", "monitor": "fd", "fd": value, "fd_stderr": 0.1}
             other = {key: column[i - 1] for key, column in more.items()}
             self.append(run, {**where, **train})

@@ -22,6 +22,7 @@ from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, loc
 from d3gan.study.plan import Study
 from d3gan.study.records import Axis
 from d3gan.study.run import Entry, run_grid, survey
+from d3gan.study.saved_study import save
 from d3gan.study.study_file import make_study, read_study
 
 FLAGS = (
@@ -110,6 +111,7 @@ def compare(arguments: list[str]) -> int:
         print_table(plan_table(entries))
         return 0
     launcher = _launcher(options, study, slurm)
+    saved = save(study)
     with watching(launcher.slots) as show:
         stopped = run_grid(entries, launcher, show)
     _check_end(entries, stopped, f"d3gan compare {shlex.join(arguments)}")
@@ -118,8 +120,8 @@ def compare(arguments: list[str]) -> int:
         [run.folder for run in study.runs],
         report,
         title=study.name,
-        metric=study.question.metric,
-        baseline=study.question.baseline,
+        question=study.question,
+        notes=saved.warnings(study.out_dir),
     )
     write_json(comparison, options.json)
     if options.json != STANDARD_OUTPUT:

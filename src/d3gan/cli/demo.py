@@ -10,7 +10,7 @@ import tyro
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.cli.parsing import parse
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, in_lines, print_table, write_json
 from d3gan.config import Config
 from d3gan.config_files import starting_point
 from d3gan.files import writing
@@ -72,7 +72,8 @@ def _demo(
         return
     print_table(summary_table(runs))
     print(
-        f"\n{comparison['verdict']}\n\nreport:    {page}\ndigits:    {picture}\nanimation: {film}\n"
+        f"\n{in_lines(comparison['judgement']['headline'])}\n\n"
+        f"report:    {page}\ndigits:    {picture}\nanimation: {film}\n"
         f"more:      d3gan sample {runs[1].path} -n 64"
     )
 

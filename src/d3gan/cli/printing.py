@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from d3gan.errors import UserError
 from d3gan.files import write_text, writing
 
 STANDARD_OUTPUT = "-"
+COLUMNS = 80
+"""Width of printed text."""
 
 
 def make_table(*headings: str, **options: Any) -> Table:
@@ -32,6 +35,17 @@ def print_table(table: Table) -> None:
         console.print(table)
     lines = captured.get().splitlines()
     print("\n".join(line.rstrip() for line in lines))
+
+
+def in_lines(text: str, indent: str = "") -> str:
+    """Return text in lines of at most 80 columns; lines after the first begin with `indent`."""
+    return textwrap.fill(
+        text,
+        COLUMNS,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def check_json(where: str) -> None:

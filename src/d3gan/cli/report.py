@@ -1,18 +1,28 @@
 """d3gan report, and the report at the end of d3gan compare and d3gan demo."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.table import Table
 
 from d3gan.cli.parsing import check_output, parse
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
+from d3gan.cli.printing import (
+    STANDARD_OUTPUT,
+    check_json,
+    in_lines,
+    make_table,
+    print_table,
+    write_json,
+)
 from d3gan.errors import UserError
 from d3gan.report import wording
 from d3gan.runs import RunFolder
+
+if TYPE_CHECKING:
+    from d3gan.study.question import Question
 
 
 @dataclass(frozen=True)
@@ -28,9 +38,11 @@ class Report:
     format: Literal["html", "png"] = "html"
     """html: one page; png: one file for each plot."""
     baseline: str = ""
-    """The method that the others are compared with; default: that of the first run."""
+    """The method that the others are compared with; default: the study's, otherwise the one with
+    the fewest discriminators."""
     metric: str = ""
-    """The metric to compare; default: the one that the runs monitored (eval.monitor)."""
+    """The metric to compare; default: the study's, otherwise the one that the runs monitored
+    (eval.monitor)."""
     json: str = ""
     """Write the comparison to this file; -: to standard output, and print nothing else."""
 
@@ -42,15 +54,15 @@ def report(arguments: list[str]) -> int:
     html = options.format == "html"
     if html and options.output:
         check_output(Path(options.output), (".html",))
-    runs = [run for path in options.runs for run in _runs_in(path)]
+    runs, question, notes = _asked(options)
     here = options.runs[0] if len(options.runs) == 1 else Path()
     output = Path(options.output) if options.output else here / ("report.html" if html else "plots")
     comparison = write_report(
         runs,
         output,
         title=", ".join(path.resolve().name for path in options.runs),
-        metric=options.metric,
-        baseline=options.baseline,
+        question=question,
+        notes=notes,
         plots=not html,
     )
     write_json(comparison, options.json)
@@ -59,14 +71,35 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
-def _runs_in(path: Path) -> list[RunFolder]:
+def _asked(options: Report) -> tuple[list[RunFolder], "Question", list[str]]:
+    """Return the runs, what is asked of them, and warnings.
+
+    The folder of a study says itself which runs it has and how they are judged. Raises UserError if
+    there are no runs.
+    """
+    from d3gan.study.question import Question
+    from d3gan.study.saved_study import load
+
+    saved = load(options.runs[0]) if len(options.runs) == 1 else None
+    if saved:
+        folder = options.runs[0]
+        runs, question, notes = saved.folders(folder), saved.question, saved.warnings(folder)
+    else:
+        runs, question, notes = [r for path in options.runs for r in _runs_at(path)], Question(), []
+    if options.baseline not in ("", question.baseline):
+        question = replace(question, baseline=options.baseline, primary=None)
+    return runs, replace(question, metric=options.metric or question.metric), notes
+
+
+def _runs_at(path: Path) -> list[RunFolder]:
     """Return the run at `path`, or the runs in that folder by name. Raises UserError if there is
     none."""
+    from d3gan.study.saved_study import runs_in
+
     run = RunFolder(path)
     if run.exists():
         return [run]
-    inside = [RunFolder(folder) for folder in sorted(path.iterdir())] if path.is_dir() else []
-    found = [run for run in inside if run.exists()]
+    found = runs_in(path)
     if not found:
         raise UserError(f"there is no run at {path}, nor in that folder (no config.toml)")
     return found
@@ -77,18 +110,18 @@ def write_report(
     output: Path,
     *,
     title: str,
-    metric: str = "",
-    baseline: str = "",
+    question: "Question | None" = None,
+    notes: Sequence[str] = (),
     plots: bool = False,
 ) -> dict[str, Any]:
     """Compare runs, write the page (or the plots, into a folder) and return the comparison.
 
-    Raises UserError.
+    `question` says how the runs are judged, and `notes` are further warnings. Raises UserError.
     """
     from d3gan.report.page import write_page, write_plots  # importing matplotlib takes a second
     from d3gan.study.compare import compare
 
-    comparison = compare(runs, metric=metric, baseline=baseline)
+    comparison = compare(runs, question, notes)
     by_method = {
         method: [RunFolder(Path(run["path"])) for run in of_method]
         for method, of_method in comparison["runs"].items()
@@ -101,29 +134,59 @@ def write_report(
 
 
 def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
-    """Print the table, the verdicts, the warnings, and the place of the report."""
-    print_table(result_table(comparison))
-    verdicts = "\n".join(comparison["verdicts"].values()) or comparison["verdict"]
-    print(f"\n{verdicts}")
+    """Print the table, what the runs show, the warnings, the runs that are left out, and the place
+    of the report."""
+    judgement = comparison["judgement"]
+    if comparison["methods"]:
+        print_table(result_table(comparison))
+        print()
+    for sentence in judgement["sentences"]:
+        print(in_lines(sentence))
     for warning in comparison["warnings"]:
-        print(f"Warning: {warning}.")
+        print(in_lines(f"Warning: {warning}."))
+    for run in judgement["left_out"]:
+        print(in_lines(f"Left out: {run['name']} {run['reason']}."))
     print(f"report: {output}")
 
 
 def result_table(comparison: Mapping[str, Any]) -> Table:
-    """Return a table of each method's metric and speed-up, with 95 % confidence intervals."""
+    """Return a table of each method's metric at equal images, with its interval, and of what the
+    sentences say: the ratio of its time to the target, and the word."""
     metric = comparison["metric"]
-    caption = "mean (95 % confidence interval)"
+    shown = _shown(comparison["judgement"])
+    clock = next((wording.AXES[one["clock"]] for one in shown.values()), "time")
     table = make_table(
-        "method", "seeds", metric, "speed-up", caption=caption, caption_justify="left"
-    )
+        "method", "seeds", metric, f"ratio of {clock}", "result",
+        caption="with 95 % confidence intervals", caption_justify="left",
+    )  # fmt: skip
     for method, estimates in comparison["methods"].items():
-        estimate = estimates.get(metric, {})
-        speedup = comparison["speedup"].get(f"{method} over {comparison['baseline']}", {})
+        one = shown.get(method, {})
         table.add_row(
             method,
-            str(estimate.get("seeds", 0)),
-            wording.interval(estimate),
-            wording.at_most(speedup.get("seconds", {})),
+            str(len(comparison["runs"][method])),
+            wording.interval(estimates.get(metric, {})),
+            _time_ratio(one.get("time")),
+            one.get("word", ""),
         )
     return table
+
+
+def _shown(judgement: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return for each method the comparison that its sentence is about."""
+    spoken = set(judgement["sentences"])
+    return {
+        one["method"]: one
+        for group in judgement["groups"]
+        for one in group["comparisons"]
+        if one["sentence"] in spoken
+    }
+
+
+def _time_ratio(found: Mapping[str, Any] | None) -> str:
+    """Format a ratio of times with its interval, as the sentences do."""
+    from d3gan.study import sentences  # imports the judge, which takes a moment
+
+    if not found or found["estimate"] is None:
+        return wording.UNKNOWN
+    ends = sentences.interval(found["low"], found["high"])
+    return f"{sentences.ratio(found['estimate'])} ({ends})"

@@ -63,20 +63,32 @@ NOT_COMPARED = ("test_accuracy", "training_command", "real_source", "real_split"
 MAY_BE_UNKNOWN = ("seed", "ema", "classes")
 
 
-def check_comparable(a: Mapping[str, Any], b: Mapping[str, Any], names: tuple[str, str]) -> None:
-    """Raise UserError, naming the difference, unless numbers of two protocols are comparable.
+def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """Return the first field in which two protocols differ so that their numbers are not
+    comparable, with its values in both; None if they are comparable.
 
-    `a` and `b` are results of `EvaluationProtocol.to_dict`, and `names` say what they belong to. A
-    seed, moving average or number of classes that is unknown on one side is no difference. Older
-    versions did not store `classes`: all generators were unconditional.
+    `a` and `b` are results of `EvaluationProtocol.to_dict`. A seed, moving average or number of
+    classes that is unknown on one side is no difference. Older versions did not store `classes`:
+    all generators were unconditional.
     """
     for key in [field.name for field in dataclasses.fields(EvaluationProtocol)]:
         default = 0 if key == "classes" else None
         first, second = a.get(key, default), b.get(key, default)
         unknown = key in MAY_BE_UNKNOWN and None in (first, second)
         if first != second and key not in NOT_COMPARED and not unknown:
-            raise UserError(
-                f"{names[0]} and {names[1]} cannot be compared: their metrics differ in {key} "
-                f"({first} and {second}); evaluate both alike with d3gan evaluate, or continue "
-                "training without evaluations: --eval.every-epochs 0"
-            )
+            return key, first, second
+    return None
+
+
+def check_comparable(a: Mapping[str, Any], b: Mapping[str, Any], names: tuple[str, str]) -> None:
+    """Raise UserError, naming the difference, unless numbers of two protocols are comparable.
+
+    `names` say what the protocols belong to.
+    """
+    if found := difference(a, b):
+        key, first, second = found
+        raise UserError(
+            f"{names[0]} and {names[1]} cannot be compared: their metrics differ in {key} "
+            f"({first} and {second}); evaluate both alike with d3gan evaluate, or continue "
+            "training without evaluations: --eval.every-epochs 0"
+        )

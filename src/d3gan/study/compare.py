@@ -1,112 +1,71 @@
 """Compare methods: run folders in, one dictionary of plain values out (docs/comparison.md)."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better
-from d3gan.evaluation.protocol import check_comparable
-from d3gan.registry import nearest
 from d3gan.runs import RunFolder
-from d3gan.study import methods, verdict
-from d3gan.study import time_to_quality as speed
+from d3gan.study import methods
+from d3gan.study.judgement import judgement, plain
+from d3gan.study.limitations import limitations
 from d3gan.study.methods import Method
-from d3gan.study.records import AXES, Axis, Record, load
+from d3gan.study.question import Question
+from d3gan.study.records import AXES, Axis, Metric, Record
+from d3gan.study.selection import select
+from d3gan.study.stability import collapsed
 from d3gan.study.statistics import mean_interval, value_at
 
 
-def compare(runs: Sequence[RunFolder], *, metric: str = "", baseline: str = "") -> dict[str, Any]:
+def compare(
+    runs: Sequence[RunFolder], question: Question | None = None, notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return the comparison of the methods of `runs`; runs that differ only in their seed are of
     one method.
 
-    `metric` is the metric compared, by default the one that the runs monitored; `baseline` is the
-    method that the others are compared with, by default the first. The result is strict JSON,
-    described in docs/comparison.md. Raises UserError if there is nothing to compare, or if two runs
-    were evaluated by different protocols.
+    `question` says how the runs are judged, and `notes` are further warnings. The result is strict
+    JSON, described in docs/comparison.md. A run that cannot be judged is left out, and listed there
+    with the reason. Raises UserError if there are no runs, or if the question names a baseline or a
+    metric that no run has.
     """
-    if not runs:
+    if not any(run.exists() for run in runs):
+        if runs:
+            runs[0].require()
         raise UserError("there are no runs to compare; name some run folders")
-    records = [load(run) for run in runs]
-    protocol = _common_protocol(records)
-    metric = metric or _monitored(records)
-    held = _metrics(records, metric)
-    better = held.get(metric, "lower")
-    named = methods.group(records)
-    baseline = baseline or next(iter(named))
-    if baseline not in named:
-        raise UserError(
-            f"there is no method '{baseline}'{nearest(baseline, list(named))}; "
-            f"methods: {', '.join(named)}"
-        )
-    first = named[baseline]
-    others = {name: method for name, method in named.items() if name != baseline}
+    question = question or Question()
+    found = select(runs, question)
+    named = {method.name: method for group in found.groups for method in group.methods}
+    records = [record for method in named.values() for record in method.records]
+    metric, held = found.metric, _metrics(records)
     at = {axis: _common_budget(records, axis) for axis in AXES}
-    target = speed.target(first, metric, better)
-    found = {
-        "metric": metric,
-        "better": better,
-        "baseline": baseline,
-        "protocol": protocol,
+    result = {
+        "metric": metric.name,
+        "better": metric.better,
+        "baseline": found.groups[0].baseline.name if found.groups else "",
+        "protocol": found.protocol if found.groups else None,
+        "judgement": judgement(found.groups, question, metric, found.left_out),
         "at": at,
         "methods": _values(named, held, "images", at),
-        "at_equal_time": _values(named, {metric: better}, "seconds", at),
-        "at_equal_compute": _values(named, {metric: better}, "flops", at),
-        **_of_runs(named, metric, better),
-        "curves": {name: _curves(method, metric) for name, method in named.items()},
-        "target": {"value": target, "what": f"mean of the best {metric} of {baseline}'s runs"},
-        "time_to_target": {
-            name: speed.time_to(method, metric, better, target) for name, method in named.items()
+        "at_equal_time": _values(named, {metric.name: metric.better}, "seconds", at),
+        "at_equal_compute": _values(named, {metric.name: metric.better}, "flops", at),
+        **_of_runs(named, metric, question.collapsed_below),
+        "curves": {name: _curves(method, metric.name) for name, method in named.items()},
+        "differences": {
+            other.name: methods.differences(group.baseline, other)
+            for group in found.groups
+            for other in group.methods[1:]
         },
-        **_speedups(others, first, metric, better),
-        "differences": {name: methods.differences(first, other) for name, other in others.items()},
         "configs": {name: method.config() for name, method in named.items()},
-        "warnings": verdict.warnings(first, list(named.values())),
+        "warnings": [*limitations(found.groups, question), *notes],
     }
-    plain: dict[str, Any] = _plain(found)
-    return plain
+    values: dict[str, Any] = plain(result)
+    return values
 
 
-def _common_protocol(records: Sequence[Record]) -> dict[str, Any] | None:
-    """Return the protocol of all evaluations. Raises UserError, naming the difference, if two
-    differ."""
-    distinct: list[tuple[dict[str, Any], Record]] = []
-    for record in records:
-        for row in record.evaluations:
-            protocol = row["protocol"]
-            if any(protocol == other for other, _ in distinct):
-                continue
-            for other, whose in distinct:
-                check_comparable(other, protocol, (str(whose.run.path), str(record.run.path)))
-            distinct.append((protocol, record))
-    return distinct[0][0] if distinct else None
-
-
-def _monitored(records: Sequence[Record]) -> str:
-    """Return the metric that all runs monitor. Raises UserError if two differ."""
-    names = {record.monitored: record for record in records}
-    if len(names) > 1:
-        (first, a), (second, b) = list(names.items())[:2]
-        raise UserError(
-            f"{a.run.path} monitors {first} and {b.run.path} monitors {second}; "
-            "choose the metric to compare with --metric"
-        )
-    return next(iter(names))
-
-
-def _metrics(records: Sequence[Record], metric: str) -> dict[str, Better]:
-    """Return all metrics of the runs. Raises UserError if an evaluated run lacks `metric`."""
-    held: dict[str, Better] = {}
-    for record in records:
-        here = record.metrics()
-        if record.evaluations and metric not in here:
-            raise UserError(
-                f"{record.run.path} does not have the metric '{metric}'"
-                f"{nearest(metric, list(here))}; it has {', '.join(here)}"
-            )
-        held |= here
-    return held
+def _metrics(records: Sequence[Record]) -> dict[str, Better]:
+    """Return all metrics of the runs."""
+    return {name: better for record in records for name, better in record.metrics().items()}
 
 
 def _common_budget(records: Sequence[Record], axis: Axis) -> float | None:
@@ -140,14 +99,13 @@ def _values(
     return found
 
 
-def _of_runs(named: Mapping[str, Method], metric: str, better: Better) -> dict[str, Any]:
+def _of_runs(named: Mapping[str, Method], metric: Metric, collapsed_below: float) -> dict[str, Any]:
     """Return the summary of every run, and for each method the number of runs by outcome."""
-    every = [row for method in named.values() for r in method.records for row in r.evaluations]
-    # The number of classes is not recorded: it is at least as large as any run found.
-    modes = [row["modes"] for row in every if isinstance(row.get("modes"), int | float)]
-    classes = max(filter(math.isfinite, modes), default=None)
     runs = {
-        name: [record.summary(metric, better, classes) for record in method.records]
+        name: [
+            record.summary(metric, collapsed=bool(collapsed(record, collapsed_below)))
+            for record in method.records
+        ]
         for name, method in named.items()
     }
     statuses = ("finished", "collapsed", "diverged", "unfinished")
@@ -183,32 +141,3 @@ def _curves(method: Method, metric: str) -> dict[str, Any]:
         for record, curve in curves
     ]
     return {"images": images, **columns, "runs": runs}
-
-
-def _speedups(
-    others: Mapping[str, Method], baseline: Method, metric: str, better: Better
-) -> dict[str, Any]:
-    """Return the speed-up of each other method over the baseline, and the verdicts on them."""
-    records = [r for method in (baseline, *others.values()) for r in method.records]
-    seeds = {record.seed for record in baseline.records}
-    found: dict[str, Any] = {}
-    sentences: dict[str, str] = {}
-    for name, method in others.items():
-        by_axis = speed.speedups(method, baseline, metric, better, records)
-        plain = {axis: dataclasses.asdict(speedup) for axis, speedup in by_axis.items()}
-        of_time = {key: plain["seconds"][key] for key in ("mean", "low", "high")}
-        found[f"{name} over {baseline.name}"] = {**plain, **of_time}
-        common = seeds & {record.seed for record in method.records}
-        sentences[name] = verdict.sentence(
-            name, baseline.name, metric, by_axis["seconds"], seeds=len(common)
-        )
-    return {"speedup": found, "verdict": verdict.combined(sentences), "verdicts": sentences}
-
-
-def _plain(value: Any) -> Any:
-    """Return the value as strict JSON has it: without tuples, and None for non-finite numbers."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -29,6 +29,9 @@ def judgement(
     judged = judge(groups, question, metric)
     spoken = _spoken(judged, question, metric)
     reasons = [f"{name} {why}" for name, why in (left_out or {}).items()]
+    if len(reasons) > 1:
+        others = f"{len(reasons) - 1} other run{'s are' if len(reasons) > 2 else ' is'}"
+        reasons[1:] = [f"{others} left out too"]
     headline = sentences.headline(judged, spoken, reasons)
     found = {
         "headline": headline,
@@ -36,8 +39,8 @@ def judgement(
         "groups": [_group(part, question, metric) for part in judged],
         "left_out": [{"name": name, "reason": why} for name, why in (left_out or {}).items()],
     }
-    plain: dict[str, Any] = _plain(found)
-    return plain
+    values: dict[str, Any] = plain(found)
+    return values
 
 
 def _spoken(judged: Sequence[Judged], question: Question, metric: Metric) -> list[str]:
@@ -127,14 +130,14 @@ def _costs(method: Method, part: Judged) -> dict[str, Any]:
     """Return ratios of costs, and the decomposition of the ratio of times to the first target:
     seconds per image times images to the target."""
     base = part.group.baseline
-    per_image = _cost_ratio(method, base, lambda record: record.rows[-1]["images"])
+    per_image = _cost_ratio(method, base, lambda record: record.last["images"])
     ratios: dict[str, TimeRatio | None] = {"images": None, "seconds": None}
     for c in part.comparisons:
         if c.method == method.name and c.target == part.targets[0] and c.clock in ratios:
             ratios[c.clock] = c.time
     to_target = ratios["images"].estimate if ratios["images"] else None
     return {
-        "seconds_per_step": _cost_ratio(method, base, lambda record: record.rows[-1]["step"]),
+        "seconds_per_step": _cost_ratio(method, base, lambda record: record.last["step"]),
         "seconds_per_image": per_image,
         "images_to_target": _time_ratio(ratios["images"]),
         "time_to_target": _time_ratio(ratios["seconds"]),
@@ -146,7 +149,7 @@ def _cost_ratio(method: Method, baseline: Method, units: Any) -> dict[str, Any] 
     """Return the ratio of seconds per unit over pairs of seeds; None if there is no pair."""
 
     def log_cost(record: Record) -> float | None:
-        done, seconds = units(record), record.rows[-1]["train_seconds"]
+        done, seconds = units(record), record.last["train_seconds"]
         return math.log(seconds / done) if done and seconds else None
 
     partners = {record.seed: log_cost(record) for record in baseline.records}
@@ -159,10 +162,10 @@ def _cost_ratio(method: Method, baseline: Method, units: Any) -> dict[str, Any] 
     return asdict(geometric_ratio(found)) if found else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return the value as strict JSON has it: without tuples, and None for non-finite numbers."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(part) for key, part in value.items()}
+        return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,6 @@ from itertools import takewhile
 from typing import Any
 
 from d3gan.config import Config, flatten, identifies_run, separates_methods, to_dict
-from d3gan.errors import UserError
 from d3gan.study.records import Record
 
 
@@ -24,23 +23,35 @@ class Method:
         return {key: _joined([config[key] for config in configs]) for key in configs[0]}
 
 
-def group(records: Sequence[Record]) -> dict[str, Method]:
+def group(records: Sequence[Record], vary: Sequence[str] = ()) -> dict[str, Method]:
     """Return the methods by name, in the order of their first runs.
 
-    The name of a method is what the names of its runs have in common. Raises UserError if two runs
-    of a method have the same seed, since they are not independent.
+    Runs with different values of the keys `vary` belong to different methods, also if the keys do
+    not change the result. The name of a method is what the names of its runs have in common.
     """
-    groups: dict[tuple[tuple[str, str], ...], list[Record]] = {}
+    groups: dict[Key, list[Record]] = {}
     for record in records:
-        flat = _flat(record.config)
-        key = tuple((k, repr(v)) for k, v in flat.items() if separates_methods(k))
-        groups.setdefault(key, []).append(record)
+        groups.setdefault(method_key(record, vary), []).append(record)
     methods: dict[str, Method] = {}
     for same in groups.values():
-        _check_seeds(same)
         name = _unique(common_name([(r.name, r.seed) for r in same]), methods)
         methods[name] = Method(name, same)
     return methods
+
+
+Key = tuple[tuple[str, str], ...]
+
+
+def method_key(record: Record, vary: Sequence[str] = ()) -> Key:
+    """Return what the runs of a method have in common."""
+    flat = _flat(record.config)
+    return tuple((k, repr(v)) for k, v in flat.items() if separates_methods(k) or k in vary)
+
+
+def varied_values(record: Record, vary: Sequence[str]) -> dict[str, Any]:
+    """Return the values of the varied keys, by which methods are separated into groups."""
+    flat = _flat(record.config)
+    return {key: flat[key] for key in vary if key in flat}
 
 
 def common_name(runs: Sequence[tuple[str, int]]) -> str:
@@ -63,17 +74,6 @@ def _without_seed(name: str, seed: int) -> str:
 def _unique(name: str, taken: Mapping[str, object]) -> str:
     candidates = (f"{name} ({number})" for number in range(2, len(taken) + 3))
     return name if name not in taken else next(c for c in candidates if c not in taken)
-
-
-def _check_seeds(records: Sequence[Record]) -> None:
-    seen: dict[int, Record] = {}
-    for record in records:
-        other = seen.setdefault(record.seed, record)
-        if other is not record:
-            raise UserError(
-                f"{other.run.path} and {record.run.path} are the same method with the same seed "
-                f"{record.seed}, so they are not independent; leave one of them out"
-            )
 
 
 def differences(baseline: Method, other: Method) -> dict[str, list[Any]]:

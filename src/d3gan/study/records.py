@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 from d3gan.config import Config
@@ -32,8 +33,8 @@ class Metric:
 _KEYS: Final[dict[Axis, str]] = {"seconds": "train_seconds", "images": "images", "steps": "step"}
 """Keys of a row of metrics.jsonl that hold the clocks."""
 
-_REQUIRED = dict.fromkeys(("eval", "report"), ("images", "train_seconds", "protocol"))
-"""Keys that rows of metrics.jsonl must have, by kind."""
+_WITH_PROTOCOL = ("eval", "report")
+"""Kinds of rows of metrics.jsonl that hold metrics."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Record:
         return last_report(self.rows)
 
     @property
+    def last(self) -> dict[str, Any]:
+        """The last row of training: it holds what the run spent."""
+        return [row for row in self.rows if row["kind"] != "report"][-1]
+
+    @property
     def monitored(self) -> str:
         """Name of the metric by which the run's best checkpoint is selected."""
         if self.evaluations and self.evaluations[0].get("monitor"):
@@ -138,11 +144,6 @@ class Record:
             return "diverged"
         return "finished" if self.status.finished else "unfinished"
 
-    def collapsed(self, classes: float | None) -> bool:
-        """Return whether the last evaluation found fewer than `classes` classes."""
-        modes = _finite(self.evaluations[-1].get("modes")) if self.evaluations else None
-        return classes is not None and modes is not None and modes < classes
-
     def selected(self) -> list[float] | None:
         """Return the share of steps for which each discriminator was selected.
 
@@ -160,12 +161,11 @@ class Record:
     def _training(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["kind"] == "train"]
 
-    def summary(self, metric: str, better: Better, classes: float | None) -> dict[str, Any]:
-        """Return plain values that describe the run."""
-        last = [row for row in self.rows if row["kind"] != "report"][-1]
-        outcome, shares = self.outcome, self.selected()
-        seconds, curve = last["train_seconds"], self.curve(metric)
-        best = curve.best(better)
+    def summary(self, metric: Metric, *, collapsed: bool) -> dict[str, Any]:
+        """Return plain values that describe the run; `collapsed` says whether it lost its modes."""
+        last, outcome, shares = self.last, self.outcome, self.selected()
+        seconds, curve = last["train_seconds"], self.curve(metric.name)
+        best = curve.best(metric.better)
         memory = [row.get("peak_memory_bytes") for row in self._training()]
         at_best = {
             axis: curve.x[axis][best] if best is not None and axis in curve.x else None
@@ -175,11 +175,12 @@ class Record:
             "path": str(self.run.path),
             "name": self.name,
             "seed": self.seed,
-            "status": "collapsed" if outcome == "finished" and self.collapsed(classes) else outcome,
+            "status": "collapsed" if outcome == "finished" and collapsed else outcome,
             "images": last["images"],
             "steps": last["step"],
             "train_seconds": seconds,
             "flops": self.spent("flops", last),
+            "reported": self.reported(),
             "best": None if best is None else {"value": curve.values[best], **at_best},
             "images_per_second": last["images"] / seconds if seconds else None,
             "epoch_seconds": seconds / last["epoch"] if last.get("epoch") else None,
@@ -188,6 +189,15 @@ class Record:
             "chosen": shares,
             "selection_entropy": selection_entropy(shares) if shares else None,
         }
+
+    def reported(self) -> dict[str, Any] | None:
+        """Return the metrics of `report`: means over the draws, their standard errors, and the
+        number of draws. None if they were not measured."""
+        if self.report is None:
+            return None
+        names = metric_names(self.report["protocol"]["features"])
+        wanted = {*names, *(f"{name}_stderr" for name in names), "draws"}
+        return {key: value for key, value in self.report.items() if key in wanted}
 
     def hardware(self) -> str | None:
         """Return what the run was trained on, by environment.json; None if that is missing."""
@@ -209,26 +219,32 @@ class Record:
 
 
 def load(run: RunFolder) -> Record:
-    """Return the record of a run. Raises UserError if it neither has an evaluation nor diverged."""
+    """Return the record of a run. Raises UserError if the run's files are missing or damaged."""
     run.require()
     config, status = load_file(run.config_file), run.status()
     assert status is not None  # the run exists
     record = Record(run, config, status, run.metrics())
     for row in record.rows:
-        for key in _REQUIRED.get(row["kind"], ("images", "train_seconds")):
-            if key not in row:
-                raise UserError(
-                    f"{run.metrics_file}: the row of kind {row['kind']} at step {row['step']} "
-                    f"lacks '{key}'; repair or delete its line"
-                )
-    if not record.evaluations and not (record.outcome == "diverged" and record.rows):
-        right = (
-            f"continue it with 'd3gan train {run.path}'"
-            if config.eval.every_epochs
-            else "retrain it with 'd3gan train ... --eval.every-epochs 1'"
-        )
-        raise UserError(f"{run.path} has no evaluation to compare; {right}")
+        _check_row(row, str(run.metrics_file))
+    for earlier, later in pairwise(record.evaluations):
+        if any(later[key] < earlier[key] for key in _KEYS.values()):
+            raise UserError(
+                f"{run.metrics_file}: the evaluation at step {later['step']} spent less than the "
+                f"one before it, at step {earlier['step']}; repair or delete its line"
+            )
     return record
+
+
+def _check_row(row: dict[str, Any], file: str) -> None:
+    """Raise UserError if a row lacks a cost, or an evaluation its protocol."""
+    where = f"{file}: the row of kind {row['kind']} at step {row['step']}"
+    for key in _KEYS.values():
+        if key not in row or _finite(row[key]) is None:
+            raise UserError(f"{where} lacks a number '{key}'; repair or delete its line")
+    protocol = row.get("protocol")
+    features = protocol.get("features") if isinstance(protocol, dict) else None
+    if row["kind"] in _WITH_PROTOCOL and not isinstance(features, str):
+        raise UserError(f"{where} lacks 'protocol'; repair or delete its line")
 
 
 def _finite(value: Any) -> float | None:

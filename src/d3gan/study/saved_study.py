@@ -12,7 +12,7 @@ from d3gan.files import write_text, writing
 from d3gan.runs import RunFolder
 from d3gan.study.plan import Study
 from d3gan.study.question import FILE, Question
-from d3gan.study.question_keys import KEYS, check_pilot_seeds, make_question
+from d3gan.study.question_keys import KEYS, make_question
 
 VERSION = 1
 """Version of the file's format."""
@@ -32,15 +32,30 @@ class SavedStudy:
     """Fields of the question that changed after runs existed, so that they were not fixed
     beforehand."""
 
-    @property
-    def warnings(self) -> list[str]:
-        """Text about fields that changed, for `d3gan.study.compare.compare`."""
-        if not self.changed:
-            return []
-        return [
-            f"{' and '.join(self.changed)} of the study changed after runs existed: not fixed "
-            "beforehand"
-        ]
+    def folders(self, folder: Path) -> list[RunFolder]:
+        """Return the planned runs in the folder of the study, trained or not."""
+        return [RunFolder(folder / name) for name in self.runs]
+
+    def warnings(self, folder: Path) -> list[str]:
+        """Return texts about fields that changed, and about other runs in the study's folder."""
+        found = []
+        if self.changed:
+            found.append(
+                f"{' and '.join(self.changed)} of the study changed after runs existed, so the "
+                "question was not fixed beforehand"
+            )
+        others = [run.path.name for run in runs_in(folder) if run.path.name not in self.runs]
+        if others:
+            found.append(
+                f"runs in {folder} that are not of the study are ignored: " + ", ".join(others)
+            )
+        return found
+
+
+def runs_in(folder: Path) -> list[RunFolder]:
+    """Return the runs in a folder, by name."""
+    inside = [RunFolder(path) for path in sorted(folder.iterdir())] if folder.is_dir() else []
+    return [run for run in inside if run.exists()]
 
 
 def save(study: Study) -> SavedStudy:
@@ -51,7 +66,7 @@ def save(study: Study) -> SavedStudy:
     """
     before = load(study.out_dir)
     changed: tuple[str, ...] = ()
-    if before and any(RunFolder(study.out_dir / name).exists() for name in before.runs):
+    if before and any(run.exists() for run in before.folders(study.out_dir)):
         changed = tuple(
             key
             for key in _FIXED

@@ -1,0 +1,70 @@
+"""What limits the meaning of a comparison's numbers: one text for each circumstance."""
+
+from collections.abc import Iterator, Sequence
+
+from d3gan.study.judge import Group
+from d3gan.study.question import Question
+from d3gan.study.records import Record
+
+
+def limitations(groups: Sequence[Group], question: Question) -> list[str]:
+    """Return the warnings of a comparison."""
+    records = [r for group in groups for method in group.methods for r in method.records]
+    found = [*_of_runs(records)]
+    for group in groups:
+        found += _of_seeds(group)
+    found += _of_hardware([*records, *(r for group in groups for r in group.pilot)])
+    compared = [group for group in groups if len(group.methods) > 1]
+    if any(not group.pilot for group in compared):
+        found.append(
+            "the targets come from the judged runs, because there are no pilot runs "
+            "(--pilot-seeds): they were not fixed beforehand"
+        )
+    if len(groups) > 1 and not compared:
+        found.append(
+            f"methods are compared within each value of {' and '.join(question.vary)}, never "
+            "across; to compare the values, write each as a method of its own"
+        )
+    names = {method.name for group in groups for method in group.methods}
+    if question.primary and groups and question.primary.method not in names:
+        found.append(
+            f"the primary comparison is missing: no run of {question.primary.method} can be judged"
+        )
+    return found
+
+
+def _of_runs(records: Sequence[Record]) -> Iterator[str]:
+    circumstances = {
+        "did not finish; their results may still change": [
+            record.name for record in records if record.outcome == "unfinished"
+        ],
+        "diverged and are missing from the means after that": [
+            record.name for record in records if record.outcome == "diverged"
+        ],
+        "come from an older version, which did not count operations, so that nothing is compared "
+        "at equal compute": [record.name for record in records if not record.knows("flops")],
+    }
+    for what, names in circumstances.items():
+        if names:
+            yield f"{len(names)} of {len(records)} runs {what}: {', '.join(names)}"
+
+
+def _of_seeds(group: Group) -> Iterator[str]:
+    seeds = {record.seed for record in group.baseline.records}
+    for method in group.methods[1:]:
+        alone = sorted(seeds ^ {record.seed for record in method.records})
+        if alone:
+            listed = ", ".join(map(str, alone))
+            yield (
+                f"{method.name} and {group.baseline.name} do not share seeds {listed}, "
+                "which are in no pair"
+            )
+
+
+def _of_hardware(records: Sequence[Record]) -> Iterator[str]:
+    places = {place for record in records if (place := record.hardware())}
+    if len(places) > 1:
+        yield (
+            "the runs used different hardware, so that their training times are not comparable: "
+            + "; ".join(sorted(places))
+        )
