@@ -23,7 +23,9 @@ from d3gan.config import Config
 from d3gan.runs import RunFolder
 from d3gan.study.launchers import LocalLauncher
 from d3gan.study.plan import Study
+from d3gan.study.question import Primary, Question
 from d3gan.study.run import Entry
+from d3gan.study.saved_study import load
 
 RESULT: dict[str, Any] = {
     "metric": "fd",
@@ -32,11 +34,27 @@ RESULT: dict[str, Any] = {
         "a": {"fd": {"mean": 9.5, "low": 9.0, "high": 10.0, "seeds": 2}},
         "b": {"fd": {"mean": 8.25, "low": None, "high": None, "seeds": 1}},
     },
-    "speedup": {"b over a": {"seconds": {"mean": 1.25, "low": 0.9, "high": 1.6, "censored": 0}}},
-    "verdict": "No clear difference.",
-    "verdicts": {"b": "No clear difference."},
+    "judgement": {
+        "headline": "No clear difference.",
+        "sentences": ["No clear difference.", "b needs " + "more words than fit a line " * 3 + "."],
+        "groups": [
+            {
+                "comparisons": [
+                    {
+                        "method": "b",
+                        "baseline": "a",
+                        "clock": "seconds",
+                        "sentence": "No clear difference.",
+                        "word": "no clear difference",
+                        "time": {"estimate": 0.8, "low": 0.625, "high": None},
+                    }
+                ]
+            }
+        ],
+        "left_out": [{"name": "b-seed-1", "reason": "has no evaluation"}],
+    },
     "warnings": ["1 of 3 runs did not finish"],
-    "runs": {},
+    "runs": {"a": [{}, {}], "b": [{}]},
 }
 
 
@@ -63,13 +81,16 @@ def test_a_study_trains_its_runs_and_prints_the_comparison(
     assert main(flags) == 0
     output, errors = capsys.readouterr()
     assert output.splitlines() == [
-        " method  seeds                    fd             speed-up",
-        " a           2  9.50 (9.00 to 10.00)                    \N{EN DASH}",
-        " b           1                  8.25  1.25 (0.90 to 1.60)",
-        "mean (95 % confidence interval)",
+        " method  seeds                    fd              ratio               result",
+        " a           2  9.50 (9.00 to 10.00)                  \N{EN DASH}",
+        " b           1                  8.25  0.80 (above 0.62)  no clear difference",
+        "95 % confidence intervals; ratio: of training time to the target, to a's",
         "",
         "No clear difference.",
+        "b needs more words than fit a line more words than fit a line more words than",
+        "fit a line .",
         "Warning: 1 of 3 runs did not finish.",
+        "Left out: b-seed-1 has no evaluation.",
         "report: runs/study/study.html",
     ]
     assert errors.splitlines() == [
@@ -180,6 +201,10 @@ def test_flags_override_the_file(stub: Stub, flags: list[str]) -> None:
         ("--methods demo-dcgn", "there is no preset 'demo-dcgn' (did you mean 'demo-dcgan'?)"),
         ("--method demo-dcgan", "did you mean --methods?"),
         ("--methods demo-dcgan --seeds a", "--seeds"),
+        ("--methods demo-dcgan --pilot-seeds 0", "pilot_seeds = [0]: 0 is also among the seeds"),
+        ("--methods demo-dcgan --primary x", "primary.method = 'x': is not a method to compare"),
+        ("--methods demo-dcgan --margin 0", "margin = 0: must be above 0 and below 1"),
+        ("--methods demo-dcgan --clocks days", "--clocks"),
         ("--methods demo-dcgan --seeds 0 0", "seeds = [0, 0]: contains a seed twice"),
         ("--methods demo-dcgan --vary train.batch_size", "write --vary KEY VALUE [VALUE ...]"),
         ("--methods demo-dcgan --set train.epochs", "write --set KEY VALUE [KEY VALUE ...]"),
@@ -244,15 +269,60 @@ def test_the_study_says_what_is_compared(
 ) -> None:
     asked: list[Any] = []
 
-    def write_report(runs: Sequence[RunFolder], output: Path, **more: str) -> dict[str, Any]:
+    def write_report(runs: Sequence[RunFolder], output: Path, **more: Any) -> dict[str, Any]:
         asked.append(([run.path for run in runs], output, more))
         return RESULT
 
     monkeypatch.setattr(comparing, "write_report", write_report)
-    assert main([*flags, "--baseline", "b", "--metric", "kid", "-o", "x.html"]) == 0
-    folders = [Path("runs/study/a-seed-0"), Path("runs/study/b-seed-0")]
-    settings = {"title": "study", "metric": "kid", "baseline": "b"}
+    words = ["--baseline", "b", "--metric", "kid", "-o", "x.html", "--pilot-seeds", "7"]
+    more = ["--primary", "a", "--targets", "1.5", "--clocks", "images", "steps", "--margin", "0.2"]
+    assert main([*flags, *words, *more, "--collapsed-below", "0.9"]) == 0
+    folders = [
+        Path("runs/study") / name for name in ("a-pilot-7", "b-pilot-7", "a-seed-0", "b-seed-0")
+    ]
+    question = Question(
+        "b", "kid", Primary("a", "images", 1.5), (7,), (1.5,), ("images", "steps"), 0.2, 0.9
+    )
+    settings = {"title": "study", "question": question, "notes": []}
     assert asked == [(folders, Path("x.html"), settings)]
+    saved = load(Path("runs/study"))
+    assert saved is not None
+    assert (saved.question, saved.changed) == (question, ())
+
+
+def test_pilot_runs_are_in_the_plan(
+    stub: Stub, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*flags, "--pilot-seeds", "7", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == [
+        "a-pilot-7", "b-pilot-7", "a-seed-0", "b-seed-0",
+    ]  # fmt: skip
+    assert (
+        lines[-1].strip() == "4 runs, 2 of them pilots, which fix the targets; 320 images to train"
+    )
+    assert not Path("runs").exists()
+
+
+def test_a_question_that_changes_after_runs_exist_is_a_warning(
+    stub: Stub, flags: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes: list[Any] = []
+    monkeypatch.setattr(
+        comparing,
+        "write_report",
+        lambda runs, output, **more: notes.append(more["notes"]) or RESULT,
+    )
+    assert main(flags) == 0
+    assert main([*flags, "1"]) == 0  # another seed
+    assert main([*flags, "--targets", "1.5"]) == 0
+    assert main(flags) == 0
+    warning = (
+        "primary and targets of the study changed after runs existed, so the question was not "
+        "fixed beforehand"
+    )
+    others = "runs in runs/study that are not of the study are ignored: a-seed-1, b-seed-1"
+    assert notes == [[], [], [warning, others], [warning, others]]
 
 
 # Killed

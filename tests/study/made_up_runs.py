@@ -10,6 +10,7 @@ from d3gan.evaluation.protocol import EvaluationProtocol
 from d3gan.run_status import State, Status
 from d3gan.runs import RunFolder
 from d3gan.study import compare as comparison
+from d3gan.study.question import Question
 
 PROTOCOL = EvaluationProtocol(
     features="classifier:digits",
@@ -100,9 +101,14 @@ class Studio:
             file.write(json.dumps(row) + "\n")  # may contain NaN
 
 
-def compare(runs: Sequence[RunFolder], **asked: Any) -> dict[str, Any]:
+def compare(runs: Sequence[RunFolder], *, metric: str = "", baseline: str = "") -> dict[str, Any]:
+    """Return the comparison by this metric, with this baseline."""
+    return comparison_of(runs, Question(metric=metric, baseline=baseline))
+
+
+def comparison_of(runs: Sequence[RunFolder], question: Question) -> dict[str, Any]:
     """Return the comparison, which must be strict JSON."""
-    found = comparison.compare(runs, **asked)
+    found = comparison.compare(runs, question)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return found
 
@@ -111,7 +117,11 @@ FALLING = [9.0, 7.0, 5.0, 3.0]
 
 
 def twice_as_fast(studio: Studio) -> list[RunFolder]:
-    """The second method reaches the first one's best with half of the images and seconds."""
-    slow = [studio.run("dcgan", s, [v + s for v in FALLING]) for s in range(3)]
-    fast = [studio.run("d3gan", s, [7.0 + s, 3.0 + s, 2.0 + s, 2.0 + s]) for s in range(3)]
-    return [*slow, *fast]
+    """The second method is where the first one is with half of the images and seconds."""
+    scale = [1 + 0.01 * s for s in range(5)]
+    curves = {"dcgan": [64, 32, 16, 8, 4, 2, 2, 2], "d3gan": [32, 8, 2, 2, 2, 2, 2, 2]}
+    return [
+        studio.run(name, seed, [x * v for v in curve])
+        for name, curve in curves.items()
+        for seed, x in enumerate(scale)
+    ]

@@ -6,87 +6,73 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.study.made_up_runs import FALLING, PROTOCOL, Studio, compare, twice_as_fast
+from tests.study.made_up_runs import (
+    FALLING,
+    PROTOCOL,
+    Studio,
+    compare,
+    comparison_of,
+    twice_as_fast,
+)
 
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
+from d3gan.study.question import Question
 from d3gan.training.trainer import train
 
 
-def test_a_speedup_of_exactly_two(studio: Studio) -> None:
+def fd(value: float, low: float | None, high: float | None, seeds: int) -> dict[str, Any]:
+    return {"fd": {"mean": value, "low": low, "high": high, "seeds": seeds, "better": "lower"}}
+
+
+def only_comparison(found: dict[str, Any], clock: str = "seconds") -> dict[str, Any]:
+    """Return the comparison on a clock, with the first target, of the only other method."""
+    (group,) = found["judgement"]["groups"]
+    (one,) = (c for c in group["comparisons"] if (c["clock"], c["factor"]) == (clock, 1.25))
+    return dict(one)
+
+
+def test_a_method_that_is_twice_as_fast(studio: Studio) -> None:
     found = compare(twice_as_fast(studio))
-    speedup = found["speedup"]["d3gan over dcgan"]
-    for axis in ("images", "seconds"):
-        numbers = [speedup[axis][key] for key in ("mean", "low", "high", "pairs", "censored")]
-        assert numbers == pytest.approx([2, 2, 2, 3, 0])
-    assert speedup["flops"]["mean"] == pytest.approx(1)  # of twice as expensive steps
-    assert [speedup[key] for key in ("mean", "low", "high")] == pytest.approx([2, 2, 2])
-    assert found["verdict"] == (
-        "d3gan is faster than dcgan: it reached dcgan's best FD in 0.50 times its training time "
-        "(speed-up 2.00, 95 % interval 2.00 to 2.00, 3 pairs of seeds)."
-    )
-    assert found["verdicts"] == {"d3gan": found["verdict"]}
+    for clock, ratio in (("images", 0.5), ("seconds", 0.5), ("steps", 0.5), ("flops", 1.0)):
+        time = only_comparison(found, clock)["time"]  # steps of d3gan cost twice the operations
+        assert time["estimate"] == pytest.approx(ratio, rel=0.1)
+        assert (time["reached"], time["seeds"]) == ([5, 5], [5, 5])
+    first = only_comparison(found)
+    assert first["primary"]
+    assert first["word"] == "faster"
+    judgement = found["judgement"]
+    assert judgement["headline"] == judgement["sentences"][0] == first["sentence"]
+    assert judgement["headline"].startswith("d3gan reached FD ")
+    assert judgement["headline"].endswith("5 seeds each): faster.")
+    assert found["baseline"] == "dcgan"
 
 
-def test_the_slower_method_never_reaches_the_best_of_the_faster(studio: Studio) -> None:
+def test_the_other_baseline_gives_the_other_word(studio: Studio) -> None:
     found = compare(twice_as_fast(studio), baseline="d3gan")
-    speedup = found["speedup"]["dcgan over d3gan"]["seconds"]
-    assert (speedup["pairs"], speedup["censored"], speedup["low"]) == (3, 3, None)
-    assert speedup["mean"] == pytest.approx(30 / 40)  # d3gan's best came after 30 s
-    assert found["verdict"] == (
-        "dcgan is slower than d3gan: three of three runs never reached d3gan's best FD "
-        "(speed-up at most 0.75, 95 % upper bound 0.75)."
-    )
-
-
-def test_with_one_run_that_never_reaches_it_the_lower_bound_is_unknown(studio: Studio) -> None:
-    runs = twice_as_fast(studio)
-    runs.append(studio.run("dcgan", 3, FALLING))
-    runs.append(studio.run("d3gan", 3, [9.0, 8.0, 7.0, 6.0]))
-    found = compare(runs)
-    speedup = found["speedup"]["d3gan over dcgan"]
-    assert speedup["low"] is None
-    assert speedup["mean"] == pytest.approx(2 ** (3 / 4))
-    assert speedup["seconds"]["censored"] == 1
-    assert found["verdict"] == (
-        "No clear difference between d3gan and dcgan. One of four runs never reached dcgan's best "
-        "FD, so the speed-up is unknown (at most 1.68)."
-    )
-
-
-def test_ties_are_a_speedup_of_one_and_no_clear_difference(studio: Studio) -> None:
-    runs = [studio.run(m, s, FALLING) for m in ("dcgan", "d3gan") for s in (0, 1, 2)]
-    found = compare(runs)
-    assert [found["speedup"]["d3gan over dcgan"][k] for k in ("mean", "low", "high")] == [1, 1, 1]
-    assert found["verdict"].startswith("No clear difference between d3gan and dcgan. ")
-    assert found["verdict"].endswith(", but the interval includes 1.")
+    first = only_comparison(found)
+    assert (first["method"], first["baseline"], first["word"]) == ("dcgan", "d3gan", "slower")
+    assert list(found["methods"]) == ["d3gan", "dcgan"], "the baseline comes first"
 
 
 def test_one_seed_gives_no_interval(studio: Studio) -> None:
     found = compare([studio.run("dcgan", 0, FALLING), studio.run("d3gan", 0, [3.0, 2.0, 2.0, 2.0])])
-    assert found["verdict"] == (
-        "No clear difference between d3gan and dcgan. d3gan reached dcgan's best FD in 0.25 times "
-        "its training time (speed-up 4.00), but one seed gives no interval."
+    assert found["judgement"]["headline"] == (
+        "d3gan and dcgan cannot be judged: 1 seed each cannot show a difference; 4 each can."
     )
-    speedup = found["speedup"]["d3gan over dcgan"]
-    assert (speedup["mean"], speedup["low"], speedup["high"]) == (pytest.approx(4), None, None)
-    assert found["methods"]["dcgan"] == {
-        "fd": {"mean": 3.0, "low": None, "high": None, "seeds": 1, "better": "lower"}
-    }
+    assert found["methods"]["dcgan"] == fd(3.0, None, None, 1)
     curve = found["curves"]["dcgan"]
     assert (curve["low"], curve["seeds"]) == ([None] * 4, [1] * 4)
-    time = found["time_to_target"]["d3gan"]
-    assert (time["seconds"], time["seconds_low"], time["seconds_high"]) == (10, None, None)
 
 
 def test_only_one_method(studio: Studio) -> None:
     found = compare([studio.run("dcgan", s, FALLING) for s in (0, 1)])
-    assert found["verdict"] == "Only one method: nothing to compare."
-    assert (found["speedup"], found["differences"], found["verdicts"]) == ({}, {}, {})
+    assert found["judgement"]["sentences"] == ["Nothing to compare: dcgan is the only method."]
+    assert found["differences"] == {}
     assert (found["metric"], found["better"], found["baseline"]) == ("fd", "lower", "dcgan")
-    assert found["target"] == {"value": 3.0, "what": "mean of the best fd of dcgan's runs"}
+    assert found["warnings"] == []
 
 
 def test_methods_are_compared_at_equal_images_seconds_and_operations(studio: Studio) -> None:
@@ -118,8 +104,10 @@ def test_a_higher_metric(studio: Studio) -> None:
     runs = [studio.run("dcgan", s, FALLING, cs=[1.0, 2.0, 3.0, 4.0]) for s in (0, 1)]
     runs += [studio.run("d3gan", s, FALLING, cs=[2.0, 4.0, 4.5, 4.0]) for s in (0, 1)]
     found = compare(runs, metric="cs")
-    assert (found["metric"], found["better"], found["target"]["value"]) == ("cs", "higher", 4.0)
-    assert found["speedup"]["d3gan over dcgan"]["mean"] == pytest.approx(2)
+    assert (found["metric"], found["better"]) == ("cs", "higher")
+    first = only_comparison(found)
+    assert first["quality"]["ratio"] < 1, "below 1 is better, also for a higher metric"
+    assert first["target"] < 4
     assert found["runs"]["d3gan"][0]["best"]["images"] == 300
     assert list(found["at_equal_time"]["d3gan"]) == ["cs"]
 
@@ -128,11 +116,11 @@ def test_seeds_without_a_partner_make_no_pair(studio: Studio) -> None:
     runs = [studio.run("dcgan", s, FALLING) for s in (0, 1, 2, 3)]
     runs += [studio.run("d3gan", s, [5.0, 3.0, 2.0, 2.0]) for s in (2, 3, 7)]
     found = compare(runs)
-    assert found["speedup"]["d3gan over dcgan"]["seconds"]["pairs"] == 2
+    assert only_comparison(found)["quality"]["pairs"] == 2
+    assert only_comparison(found)["time"]["seeds"] == [3, 4], "times need no pairs"
     assert found["methods"]["dcgan"]["fd"]["seeds"] == 4
-    assert found["warnings"] == ["d3gan and dcgan do not share seeds 0, 1, 7, which are in no pair"]
-    found = compare([runs[0], runs[-1]])
-    assert found["verdict"] == ("d3gan and dcgan cannot be compared: they have no seed in common.")
+    warning = "d3gan and dcgan do not share seeds 0, 1, 7, which are in no pair"
+    assert warning in found["warnings"]
 
 
 def test_diverged_runs_never_reach_the_target(studio: Studio) -> None:
@@ -146,26 +134,19 @@ def test_diverged_runs_never_reach_the_target(studio: Studio) -> None:
     assert found["outcomes"]["d3gan"] == {
         "finished": 1, "collapsed": 0, "diverged": 2, "unfinished": 0
     }  # fmt: skip
-    time = found["time_to_target"]["d3gan"]
-    assert (time["reached"], time["seeds"], time["seconds"]) == (1, 3, None)
-    speedup = found["speedup"]["d3gan over dcgan"]["seconds"]
-    assert (speedup["pairs"], speedup["censored"]) == (3, 2)
-    assert speedup["mean"] == pytest.approx(2 ** (1 / 3))  # the others at 40 s of 40 s
+    (group,) = found["judgement"]["groups"]
+    assert group["stability"]["d3gan"]["diverged"] == 2
+    times = group["times"]["d3gan"]["seconds"]["1.25"]
+    assert times[1] == {"seed": 1, "reached": None, "budget": None}
+    assert only_comparison(found)["time"]["seeds"] == [3, 3]
+    assert found["judgement"]["left_out"] == []
     last = found["runs"]["d3gan"][2]
     assert (last["status"], last["steps"], last["best"]) == ("diverged", 3, None)
     assert found["curves"]["d3gan"]["runs"][2]["values"] == []
     assert found["curves"]["d3gan"]["seeds"] == [2, 1, 1, 1]
-    assert found["warnings"] == [
+    assert found["warnings"][0] == (
         "2 of 6 runs diverged and are missing from the means after that: d3gan-seed-1, d3gan-seed-2"
-    ]
-
-
-def test_a_baseline_that_diverged_at_once_gives_no_pair(studio: Studio) -> None:
-    runs = [studio.run("dcgan", 0, [], state="diverged"), studio.run("d3gan", 0, FALLING)]
-    found = compare(runs)
-    assert found["target"]["value"] is None
-    assert found["time_to_target"] == {"dcgan": None, "d3gan": None}
-    assert "cannot be compared: no run of dcgan with a common seed" in found["verdict"]
+    )
 
 
 def test_all_runs_diverged(studio: Studio) -> None:
@@ -174,16 +155,124 @@ def test_all_runs_diverged(studio: Studio) -> None:
     assert found["protocol"] is None
     assert found["at"] == {"seconds": None, "images": None, "steps": None, "flops": None}
     assert (found["metric"], found["methods"]) == ("fd", {"dcgan": {}, "d3gan": {}})
+    assert "judged" in found["judgement"]["headline"]
+
+
+def test_the_pilot_fixes_the_targets_and_is_not_judged(studio: Studio) -> None:
+    runs = [studio.run("dcgan", s, FALLING) for s in (0, 1)]
+    runs += [studio.run("d3gan", s, FALLING) for s in (0, 1, 100)]
+    runs += [studio.run("dcgan", s, [8.0, 4.0, 2.0, 2.0]) for s in (100, 101)]
+    found = comparison_of(runs, Question(pilot_seeds=(100, 101)))
+    (group,) = found["judgement"]["groups"]
+    assert group["targets"][0] == {
+        "factor": 1.25, "value": pytest.approx(2.5), "plateau": pytest.approx(2.0),
+        "source": "pilot", "seeds": [100, 101],
+    }  # fmt: skip
+    assert [run["seed"] for run in found["runs"]["dcgan"]] == [0, 1]
+    assert found["warnings"] == []
+    judged = comparison_of(runs, Question())
+    assert judged["judgement"]["groups"][0]["targets"][0]["source"] == "runs"
+    assert "they were not fixed beforehand" in judged["warnings"][-1]
+
+
+def test_varied_methods_are_compared_within_each_value(studio: Studio) -> None:
+    runs = []
+    for size in (10, 20):
+        for method, rate in (("dcgan", 0.1), ("dcgan-wide", 0.2), ("d3gan", 0.1)):
+            config = configs.nested({"train.batch_size": size, "optim.lr_g": rate})
+            name = f"{method}-batch_size-{size}"
+            runs += [studio.run(name, s, FALLING, config=config) for s in (0, 1, 100)]
+    asked = Question(baseline="dcgan", pilot_seeds=(100,), vary=("train.batch_size",))
+    found = comparison_of(runs, asked)
+    for size, group in zip((10, 20), found["judgement"]["groups"], strict=True):
+        assert group["varied"] == {"train.batch_size": size}
+        assert group["baseline"] == f"dcgan-batch_size-{size}"
+        assert group["methods"] == [
+            f"{method}-batch_size-{size}" for method in ("dcgan", "dcgan-wide", "d3gan")
+        ]
+        assert {(t["source"], *t["seeds"]) for t in group["targets"]} == {("pilot", 100)}
+        assert {c["baseline"] for c in group["comparisons"]} == {group["baseline"]}
+    assert set(found["differences"]) == set(found["methods"]) - {
+        "dcgan-batch_size-10", "dcgan-batch_size-20"
+    }  # fmt: skip
+
+
+def test_values_of_one_method_are_not_compared_and_the_warning_says_how(studio: Studio) -> None:
+    runs = [
+        studio.run(f"d3gan-rate-{rate}", s, FALLING, config={"optim": {"lr_g": rate}})
+        for rate in (0.1, 0.2)
+        for s in (0, 1)
+    ]
+    found = comparison_of(runs, Question(vary=("optim.lr_g",)))
+    assert [len(group["methods"]) for group in found["judgement"]["groups"]] == [1, 1]
+    assert "write each as a method of its own" in found["warnings"][-1]
+
+
+# Runs that are left out
+
+
+def left_out(runs: list[RunFolder], **asked: Any) -> dict[str, str]:
+    return {run["name"]: run["reason"] for run in compare(runs, **asked)["judgement"]["left_out"]}
 
 
 @pytest.mark.parametrize(("key", "value"), [("generated_images", 200), ("real_sha256", "cc")])
-def test_protocols_that_differ_are_refused_by_name(studio: Studio, key: str, value: Any) -> None:
-    runs = [studio.run("dcgan", s, FALLING) for s in (0, 1)]
-    runs.append(studio.run("d3gan", 0, FALLING, protocol={**PROTOCOL, key: value}))
-    with pytest.raises(UserError) as caught:
-        compare(runs)
-    message = f"{runs[0].path} and {runs[2].path} cannot be compared: their metrics differ in {key}"
-    assert str(caught.value).startswith(message)
+def test_numbers_of_different_protocols_never_meet(studio: Studio, key: str, value: Any) -> None:
+    """The baseline's protocol rules, also if most runs have another one."""
+    other = {**PROTOCOL, key: value}
+    runs = [studio.run("d3gan", s, FALLING, protocol=other) for s in (0, 1, 2)]
+    runs += [studio.run("dcgan", 0, FALLING), studio.run("d3gan", 3, FALLING)]
+    found = compare(runs)
+    assert found["protocol"] == PROTOCOL
+    assert [run["name"] for run in found["runs"]["d3gan"]] == ["d3gan-seed-3"]
+    reason = f"was evaluated by another protocol: its {key} is {value}, not {PROTOCOL[key]}"
+    assert left_out(runs) == {f"d3gan-seed-{s}": reason for s in (0, 1, 2)}
+    runs[3] = studio.run("dcgan", 9, [], state="diverged")  # and has no protocol
+    assert list(left_out(runs)) == ["d3gan-seed-3"], "otherwise that of most evaluations"
+
+
+def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio) -> None:
+    runs = [studio.run(m, s, FALLING) for m in ("dcgan", "d3gan") for s in (0, 1)]
+    never = {"eval": {"every_epochs": 0.0}}
+    runs += [studio.run("new", 0, []), studio.run("never", 0, [], config=never)]
+    runs += [RunFolder(runs[0].path), RunFolder(studio.folder / "planned-seed-0")]
+    for seed, damage in enumerate(("not JSON", '{"kind": "eval", "step": 10}')):
+        damaged = studio.run("damaged", seed, FALLING)
+        damaged.metrics_file.write_text(damage + "\n")
+        runs.append(damaged)
+    without = studio.run("d3gan", 2, FALLING)
+    without.metrics_file.write_text(without.metrics_file.read_text().replace('"fd"', '"kid"'))
+    found = left_out([*runs, without])
+    assert found == {
+        "new-seed-0": "has no evaluation to compare; continue it with "
+        f"'d3gan train {studio.folder / 'new-seed-0'}'",
+        "never-seed-0": "has no evaluation to compare; retrain it with "
+        "'d3gan train ... --eval.every-epochs 1'",
+        "dcgan-seed-0": f"is the same method with the same seed 0 as {runs[0].path}, so they are "
+        "not independent",
+        "planned-seed-0": "has not been trained yet",
+        "damaged-seed-0": found["damaged-seed-0"],
+        "damaged-seed-1": found["damaged-seed-1"],
+        "d3gan-seed-2": "does not have the metric 'fd'; it has kid",
+    }
+    assert "line 1 is damaged (Expecting value" in found["damaged-seed-0"]
+    assert (
+        "the row of kind eval at step 10 lacks a number 'train_seconds'; repair or delete"
+        in (found["damaged-seed-1"])
+    )
+    judged = compare([*runs, without])
+    assert list(judged["methods"]) == ["dcgan", "d3gan"]
+    assert only_comparison(judged)["time"]["seeds"] == [2, 2]
+
+
+def test_methods_without_a_baseline_are_left_out(studio: Studio) -> None:
+    runs = [studio.run("dcgan", 0, []), *(studio.run("d3gan", s, FALLING) for s in (0, 1))]
+    found = compare(runs, baseline="dcgan")
+    assert found["judgement"]["groups"] == []
+    reasons = left_out(runs, baseline="dcgan")
+    assert reasons["d3gan-seed-1"] == "has no run of the baseline dcgan to be compared with"
+    assert found["judgement"]["headline"].startswith("Nothing can be judged: dcgan-seed-0 has no ")
+    assert found["judgement"]["headline"].endswith("; 2 other runs are left out too.")
+    assert (found["methods"], found["runs"], found["baseline"]) == ({}, {}, "")
 
 
 def test_errors_name_what_is_wrong(studio: Studio, tmp_path: Path) -> None:
@@ -191,26 +280,12 @@ def test_errors_name_what_is_wrong(studio: Studio, tmp_path: Path) -> None:
     mistakes: list[tuple[str, list[RunFolder], dict[str, str]]] = [
         ("there are no runs", [], {}),
         ("there is no run at", [RunFolder(tmp_path / "nowhere")], {}),
-        ("does not have the metric 'fdd' .did you mean 'fd'", [good], {"metric": "fdd"}),
+        ("no run has the metric 'fdd' .did you mean 'fd'", [good], {"metric": "fdd"}),
         ("no method 'd3gam' .did you mean 'd3gan'", [good, other], {"baseline": "d3gam"}),
-        ("same method with the same seed 0", [good, RunFolder(good.path)], {}),
-        ("has no evaluation to compare; continue it with", [good, studio.run("new", 0, [])], {}),
-        (
-            r"has no evaluation to compare; retrain it .* --eval\.every-epochs",
-            [studio.run("never", 0, [], config={"eval": {"every_epochs": 0.0}})],
-            {},
-        ),
     ]
     for message, runs, asked in mistakes:
         with pytest.raises(UserError, match=message):
             compare(runs, **asked)
-    asks = studio.run("asks", 0, FALLING)
-    asks.metrics_file.write_text(asks.metrics_file.read_text().replace('"fd", ', '"kid", '))
-    with pytest.raises(UserError, match=r"monitors fd and .* monitors kid"):
-        compare([good, asks])
-    asks.metrics_file.write_text(asks.metrics_file.read_text().replace('"protocol"', '"contact"'))
-    with pytest.raises(UserError, match="at step 10 lacks 'protocol'; repair or delete"):
-        compare([good, asks])
 
 
 @settings(max_examples=20)
@@ -230,8 +305,9 @@ def test_the_order_of_runs_does_not_matter(
     shuffled = runs.copy()
     random.shuffle(shuffled)
     a, b = compare(runs, baseline="dcgan"), compare(shuffled, baseline="dcgan")
-    for key in ("speedup", "methods", "at", "at_equal_time", "time_to_target", "verdict"):
+    for key in ("methods", "at", "at_equal_time", "warnings"):
         assert a[key] == b[key]
+    assert a["judgement"]["sentences"] == b["judgement"]["sentences"]
 
 
 @pytest.mark.usefixtures("quick_classifier")
@@ -249,7 +325,7 @@ def test_runs_that_were_trained(measured: Config) -> None:
     d3gan, dcgan = (found["runs"][name][0]["flops"] for name in ("d3gan", "dcgan"))
     assert dcgan < d3gan < 2 * dcgan
     assert found["differences"] == {"d3gan": {"gan.discriminators": [1, 2]}}
-    assert found["verdict"].startswith("No clear difference between d3gan and dcgan.")
+    assert "judged" in found["judgement"]["headline"]
 
 
 def test_runs_of_an_older_version_have_no_operations(studio: Studio) -> None:
@@ -261,15 +337,12 @@ def test_runs_of_an_older_version_have_no_operations(studio: Studio) -> None:
     found = compare(runs)
     assert found["at"] == {"seconds": 40.0, "images": 400, "steps": 40, "flops": None}
     assert found["at_equal_compute"]["dcgan"]["fd"]["mean"] is None
-    assert found["speedup"]["d3gan over dcgan"]["flops"] == {
-        "mean": None, "low": None, "high": None, "pairs": 0, "censored": 0
-    }  # fmt: skip
-    assert found["speedup"]["d3gan over dcgan"]["seconds"]["pairs"] == 2
-    assert found["time_to_target"]["d3gan"]["flops"] is None
-    assert found["time_to_target"]["d3gan"]["reached"] == 2
+    assert only_comparison(found, "flops")["time"] is None
+    assert only_comparison(found, "seconds")["time"]["reached"] == [2, 2]
     assert found["curves"]["d3gan"]["flops"] == [None] * 4
     assert found["curves"]["d3gan"]["runs"][0]["flops"] == [None] * 4
     run = found["runs"]["d3gan"][0]
     assert (run["status"], run["flops"], run["best"]["flops"]) == ("finished", None, None)
-    (warning,) = found["warnings"]
-    assert warning.startswith("2 of 4 runs come from an older version, which did not count")
+    assert found["warnings"][0].startswith(
+        "2 of 4 runs come from an older version, which did not count"
+    )

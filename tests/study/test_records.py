@@ -11,9 +11,10 @@ from d3gan.study.records import AXES, load
 
 def test_the_outcome_of_a_run_follows_from_its_status(studio: Studio) -> None:
     modes = {"modes": [3, 4, 10, 10]}
+    known = {**PROTOCOL, "real_modes": 10}
     runs = [
         studio.run("dcgan", 0, FALLING, **modes),
-        studio.run("dcgan", 1, FALLING, modes=[9, 10, 9, 9]),
+        studio.run("dcgan", 1, FALLING, modes=[9, 10, 9, 4], protocol=known),
         studio.run("dcgan", 2, FALLING[:2], epochs=4, modes=[9, 9]),
         studio.run("dcgan", 3, [3.0, 3.0, 3.0], epochs=4, modes=[1, 9, 10],
                    config={"eval": {"patience": 2}}, state="stopped_early"),
@@ -49,6 +50,7 @@ def test_the_summary_of_a_run(studio: Studio) -> None:
         "steps": 40,
         "train_seconds": 47.0,
         "flops": 80_000.0,
+        "reported": None,
         "best": {"value": 3.0, "seconds": 40.0, "images": 400, "steps": 40, "flops": 80_000.0},
         "images_per_second": 400 / 47,
         "epoch_seconds": 47 / 4,
@@ -73,7 +75,21 @@ def test_values_that_are_not_finite_are_not_points(studio: Studio) -> None:
     assert found["at"]["images"] == 400
     assert found["methods"]["d3gan"]["fd"]["seeds"] == 0
     assert found["curves"]["d3gan"]["runs"][0]["values"] == [4.0, 2.0]
-    assert found["time_to_target"]["d3gan"]["reached"] == 1
+    times = found["judgement"]["groups"][0]["times"]["d3gan"]["images"]["1.25"]
+    assert [time["reached"] is None for time in times] == [False, True]
+
+
+def test_what_is_reported_of_a_run_is_its_last_row_of_that_kind(studio: Studio) -> None:
+    run = studio.run("dcgan", 0, FALLING)
+    for value in (3.5, 3.25):
+        row = {"kind": "report", "step": 40, "images": 400, "epoch": 4.0, "train_seconds": 40.0}
+        more = {"fd": value, "fd_stderr": 0.1, "draws": 3, "protocol": {**PROTOCOL, "seed": 1}}
+        studio.append(run, {**row, **more})
+    found = compare([run])
+    summary = found["runs"]["dcgan"][0]
+    assert summary["reported"] == {"fd": 3.25, "fd_stderr": 0.1, "draws": 3}
+    assert summary["best"]["value"] == 3.0
+    assert found["judgement"]["left_out"] == []
 
 
 def test_the_clocks_of_a_run_have_one_order_everywhere() -> None:

@@ -12,6 +12,7 @@ from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.study.plan import planned_steps
+from d3gan.study.question import Primary, Question
 from d3gan.study.study_file import make_study, read_study, scaled
 from d3gan.training.build import build_discriminators
 from d3gan.training.schedule import make_schedule
@@ -36,7 +37,7 @@ def test_runs_are_methods_times_seeds_ordered_by_seed() -> None:
         "demo-dcgan-seed-0", "demo-d3gan-seed-0", "demo-dcgan-seed-1", "demo-d3gan-seed-1",
     ]  # fmt: skip
     assert study.methods == ["demo-dcgan", "demo-d3gan"]
-    assert (study.baseline, study.out_dir) == ("demo-dcgan", Path("runs/two"))
+    assert (study.question.baseline, study.out_dir) == ("demo-dcgan", Path("runs/two"))
     first = study.runs[0].config
     assert (first.seed, first.out_dir, first.name) == (0, "runs/two", "demo-dcgan-seed-0")
 
@@ -108,7 +109,8 @@ def test_a_file_with_tables(tmp_path: Path) -> None:
     a, b, plain = (run.config for run in study.runs)
     assert (a.gan.aggregation, b.gan.discriminators, plain.gan.discriminators) == ("max", 4, 1)
     assert {(c.train.epochs, c.train.batch_size, c.seed) for c in (a, b, plain)} == {(2.0, 64, 5)}
-    assert (study.name, study.baseline, study.metric) == ("mine", "b", "kid")
+    question = study.question
+    assert (study.name, question.baseline, question.metric) == ("mine", "b", "kid")
     assert study.slurm == {"partition": "gpu"}
 
 
@@ -122,9 +124,127 @@ def test_methods_may_be_files_beside_the_study(tmp_path: Path) -> None:
     assert make_study(read_study(file)).runs[0].config.gan.discriminators == 3
 
 
-def test_the_baseline_may_name_a_method_without_its_varied_values() -> None:
+def test_the_baseline_is_that_of_all_varied_values() -> None:
     values = {**TWO, "baseline": "demo-d3gan", "vary": {"train.batch_size": [16, 32]}}
-    assert make_study(values).baseline == "demo-d3gan-batch_size-16"
+    question = make_study(values).question
+    assert (question.baseline, question.vary) == ("demo-d3gan", ("train.batch_size",))
+    assert make_study({**values, "baseline": ""}).question.baseline == "demo-dcgan"
+
+
+def test_without_a_name_the_baseline_has_the_fewest_discriminators() -> None:
+    methods = ["demo-d3gan", "mnist-dcgan", "demo-dcgan"]
+    assert make_study({**TWO, "methods": methods}).question.baseline == "mnist-dcgan"
+
+
+def test_the_question_of_a_study(tmp_path: Path) -> None:
+    file = study_file(
+        tmp_path,
+        """
+        methods = ["demo-dcgan", "demo-d3gan", "mnist-dcgan"]
+        seeds = [0, 1]
+        pilot_seeds = [100, 101]
+        targets = [1.5, 1.1]
+        clocks = ["images", "seconds"]
+        margin = 0.2
+        collapsed_below = 1
+        [primary]
+        method = "demo-d3gan"
+        """,
+    )
+    question = make_study(read_study(file)).question
+    assert question == Question(
+        baseline="demo-dcgan",
+        primary=Primary("demo-d3gan", "seconds", 1.5),
+        pilot_seeds=(100, 101),
+        targets=(1.5, 1.1),
+        clocks=("images", "seconds"),
+        margin=0.2,
+        collapsed_below=1.0,
+    )
+
+
+def test_the_only_other_method_is_the_primary_one() -> None:
+    assert make_study(TWO).question.primary == Primary("demo-d3gan", "seconds", 1.25)
+    images = make_study({**TWO, "clocks": ["images", "flops"]}).question
+    assert images.primary == Primary("demo-d3gan", "images", 1.25)
+    three = {**TWO, "methods": [*TWO["methods"], "mnist-dcgan"]}
+    assert make_study(three).question.primary is None
+    varied = {**TWO, "vary": {"train.batch_size": [16, 32]}}
+    assert make_study(varied).question.primary is None
+    named = make_study({**varied, "primary": {"method": "demo-d3gan-batch_size-32"}}).question
+    assert named.primary == Primary("demo-d3gan-batch_size-32")
+
+
+def test_pilot_runs_are_those_of_the_primary_comparison_and_come_first() -> None:
+    values = {**TWO, "methods": [*TWO["methods"], "mnist-dcgan"], "pilot_seeds": [100, 101]}
+    all_methods = make_study(values)
+    assert [run.name for run in all_methods.runs if run.pilot] == [
+        f"{method}-pilot-{seed}" for seed in (100, 101) for method in values["methods"]
+    ]
+    study = make_study({**values, "primary": {"method": "demo-d3gan"}}, scale=0.5)
+    assert [run.name for run in study.runs[:5]] == [
+        "demo-dcgan-pilot-100", "demo-d3gan-pilot-100",
+        "demo-dcgan-pilot-101", "demo-d3gan-pilot-101", "demo-dcgan-seed-0",
+    ]  # fmt: skip
+    pilot, judged = study.runs[0], study.runs[4]
+    assert (pilot.pilot, pilot.method, pilot.config.seed) == (True, "demo-dcgan", 100)
+    assert not judged.pilot
+    assert pilot.config.train.epochs == judged.config.train.epochs, "both are scaled"
+
+
+def test_every_varied_value_has_a_pilot_of_its_baseline() -> None:
+    values = {**TWO, "vary": {"train.batch_size": [16, 32]}, "pilot_seeds": [100]}
+    study = make_study({**values, "primary": {"method": "demo-d3gan-batch_size-32"}})
+    assert [run.method for run in study.runs if run.pilot] == [
+        "demo-dcgan-batch_size-16", "demo-dcgan-batch_size-32", "demo-d3gan-batch_size-32",
+    ]  # fmt: skip
+
+
+def test_old_keys_that_vary_separate_groups_by_the_new_ones() -> None:
+    study = make_study({**TWO, "vary": {"gan.r1_gamma": [0.1, 1.0]}})
+    assert study.question.vary == ("gan.penalties",)
+
+
+TWO_METHODS = "methods = ['demo-dcgan', 'demo-d3gan']\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("pilot_seeds = [0]", "pilot_seeds = [0]: 0 is also among the seeds; pilot runs"),
+        ("pilot_seeds = 3", "pilot_seeds = 3: must be a list such as [0, 1, 2]"),
+        ("pilot_seeds = [7, 7]", "pilot_seeds = [7, 7]: contains a seed twice"),
+        ("targets = []", "targets = []: must be a list such as [1.25, 1.1]"),
+        ("targets = [0.9]", "targets = [0.9]: 0.9 must be at least 1 and at most 1000"),
+        ("targets = [nan]", "nan must be at least 1"),
+        ("targets = ['a']", "targets = 'a': must be a number"),
+        ("targets = [1.1, 1.1]", "targets = [1.1, 1.1]: contains a target twice"),
+        ("clocks = ['hours']", "clocks = 'hours': allowed: seconds, images, steps, flops"),
+        ("clocks = []", "clocks = []: must be a list of seconds, images, steps, flops"),
+        ("margin = 1", "margin = 1: must be above 0 and below 1"),
+        ("margin = nan", "margin = nan: must be above 0 and below 1"),
+        ("margin = 'a'", "margin = 'a': must be a number"),
+        ("collapsed_below = 0", "collapsed_below = 0: must be above 0 and at most 1"),
+        ("primary = 'demo-d3gan'", "primary = 'demo-d3gan': must be a table such as {method ="),
+        ("[primary]", "primary: needs method = NAME"),
+        ("[primary]\nmetod = 'x'", "primary: unknown key metod (did you mean 'method'?)"),
+        ("[primary]\nmethod = 'demo-d3gam'",
+         "primary.method = 'demo-d3gam': is not a method to compare (did you mean 'demo-d3gan'?)"),
+        ("[primary]\nmethod = 'demo-dcgan'",
+         "primary.method = 'demo-dcgan': is the baseline; name another method: demo-d3gan"),
+        ("[primary]\nmethod = 'demo-d3gan'\n[vary]\ntrain.batch_size = [8, 16]",
+         "has several varied values; name one of demo-d3gan-batch_size-8, demo-d3gan-"),
+        ("clocks = ['images']\n[primary]\nmethod = 'demo-d3gan'\nclock = 'seconds'",
+         "primary.clock = 'seconds': must be one of the study's clocks, images"),
+        ("[primary]\nmethod = 'demo-d3gan'\ntarget = 2",
+         "primary.target = 2: must be one of the study's targets, 1.25, 1.1"),
+    ],
+)  # fmt: skip
+def test_errors_about_the_question_name_the_key(tmp_path: Path, text: str, message: str) -> None:
+    file = study_file(tmp_path, TWO_METHODS + text)
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        make_study(read_study(file), origin=str(file))
+    assert str(caught.value).startswith(f"{file}: ")
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def compare(arguments: list[str]) -> int:
     entries = survey(study)
     if options.dry_run:
         print_table(plan_table(entries))
+        print(plan_summary(entries))
         return 0
     launcher = _launcher(options, study, slurm)
     saved = save(study)
@@ -180,12 +181,9 @@ def _lists(groups: Sequence[Words]) -> dict[str, Any]:
 
 def plan_table(entries: Sequence[Entry]) -> Table:
     """Return a table of the planned runs, at most 80 columns wide."""
-    table = make_table("run", "steps", "images", "done", "state", caption_justify="left")
-    total, pilots = 0, sum(entry.run.pilot for entry in entries)
+    table = make_table("run", "steps", "images", "done", "state")
     for entry in entries:
         images = entry.total_steps * entry.run.config.images_per_step
-        if entry.state == "waiting":
-            total += round(images * (1 - entry.share))
         table.add_row(
             entry.run.name,
             f"{entry.total_steps:,}",
@@ -193,9 +191,19 @@ def plan_table(entries: Sequence[Entry]) -> Table:
             f"{entry.share:.0%}",
             _planned_state(entry),
         )
-    fixing = f", {pilots} of them to fix the targets" if pilots else ""
-    table.caption = f"{len(entries)} runs{fixing}; {total:,} images to train"
     return table
+
+
+def plan_summary(entries: Sequence[Entry]) -> str:
+    """Return the numbers of runs and of images that remain to be trained."""
+    pilots = sum(entry.run.pilot for entry in entries)
+    fixing = f", {pilots} of them pilots, which fix the targets" if pilots else ""
+    images = sum(
+        round(entry.total_steps * entry.run.config.images_per_step * (1 - entry.share))
+        for entry in entries
+        if entry.state == "waiting"
+    )
+    return f"{len(entries)} runs{fixing}; {images:,} images to train"
 
 
 def _planned_state(entry: Entry) -> str:

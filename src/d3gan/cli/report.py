@@ -139,7 +139,7 @@ def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
     judgement = comparison["judgement"]
     if comparison["methods"]:
         print_table(result_table(comparison))
-        print()
+        print(f"{in_lines(_caption(judgement))}\n")
     for sentence in judgement["sentences"]:
         print(in_lines(sentence))
     for warning in comparison["warnings"]:
@@ -154,11 +154,7 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
     sentences say: the ratio of its time to the target, and the word."""
     metric = comparison["metric"]
     shown = _shown(comparison["judgement"])
-    clock = next((wording.AXES[one["clock"]] for one in shown.values()), "time")
-    table = make_table(
-        "method", "seeds", metric, f"ratio of {clock}", "result",
-        caption="with 95 % confidence intervals", caption_justify="left",
-    )  # fmt: skip
+    table = make_table("method", "seeds", metric, "ratio", "result")
     for method, estimates in comparison["methods"].items():
         one = shown.get(method, {})
         table.add_row(
@@ -169,6 +165,17 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
             one.get("word", ""),
         )
     return table
+
+
+def _caption(judgement: Mapping[str, Any]) -> str:
+    """Return what the columns of the table hold."""
+    text = "95 % confidence intervals"
+    shown = _shown(judgement).values()
+    for one in list(shown)[:1]:
+        whose = {other["baseline"] for other in shown}
+        baseline = f"{one['baseline']}'s" if len(whose) == 1 else "the baseline's"
+        text += f"; ratio: of {wording.AXES[one['clock']]} to the target, to {baseline}"
+    return text
 
 
 def _shown(judgement: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class SavedStudy:
         found = []
         if self.changed:
             found.append(
-                f"{' and '.join(self.changed)} of the study changed after runs existed, so the "
+                f"{_listed(self.changed)} of the study changed after runs existed, so the "
                 "question was not fixed beforehand"
             )
         others = [run.path.name for run in runs_in(folder) if run.path.name not in self.runs]
@@ -124,6 +124,10 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
         raise UserError(f"{where} = {value!r}: must be a list of names")
     return tuple(value)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _damaged(file: Path, why: str) -> UserError:
