@@ -40,12 +40,13 @@ def test_a_censored_ratio_is_a_bound() -> None:
 
 def test_a_ratio_shows_the_ends_that_are_known() -> None:
     known = {"estimate": 0.761, "low": 0.64, "high": 0.912}
-    assert wording.ratio(known) == "0.76 (0.64 to 0.91)"
-    assert wording.ratio({**known, "high": None}) == "0.76 (above 0.64)"
-    assert wording.ratio({**known, "low": None}) == "0.76 (below 0.91)"
-    assert wording.ratio({**known, "estimate": None, "low": None}) == "unknown (below 0.91)"
-    assert wording.ratio({"ratio": 0.0123, "low": None, "high": None}) == "0.0123"
-    assert wording.ratio({"ratio": None}) == wording.ratio(None) == wording.UNKNOWN
+    assert wording.ratio_interval(known) == "0.76 (0.64 to 0.91)"
+    assert wording.ratio_interval({**known, "high": None}) == "0.76 (above 0.64)"
+    assert wording.ratio_interval({**known, "low": None}) == "0.76 (below 0.91)"
+    assert wording.ratio_interval({**known, "estimate": None}) == "unknown (0.64 to 0.91)"
+    assert wording.ratio_interval({"ratio": 0.01234, "low": None}) == "0.0123 (no bounds)"
+    assert wording.ratio_interval({"ratio": None}) == wording.UNKNOWN
+    assert wording.ratio_interval(None) == wording.UNKNOWN
 
 
 def test_a_probability_is_never_zero() -> None:

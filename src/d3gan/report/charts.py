@@ -30,7 +30,7 @@ def quality_charts(comparison: Comparison) -> list[QualityCharts]:
     """Return the charts of quality of each group."""
     found, span, every = [], span_of_values(comparison), groups(comparison)
     for number, group in enumerate(every, start=1):
-        first, target = clock_and_target(group)
+        first, target = clock_and_target(comparison, group)
         end = f"-{number}" if len(every) > 1 else ""
         charts = {
             axis: quality(comparison, group, axis, target, name, span)

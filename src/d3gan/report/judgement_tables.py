@@ -32,7 +32,7 @@ def targets(comparison: Comparison, group: Group) -> Table:
     rows: Rows = [
         [
             f"{target['factor']:g} times the plateau",
-            f"{comparison['metric']} {wording.number(target['value'])}",
+            _goal(comparison, target["value"]),
             wording.number(target["plateau"]),
             _source(group, target),
         ]
@@ -60,8 +60,8 @@ def times(comparison: Comparison, group: Group) -> Table:
         rows.append([
             _heading(comparison, one),
             wording.AXES[one["clock"]],
-            f"{comparison['metric']} {wording.number(one['target'])}",
-            wording.ratio(time),
+            _goal(comparison, one["target"]),
+            wording.ratio_interval(time),
             Cell(one["word"], "strong", note=f"{more} more seeds may decide" if more else ""),
             wording.probability(one["adjusted_p"]),
             " and ".join(f"{count} of {seeds}" for count, seeds in reached) or UNKNOWN,
@@ -82,8 +82,8 @@ def equal_cost(comparison: Comparison, group: Group) -> Table:
         [
             _heading(comparison, {**one, "primary": False}),
             wording.AXES[one["clock"]],
-            wording.ratio(one["quality"]),
-            wording.bounds(one["quality"]["low90"], one["quality"]["high90"]) or UNKNOWN,
+            wording.ratio_interval(one["quality"]),
+            wording.bounds(one["quality"]["low90"], one["quality"]["high90"]),
             wording.probability(one["quality"]["p"]),
             wording.count(one["quality"]["pairs"]),
         ]
@@ -130,12 +130,13 @@ def decomposition(comparison: Comparison, group: Group) -> Table:
     rows: Rows = [
         [
             Cell(name, style=look.get(name)),
-            wording.ratio(costs["seconds_per_step"]),
-            *(wording.ratio(costs[key]) for key in PRODUCT),
-            Cell(wording.ratio({"ratio": costs["product"]}), "strong"),
-            wording.ratio(costs["time_to_target"]),
+            wording.ratio_interval(costs["seconds_per_step"]),
+            *(wording.ratio_interval(costs[key]) for key in PRODUCT),
+            Cell(UNKNOWN if product is None else wording.ratio(product), "strong"),
+            wording.ratio_interval(costs["time_to_target"]),
         ]
         for name, costs in group["costs"].items()
+        for product in [costs["product"]]
     ]
     heads: list[Content] = [
         "method", "seconds per step", "seconds per image", "images to the target",
@@ -150,6 +151,10 @@ def _heading(comparison: Comparison, one: Mapping[str, Any]) -> Content:
         style=styles(comparison).get(one["method"]),
         note="primary comparison" if one["primary"] else "",
     )
+
+
+def _goal(comparison: Comparison, target: float) -> str:
+    return f"{comparison['metric']}\N{NO-BREAK SPACE}{wording.number(target)}"
 
 
 def _table(text: str, group: Group, heads: Sequence[Content], rows: Rows) -> Table:

@@ -60,15 +60,15 @@ class MethodLines:
         return x, values
 
 
-def clock_and_target(group: Group) -> tuple[str, Mapping[str, Any] | None]:
-    """Return the clock and the target of the group's primary comparison, or else the first."""
-    chosen = next(
-        (c for c in group["comparisons"] if c["primary"]), next(iter(group["comparisons"]), None)
-    )
-    if chosen is None:
-        return next(iter(wording.AXES)), next(iter(group["targets"]), None)
-    targets = (target for target in group["targets"] if target["factor"] == chosen["factor"])
-    return chosen["clock"], next(targets, None)
+def clock_and_target(comparison: Comparison, group: Group) -> tuple[str, Mapping[str, Any] | None]:
+    """Return the clock and the target of the primary comparison for a group, or else those of its
+    first comparison; without a comparison, training time and no target."""
+    every = [one for judged in groups(comparison) for one in judged["comparisons"]]
+    first = next((one for one in every if one["primary"]), next(iter(every), None))
+    if first is None or not group["comparisons"]:
+        return next(iter(wording.AXES)), None
+    targets = (target for target in group["targets"] if target["factor"] == first["factor"])
+    return first["clock"], next(targets, None)
 
 
 def span_of_values(comparison: Comparison) -> tuple[float, float]:
@@ -90,13 +90,14 @@ def lines(
     primary = {c["method"] for c in group["comparisons"] if c["primary"]}
     found = []
     for name in group["methods"]:
-        times = (group["times"].get(name) or {}).get(axis) or {}
-        every = times.get(f"{target['factor']:g}") if target else None
-        reached = {time["seed"]: time["reached"] for time in every or ()}
+        times = group["times"].get(name) or {}
+        judged = {run["seed"] for by in times.values() for every in by.values() for run in every}
+        every = times.get(axis, {}).get(f"{target['factor']:g}", ()) if target else ()
+        reached = {time["seed"]: time["reached"] for time in every}
         runs = []
         for run in (comparison["curves"].get(name) or {}).get("runs", ()):
             x, values = run.get(axis) or (), run["values"]
-            if values and len(finite(x)) == len(values) and (not reached or run["seed"] in reached):
+            if values and len(finite(x)) == len(values) and (not judged or run["seed"] in judged):
                 costs, images, y = (np.array(part, float) for part in (x, run["images"], values))
                 runs.append(Line(costs, images, y, reached.get(run["seed"])))
         if runs:
@@ -119,6 +120,8 @@ def quality(
     thin line and the median over runs a bold one. The times at which runs reached the target are
     marked on its line; a run that never reached it has a hollow marker at its end.
     """
+    if not any(axis in times for times in group["times"].values()):
+        target = None  # nothing was judged on this clock
     methods = lines(comparison, group, axis, target)
     if not methods:
         return None
@@ -165,9 +168,8 @@ def _draw_target(
     """
     axes.axhline(value, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
-        f"target {metric} {wording.number(value)}", (0, value), (4, -4), ha="left", va="top",
+        f"target\n{metric} {wording.number(value)}", (1, value), (4, 0), ha="left", va="center",
         xycoords=("axes fraction", "data"), textcoords="offset points", color=FAINT, fontsize=10,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0, "alpha": 0.8},
     )  # fmt: skip
     shown = [method for method in methods if method.thin]
     for k, method in enumerate(shown):
@@ -189,17 +191,19 @@ def _draw_target(
 
 
 def _scale_values(axes: Axes, low: float, high: float) -> str:
-    """Set the value axis, logarithmic if the values allow it; return its label's end."""
+    """Set the value axis, logarithmic if the values allow it; return the end of its label."""
     logarithmic = low > 0 and high > 1.5 * low
     if logarithmic:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,)))
+        steps = (1, 2, 3, 5, 7) if high < 10 * low else (1, 2, 5) if high < 200 * low else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=steps))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_ylim(low / 1.15, high * 1.15)
     else:
         margin = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
         axes.set_ylim(low - margin, high + margin)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     return ", log scale" if logarithmic else ""
 
 

@@ -68,7 +68,7 @@ def quality(comparison: Comparison) -> Table:
         for axis, (_, title) in BUDGETS.items()
     ]
     title = f"{wording.metric_title(metric)}, {better} is better"
-    return Table(title, ["method", *heads, "seeds"], rows)
+    return Table(title, ["method", *heads, "seeds"], rows, "cards")
 
 
 def _estimate(name: str, estimates: Mapping[str, Any], better: str) -> Cell:
@@ -94,6 +94,7 @@ def all_metrics(comparison: Comparison) -> Table:
         f"After {wording.amount('images', images)}" if images else "At equal images",
         ["metric", *(Cell(name, style=style) for name, style in look.items())],
         rows,
+        "cards",
     )
 
 
@@ -130,7 +131,8 @@ def costs(comparison: Comparison) -> Table:
         [Cell(name, style=style), *(words(wording.mean(found[name])) for words, found in values)]
         for name, style in styles(comparison).items()
     ]
-    return Table("Means over runs", ["method", *(a.title.lower() for a in COSTS.values())], rows)
+    heads = ["method", *(about.title.lower() for about in COSTS.values())]
+    return Table("Means over runs", heads, rows, "cards")
 
 
 def costs_not_recorded(comparison: Comparison) -> list[str]:

@@ -68,29 +68,32 @@ def at_most(speedup: Mapping[str, Any]) -> str:
     return interval(speedup)
 
 
-def ratio(found: Mapping[str, Any] | None) -> str:
-    """Format a ratio with its 95 % interval, as far as both are known: ``0.76 (0.64 to 0.91)``.
+def ratio(value: float) -> str:
+    """Format a ratio with two decimals, or three significant digits if it is small or large."""
+    return f"{value:.2f}" if 0.1 <= value < 100 else number(value)
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """Format the ends of an interval of ratios, as far as they are known: ``0.64 to 0.91``."""
+    if high is None:
+        return f"above {ratio(low)}" if low else "no bounds"
+    return f"{ratio(low)} to {ratio(high)}" if low else f"below {ratio(high)}"
+
+
+def ratio_interval(found: Mapping[str, Any] | None) -> str:
+    """Format a ratio with its interval, ``0.76 (0.64 to 0.91)``.
 
     The ratio is the value of the key `estimate` or `ratio`.
     """
     found = found or {}
-    value = found.get("estimate", found.get("ratio"))
-    ends = bounds(found.get("low"), found.get("high"))
-    if value is None:
-        return f"unknown ({ends})" if ends else UNKNOWN
-    return f"{_two_decimals(value)} ({ends})" if ends else _two_decimals(value)
-
-
-def bounds(low: float | None, high: float | None) -> str:
-    """Format the ends of an interval of ratios; "" if neither is known."""
-    if high is None:
-        return f"above {_two_decimals(low)}" if low else ""
-    end = _two_decimals(high)
-    return f"{_two_decimals(low)} to {end}" if low else f"below {end}"
-
-
-def _two_decimals(value: float) -> str:
-    return f"{value:.2f}" if 0.1 <= value < 100 else number(value)
+    value, low, high = (
+        found.get("estimate", found.get("ratio")),
+        found.get("low"),
+        found.get("high"),
+    )
+    if value is None and not low and high is None:
+        return UNKNOWN
+    return f"{'unknown' if value is None else ratio(value)} ({bounds(low, high)})"
 
 
 def probability(p: float | None) -> str:
