@@ -35,9 +35,9 @@ def test_presets_and_errors() -> None:
 
 def test_evaluate_a_run(measured: Config, quick_classifier: None) -> None:
     run = d3gan.train(measured)
-    (last,) = d3gan.evaluate(run, samples=150, metrics=["fd", "kid"])
+    (last,) = d3gan.evaluate(run, samples=150, metrics=["fd", "kd"])
     assert last["step"] == 8
-    assert {"fd", "kid_stderr", "protocol"} < set(last)
+    assert {"fd", "kd_stderr", "protocol"} < set(last)
     steps = [row["step"] for row in d3gan.evaluate(run, samples=150, checkpoint="all")]
     assert {4, 8} <= set(steps)
     with pytest.raises(UserError, match="samples = 1: must be at least 2"):

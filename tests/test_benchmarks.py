@@ -47,7 +47,7 @@ def test_the_docs_have_the_results(source: str, program: ModuleType) -> None:
 def test_stronger_is_worse(source: str, kind: str) -> None:
     """Every metric must react by more than its error; cs hardly reacts to mild changes."""
     measured = [rows(source)[name] for name in STRONGER[kind]]
-    for name, sign in (("fd", 1), ("kid", 1), ("cs", -1), ("recall", -1), ("coverage", -1)):
+    for name, sign in (("fd", 1), ("kd", 1), ("cs", -1), ("recall", -1), ("coverage", -1)):
         for better, worse in pairwise(measured):
             error = better[f"{name}_stderr"] + worse[f"{name}_stderr"] if name != "cs" else 0.0
             assert sign * (worse[name] - better[name]) > error, (name, better["images"])
@@ -56,7 +56,7 @@ def test_stronger_is_worse(source: str, kind: str) -> None:
 @pytest.mark.parametrize("source", ["mnist", "cifar10"])
 def test_real_against_real_and_one_class(source: str) -> None:
     test, one_class = rows(source)["test images"], rows(source)["class 0 alone"]
-    assert abs(test["kid"]) < 3 * test["kid_stderr"]
+    assert abs(test["kd"]) < 3 * test["kd_stderr"]
     assert test["coverage"] > 0.95
     assert one_class["precision"] > 0.8
     assert one_class["recall"] < 0.35

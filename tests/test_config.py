@@ -11,6 +11,7 @@ from d3gan import config_files
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.errors import UserError
+from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.fields import Role
 from d3gan.gan.aggregation import AGGREGATIONS
 
@@ -199,6 +200,18 @@ def test_result_keys_separate_methods_unless_they_identify_the_run() -> None:
     assert not separate & {"seed", "name", "out_dir", "train.device", "samples.count"}
 
 
+def test_saved_configurations_with_kid_stay_readable() -> None:
+    """It was the name of the kernel distance with all features."""
+    saved = {"metrics": ["fd", "kid"], "monitor": "kid"}
+    old = configs.from_dict({"eval": saved | {"features": "classifier:digits"}})
+    assert (old.eval.metrics, old.eval.monitor) == (("fd", "kd"), "kd")
+    with_inception = configs.from_dict({"eval": saved | {"features": "inception"}})
+    assert with_inception.eval.metrics == ("fd", "kid")
+    asked = configs.from_dict({"eval": saved})
+    with pytest.raises(UserError, match=r"'kid' is not a metric .* \(it is kd\)"):
+        check_evaluation(asked.eval)
+
+
 @pytest.mark.parametrize(
     ("values", "penalties"),
     [
@@ -253,7 +266,7 @@ def test_plugins_are_listed_with_their_source_file(
         ("data.flip", "maybe", "maybe"),
         ("train.epochs", "3", 3.0),
         ("train.batch_size", "x", "x"),
-        ("eval.metrics", "fd,kid", ["fd", "kid"]),
+        ("eval.metrics", "fd,kd", ["fd", "kd"]),
         ("eval.metrics", "", []),
         ("gan.penalties", "r1(gamma=1),a:B(c=1,d=2),r1", ["r1(gamma=1)", "a:B(c=1,d=2)", "r1"]),
         ("gan.r1_gamma", "0.5", 0.5),

@@ -231,3 +231,13 @@ def test_rows_of_older_versions_are_read(run: RunFolder) -> None:
     assert run.metrics() == [new, new]
     run.forget_after(1)
     assert "contract" not in run.metrics_file.read_text()
+
+
+def test_the_kernel_distance_of_older_rows_has_its_name(tmp_path: Path) -> None:
+    """It was called kid with all features, which is the name for Inception's alone."""
+    run = RunFolder(tmp_path)
+    old = {"kind": "eval", "step": 1, "kid": 0.5, "kid_stderr": 0.1, "monitor": "kid"}
+    new = {"kind": "eval", "step": 1, "kd": 0.5, "kd_stderr": 0.1, "monitor": "kd"}
+    protocols = [{"protocol": {"features": name}} for name in ("classifier:digits", "inception")]
+    run.append_metrics([old | protocol for protocol in protocols])
+    assert run.metrics() == [new | protocols[0], old | protocols[1]]

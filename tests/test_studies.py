@@ -74,7 +74,7 @@ def methods_markdown(found: dict[str, Any]) -> str:
 
 
 def digits(metric: str) -> int:
-    return {"modes": 0, "kid": 3}.get(metric, 2)
+    return {"modes": 0, "kid": 3, "kd": 3}.get(metric, 2)
 
 
 @pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)

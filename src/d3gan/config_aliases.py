@@ -26,8 +26,17 @@ def migrate(values: Mapping[str, Any], penalties: Sequence[str], origin: str) ->
     ``gan.r1_gamma`` replaces R1 among the penalties, which are `penalties` unless the values have
     some. ``train.engine`` and ``train.shared_memory`` have no effect. `origin` precedes error
     messages. Raises UserError for a value that is not allowed.
+
+    The metric ``kid`` was the name with all features. Values that name other features than
+    Inception's, as saved configurations do, mean ``kd``.
     """
     values = {k: dict(v) if isinstance(v, Mapping) else v for k, v in values.items()}
+    evaluation = values.get("eval")
+    if isinstance(evaluation, dict) and evaluation.get("features", "inception") != "inception":
+        if evaluation.get("monitor") == "kid":
+            evaluation["monitor"] = "kd"
+        if isinstance(names := evaluation.get("metrics"), list | tuple):
+            evaluation["metrics"] = ["kd" if name == "kid" else name for name in names]
     old = {}
     for key, hint in ALIASES.items():
         section, _, name = key.partition(".")

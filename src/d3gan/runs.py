@@ -186,11 +186,20 @@ class RunFolder:
 _ROW = ("kind", "step")
 
 
+_KERNEL_DISTANCE = {"kid": "kd", "kid_stderr": "kd_stderr"}
+"""Names of the kernel distance, which was called kid with all features."""
+
+
 def current_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of metrics with the keys of this version; rows of older versions are renamed."""
     if isinstance(old := row.get("contract"), dict):
         row = {("protocol" if key == "contract" else key): value for key, value in row.items()}
         row["protocol"] = {("version" if k == "protocol" else k): v for k, v in old.items()}
+    protocol = row.get("protocol")
+    if "kid" in row and isinstance(protocol, dict) and protocol.get("features") != "inception":
+        row = {_KERNEL_DISTANCE.get(key, key): value for key, value in row.items()}
+        if row.get("monitor") == "kid":
+            row["monitor"] = "kd"
     return row
 
 

@@ -124,4 +124,4 @@ def test_evaluation_gives_the_numbers_of_the_cpu(measured: Config) -> None:
     )
     assert cpu["protocol"] == cuda["protocol"]
     assert cuda["fd"] == pytest.approx(cpu["fd"], rel=1e-2)
-    assert cuda["kid"] == pytest.approx(cpu["kid"], rel=1e-2)
+    assert cuda["kd"] == pytest.approx(cpu["kd"], rel=1e-2)

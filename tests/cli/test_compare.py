@@ -182,7 +182,7 @@ def test_flags_override_the_file(stub: Stub, flags: list[str]) -> None:
     ]  # fmt: skip
     study = planned(
         methods=("b.toml",), seeds=(1,), out_dir="there", scale=0.5,
-        changes=(("train.epochs", "2", "data.flip", "true"), ("eval.metrics", "fd,kid")),
+        changes=(("train.epochs", "2", "data.flip", "true"), ("eval.metrics", "fd,kd")),
         vary=(("train.batch-size", "2"),),
     )  # fmt: skip
     (run,) = study.runs
@@ -190,7 +190,7 @@ def test_flags_override_the_file(stub: Stub, flags: list[str]) -> None:
     config = run.config
     assert (config.train.epochs, config.data.flip) == (1.0, True)
     assert config.gan.penalties == ("r1(gamma=1.0)",)
-    assert config.eval.metrics == ("fd", "kid")
+    assert config.eval.metrics == ("fd", "kd")
 
 
 @pytest.mark.parametrize(
@@ -256,12 +256,12 @@ def test_parameters_of_slurm_are_flags(
 
 
 def test_keys_of_the_configuration_are_flags(stub: Stub, flags: list[str]) -> None:
-    words = ["--train.epochs", "1", "--data.flip", "--gan.r1-gamma=0.5", "--eval.metrics", "fd,kid"]
+    words = ["--train.epochs", "1", "--data.flip", "--gan.r1-gamma=0.5", "--eval.metrics", "fd,kd"]
     assert main([*flags, "--set", "train.epochs", "3", *words, "--train.no-deterministic"]) == 0
     run = RunFolder(Path("runs/study/a-seed-0"))
     config = configs.from_dict(run.config())
     assert (config.train.epochs, config.data.flip) == (1.0, True)
-    assert (config.gan.penalties, config.eval.metrics) == (("r1(gamma=0.5)",), ("fd", "kid"))
+    assert (config.gan.penalties, config.eval.metrics) == (("r1(gamma=0.5)",), ("fd", "kd"))
 
 
 def test_the_study_says_what_is_compared(
@@ -274,14 +274,14 @@ def test_the_study_says_what_is_compared(
         return RESULT
 
     monkeypatch.setattr(comparing, "write_report", write_report)
-    words = ["--baseline", "b", "--metric", "kid", "-o", "x.html", "--pilot-seeds", "7"]
+    words = ["--baseline", "b", "--metric", "kd", "-o", "x.html", "--pilot-seeds", "7"]
     more = ["--primary", "a", "--targets", "1.5", "--clocks", "images", "steps", "--margin", "0.2"]
     assert main([*flags, *words, *more, "--collapsed-below", "0.9"]) == 0
     folders = [
         Path("runs/study") / name for name in ("a-pilot-7", "b-pilot-7", "a-seed-0", "b-seed-0")
     ]
     question = Question(
-        "b", "kid", Primary("a", "images", 1.5), (7,), (1.5,), ("images", "steps"), 0.2, 0.9
+        "b", "kd", Primary("a", "images", 1.5), (7,), (1.5,), ("images", "steps"), 0.2, 0.9
     )
     settings = {"title": "study", "question": question, "notes": []}
     assert asked == [(folders, Path("x.html"), settings)]

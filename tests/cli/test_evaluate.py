@@ -68,10 +68,10 @@ def test_a_run_is_measured_on_draws_that_did_not_select_it(
     assert (got["draws"], got["seeds"]) == (3, [1, 2, 3])
     assert got == {key: report[key] for key in got if key != "target"} | {"target": str(run.path)}
     of_draws = [
-        evaluated(run.path, *flags, "--seed", seed, "--draws", 1)["kid"] for seed in (1, 2, 3)
+        evaluated(run.path, *flags, "--seed", seed, "--draws", 1)["kd"] for seed in (1, 2, 3)
     ]
-    assert got["kid"] == pytest.approx(fmean(of_draws), rel=1e-9)
-    assert got["kid_stderr"] == pytest.approx(stdev(of_draws) / 3**0.5, rel=1e-9)
+    assert got["kd"] == pytest.approx(fmean(of_draws), rel=1e-9)
+    assert got["kd_stderr"] == pytest.approx(stdev(of_draws) / 3**0.5, rel=1e-9)
     assert main(["evaluate", str(run.path), *map(str, flags)]) == 0
     assert "mean ± standard error of 3 draws" in capsys.readouterr().out
 
@@ -83,7 +83,7 @@ def test_all_checkpoints_give_a_curve(
     flags = ("--samples", "150", "--metrics", "fd", "recall")
     rows = evaluated(run.path, *flags, "--checkpoint", "all")
     assert sorted(row["step"] for row in rows) == sorted({4, 8} | {row["step"] for row in rows})
-    assert all({"fd", "recall"} < set(row) and "kid" not in row for row in rows)
+    assert all({"fd", "recall"} < set(row) and "kd" not in row for row in rows)
     best = evaluated(run.path, *flags, "--checkpoint", "best")
     assert best in [row | {"step": best["step"]} for row in rows if row["step"] == best["step"]]
     assert evaluated(run.path, *flags, "--checkpoint", 4) in rows
@@ -105,9 +105,9 @@ def test_an_export_is_measured_as_its_run(
     file = tmp_path / "g.safetensors"
     load(run.path).save(file)
     one, other = (
-        evaluated(target, "--samples", 150, "--metrics", "kid") for target in (run.path, file)
+        evaluated(target, "--samples", 150, "--metrics", "kd") for target in (run.path, file)
     )
-    assert one["kid"] == other["kid"]
+    assert one["kd"] == other["kd"]
 
 
 def test_two_image_folders_without_a_run(
@@ -121,7 +121,7 @@ def test_two_image_folders_without_a_run(
             Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
     got = evaluated(
         tmp_path / "a", "--against", tmp_path / "b",
-        "--features", f"classifier:{labelled}", "--metrics", "kid", "precision",
+        "--features", f"classifier:{labelled}", "--metrics", "kd", "precision",
     )  # fmt: skip
     assert (got["protocol"]["resolution"], got["protocol"]["channels"]) == (20, 3)
     assert (got["protocol"]["generated_images"], got["protocol"]["seed"]) == (30, None)

@@ -166,7 +166,7 @@ def _eval_row(
         "eval_seconds": 3.0,
         "fd": fd,
         "cs": 9.6 - 0.02 * fd,
-        "kid": 0.0004 * fd,
+        "kd": 0.0004 * fd,
         "precision": 0.9 - 0.001 * fd,
         "recall": max(0.0, 0.7 - 0.002 * fd),
         "modes": 10.0 if fd < 200 else 8.0,

@@ -14,7 +14,7 @@ STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 BETTER = {
     "fd": "lower",
     "cs": "higher",
-    "kid": "lower",
+    "kd": "lower",
     "precision": "higher",
     "recall": "higher",
     "modes": "higher",

@@ -77,7 +77,7 @@ def test_texts() -> None:
     assert wording.listed(["a", "b", "c"]) == "a, b and c"
     assert wording.plural(1, "seed") == "1 seed"
     assert wording.setting(True) == "true"
-    assert wording.setting(["fd", "kid"]) == "fd, kid"
+    assert wording.setting(["fd", "kd"]) == "fd, kd"
     assert wording.setting(2e-4) == "0.0002"
     assert wording.setting("") == "(empty)"
     assert wording.metric_title("fd") == "Fréchet distance (fd)"

@@ -77,13 +77,13 @@ def test_only_one_method(studio: Studio) -> None:
 
 def test_methods_are_compared_at_equal_images_seconds_and_operations(studio: Studio) -> None:
     runs = [studio.run("dcgan", s, FALLING, seconds=10.0) for s in (0, 1)]
-    runs += [studio.run("d3gan", s, [8.0, 6.0, 4.0], seconds=16.0, kid=[3, 2, 1]) for s in (0, 1)]
+    runs += [studio.run("d3gan", s, [8.0, 6.0, 4.0], seconds=16.0, kd=[3, 2, 1]) for s in (0, 1)]
     found = compare(runs)
     assert found["at"] == {"seconds": 40.0, "images": 300, "steps": 30, "flops": 40_000.0}
     assert found["methods"]["dcgan"]["fd"]["mean"] == 5
     assert found["methods"]["d3gan"]["fd"]["mean"] == 4
-    assert found["methods"]["d3gan"]["kid"]["mean"] == 1
-    assert found["methods"]["dcgan"]["kid"] == {
+    assert found["methods"]["d3gan"]["kd"]["mean"] == 1
+    assert found["methods"]["dcgan"]["kd"] == {
         "mean": None, "low": None, "high": None, "seeds": 0, "better": "lower"
     }  # fmt: skip
     assert found["at_equal_time"]["dcgan"]["fd"]["mean"] == 3
@@ -240,7 +240,7 @@ def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio
         damaged.metrics_file.write_text(damage + "\n")
         runs.append(damaged)
     without = studio.run("d3gan", 2, FALLING)
-    without.metrics_file.write_text(without.metrics_file.read_text().replace('"fd"', '"kid"'))
+    without.metrics_file.write_text(without.metrics_file.read_text().replace('"fd"', '"kd"'))
     found = left_out([*runs, without])
     assert found == {
         "new-seed-0": "has no evaluation to compare; continue it with "
@@ -252,7 +252,7 @@ def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio
         "planned-seed-0": "has not been trained yet",
         "damaged-seed-0": found["damaged-seed-0"],
         "damaged-seed-1": found["damaged-seed-1"],
-        "d3gan-seed-2": "does not have the metric 'fd'; it has kid",
+        "d3gan-seed-2": "does not have the metric 'fd'; it has kd",
     }
     assert "line 1 is damaged (Expecting value" in found["damaged-seed-0"]
     assert (
@@ -318,7 +318,7 @@ def test_runs_that_were_trained(measured: Config) -> None:
         runs.append(train(configs.from_dict(sections, measured)))
     found = compare(runs)
     assert list(found["methods"]) == ["dcgan", "d3gan"]
-    assert list(found["methods"]["d3gan"])[:3] == ["fd", "cs", "kid"]
+    assert list(found["methods"]["d3gan"])[:3] == ["fd", "cs", "kd"]
     assert found["at"]["images"] == 400
     for method in found["runs"].values():
         assert method[0]["status"] in ("finished", "collapsed")

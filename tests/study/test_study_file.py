@@ -89,7 +89,7 @@ def test_a_file_with_tables(tmp_path: Path) -> None:
         """
         seeds = [5]
         baseline = "b"
-        metric = "kid"
+        metric = "kd"
         [methods.a]
         base = "demo-d3gan"
         gan.aggregation = "max"
@@ -110,7 +110,7 @@ def test_a_file_with_tables(tmp_path: Path) -> None:
     assert (a.gan.aggregation, b.gan.discriminators, plain.gan.discriminators) == ("max", 4, 1)
     assert {(c.train.epochs, c.train.batch_size, c.seed) for c in (a, b, plain)} == {(2.0, 64, 5)}
     question = study.question
-    assert (study.name, question.baseline, question.metric) == ("mine", "b", "kid")
+    assert (study.name, question.baseline, question.metric) == ("mine", "b", "kd")
     assert study.slurm == {"partition": "gpu"}
 
 

@@ -110,18 +110,18 @@ def test_the_initial_generator_is_measured_once(
 
 
 def test_the_best_checkpoint_has_the_best_metric(measured: Config) -> None:
-    run = train(changed(measured, eval={"monitor": "kid"}, checkpoint={"keep": 1}))
+    run = train(changed(measured, eval={"monitor": "kd"}, checkpoint={"keep": 1}))
     evaluations = rows(run.path)[1:]
-    best = min(evaluations, key=lambda row: row["kid"])
+    best = min(evaluations, key=lambda row: row["kd"])
     assert [row["best"] for row in evaluations] == [
-        row["kid"] == min(earlier["kid"] for earlier in evaluations[: k + 1])
+        row["kd"] == min(earlier["kd"] for earlier in evaluations[: k + 1])
         for k, row in enumerate(evaluations)
     ]
     trained = load(run.path, "best")
     assert trained.step == best["step"]
     again_by = evaluator(Path(measured.data.source))
     again = measure_generator(again_by, trained.generator, measured.model.latent_dim, ema=True)
-    assert again.to_dict()["kid"] == pytest.approx(best["kid"], rel=1e-4)
+    assert again.to_dict()["kd"] == pytest.approx(best["kd"], rel=1e-4)
     assert checkpoints(run.path) in (["8"], ["best", "8"])
 
 
@@ -145,12 +145,12 @@ def test_patience_stops_a_run_that_does_not_improve(
         measured,
         optim={"lr_g": 1e-12, "lr_d": 1e-12},
         train={"epochs": 50.0},
-        eval={"patience": 3, "monitor": "kid"},
+        eval={"patience": 3, "monitor": "kd"},
     )
     run = train(config)
     said = capsys.readouterr().err
     assert [row["step"] for row in rows(run.path)] == [0, 2, 4, 6, 8]
-    assert "stopped early at step 8 of 200, which saves 9,600 images: kid has not improved" in said
+    assert "stopped early at step 8 of 200, which saves 9,600 images: kd has not improved" in said
     assert load(run.path).step == 8
     assert run.sample_file(8).exists()
     train(config, resume=True)

@@ -30,7 +30,7 @@ class EvaluationOptions:
     module.path:Name: a plugin; fd.
     If not given, those of the run's config; for images inception."""
     metrics: tuple[str, ...] = ()
-    """Metrics to compute, such as fd kid recall; if none is
+    """Metrics to compute, such as fd kd recall; if none is
     given, all that the features allow."""
     samples: int = 0
     """Number of images to measure; 0: 50,000 of a run, all of a set."""

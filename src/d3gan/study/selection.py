@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.names import metric_names
+from d3gan.evaluation.metrics.names import metric_names, right_name
 from d3gan.evaluation.protocol import difference
 from d3gan.registry import nearest
 from d3gan.runs import RunFolder
@@ -167,7 +167,7 @@ def _metric(records: Sequence[Record], question: Question) -> Metric:
     held = {name: better for record in records for name, better in record.metrics().items()}
     if question.metric and held and question.metric not in held:
         raise UserError(
-            f"no run has the metric '{question.metric}'{nearest(question.metric, list(held))}; "
+            f"no run has the metric '{question.metric}'{right_name(question.metric, list(held))}; "
             f"they have {', '.join(held)}"
         )
     name = question.metric or (records[0].monitored if records else "fd")
@@ -202,7 +202,7 @@ def _is_usable(record: Record, found: Selection) -> bool:
             break
     metrics = record.metrics()
     if not reason and record.evaluations and found.metric.name not in metrics:
-        hint = nearest(found.metric.name, list(metrics)) or f"; it has {', '.join(metrics)}"
+        hint = right_name(found.metric.name, list(metrics)) or f"; it has {', '.join(metrics)}"
         reason = f"does not have the metric '{found.metric.name}'{hint}"
     if reason:
         found.left_out[_key(record.run, found.left_out)] = reason

@@ -55,5 +55,5 @@ def test_the_estimate_is_unbiased_and_its_error_correct() -> None:
 
 def test_sets_of_different_sizes_and_too_small_ones() -> None:
     assert abs(kernel_distance(normal(5000, 8, 5), normal(300, 8, 6)).value) < 0.1
-    with pytest.raises(ValueError, match="kid needs 20 images, not 19"):
+    with pytest.raises(ValueError, match="the kernel distance needs 20 images, not 19"):
         kernel_distance(normal(100, 8, 7), normal(19, 8, 8))

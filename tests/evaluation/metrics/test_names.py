@@ -28,14 +28,17 @@ def test_every_entry_has_its_function(metric: object) -> None:
 
 
 def test_names_belong_to_their_features() -> None:
-    assert {"fid", "is"} <= set(metric_names("inception"))
-    assert {"fd", "cs", "modes"} <= set(metric_names("classifier"))
+    assert {"fid", "is", "kid"} <= set(metric_names("inception"))
+    assert {"fd", "cs", "kd", "modes"} <= set(metric_names("classifier"))
+    assert {"fd", "kd"} <= set(metric_names("dinov2"))
     assert metric_names("classifier:digits") == metric_names("classifier")
-    assert not {"fd", "cs", "modes"} & set(metric_names("inception"))
-    assert not {"fid", "is"} & set(metric_names("classifier"))
+    assert not {"fd", "cs", "kd", "modes"} & set(metric_names("inception"))
+    assert not {"fid", "is", "kid"} & set(metric_names("classifier"))
     message = r"'fid' is not a metric of classifier features \(it is fd\)"
     with pytest.raises(UserError, match=message):
         check_names(("fid",), "classifier")
+    with pytest.raises(UserError, match=r"'kid' is not a metric of own features \(it is kd\)"):
+        check_names(("kid",), "own:Pixels")
     with pytest.raises(UserError, match=r"\(did you mean 'recall'\?\)"):
         check_names(("recal",), "classifier")
 
@@ -66,7 +69,7 @@ def test_only_numbers_that_can_be_computed_are_taken_by_default() -> None:
     without_labels = available((), "classifier", classes=10, labels=False)
     assert set(everything) - set(without_labels) == {"label_agreement"}
     features_only = available((), "own:Pixels", classes=0, labels=False)
-    assert {"fd", "kid", "recall"} < set(features_only)
+    assert {"fd", "kd", "recall"} < set(features_only)
     assert not {"cs", "modes", "kl_data", "label_agreement"} & set(features_only)
     assert available(("fd",), "own:Pixels", classes=0, labels=False) == ("fd",)
 

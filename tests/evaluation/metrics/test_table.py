@@ -62,7 +62,7 @@ def test_each_number_alone_equals_the_one_computed_with_others() -> None:
 
 def test_features_are_stored_only_when_needed() -> None:
     assert not stores_features(("fd", "cs", "modes"), "classifier")
-    assert stores_features(("fd", "kid"), "classifier")
+    assert stores_features(("fd", "kd"), "classifier")
 
 
 def test_too_few_images() -> None:
@@ -73,5 +73,5 @@ def test_too_few_images() -> None:
     with pytest.raises(UserError, match=message):
         compute(real, six, ("fd",), "classifier")
     assert compute(real, six, ("fd",), "classifier", allow_few=True)["fd"].value > 0
-    with pytest.raises(UserError, match="kid needs at least 20 real images, but there are 19"):
-        check_counts(("kid",), "classifier", real=19, generated=50, dimensions=6)
+    with pytest.raises(UserError, match="kd needs at least 20 real images, but there are 19"):
+        check_counts(("kd",), "classifier", real=19, generated=50, dimensions=6)

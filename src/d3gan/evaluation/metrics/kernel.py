@@ -1,4 +1,4 @@
-"""The kernel distance KID: maximum mean discrepancy with a cubic kernel.
+"""The kernel distance, called KID with Inception features: maximum mean discrepancy, cubic kernel.
 
 Binkowski et al. 2018, "Demystifying MMD GANs", section 4: kernel (x . y / D + 1)^3, unbiased
 estimator, mean over subsets.
@@ -32,7 +32,7 @@ def squared_mmd(x: Tensor, y: Tensor) -> float:
 
 
 def kernel_distance(real: Tensor, generated: Tensor) -> Estimate:
-    """Return the KID between features real [M, D] and generated [M', D] of at least 20 images each.
+    """Return the distance of features real [M, D] and generated [M', D], at least 20 images each.
 
     The subsets are disjoint, so their estimates are independent and their spread gives a valid
     standard error. (The usual 100 random subsets share images, which makes it too small.)
@@ -40,7 +40,7 @@ def kernel_distance(real: Tensor, generated: Tensor) -> Estimate:
     images = min(len(real), len(generated))
     size = min(SUBSET, images // SUBSETS)
     if size < 2:
-        raise ValueError(f"kid needs {2 * SUBSETS} images, not {images}")
+        raise ValueError(f"the kernel distance needs {2 * SUBSETS} images, not {images}")
     number = images // size
     # Two orders, so that an image in both sets is not compared with itself.
     x, y = (
@@ -55,4 +55,4 @@ def kernel_distance(real: Tensor, generated: Tensor) -> Estimate:
 
 def compute(real: Statistics, generated: Statistics) -> dict[str, Estimate]:
     """Return the kernel distance of the generated images from the real ones."""
-    return {"kid": kernel_distance(real.rows, generated.rows)}
+    return {"kd": kernel_distance(real.rows, generated.rows)}

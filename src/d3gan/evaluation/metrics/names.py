@@ -4,6 +4,7 @@ This module does not import torch, so that a configuration can be checked quickl
 the module beside this one whose function ``compute(real, generated)`` returns the numbers.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -39,7 +40,7 @@ class Metric:
 METRICS = (
     Metric("frechet", {"fd": "lower"}, needs_covariance=True),
     Metric("inception_score", {"cs": "higher"}, needs="logits"),
-    Metric("kernel", {"kid": "lower"}, stores_features=True, least_images=20),
+    Metric("kernel", {"kd": "lower"}, stores_features=True, least_images=20),
     Metric(
         "precision_recall",
         {"precision": "higher", "recall": "higher", "density": "higher", "coverage": "higher"},
@@ -52,7 +53,7 @@ METRICS = (
     Metric("label_agreement", {"label_agreement": "higher"}, needs="labels"),
 )
 
-INCEPTION_NAMES = {"fd": "fid", "cs": "is"}
+INCEPTION_NAMES = {"fd": "fid", "cs": "is", "kd": "kid"}
 """Names of numbers when, and only when, the features are those of the 2015 Inception network."""
 
 GIVEN = {
@@ -84,13 +85,18 @@ def check_names(asked: tuple[str, ...], features: str) -> tuple[str, ...]:
     allowed = list(metric_names(features))
     for name in asked:
         if name not in allowed:
-            renamed = {**INCEPTION_NAMES, **{new: old for old, new in INCEPTION_NAMES.items()}}
-            right = f" (it is {renamed[name]})" if renamed.get(name) in allowed else ""
             raise UserError(
                 f"'{name}' is not a metric of {features.partition(':')[0]} features"
-                f"{right or nearest(name, allowed)}; allowed: {', '.join(allowed)}"
+                f"{right_name(name, allowed)}; allowed: {', '.join(allowed)}"
             )
     return tuple(name for name in allowed if name in asked or not asked)
+
+
+def right_name(name: str, allowed: Sequence[str]) -> str:
+    """Return `` (it is kd)`` for a name that the number has with other features, or a guess."""
+    renamed = {**INCEPTION_NAMES, **{new: old for old, new in INCEPTION_NAMES.items()}}
+    right = renamed.get(name)
+    return f" (it is {right})" if right in allowed else nearest(name, list(allowed))
 
 
 def available(
