@@ -69,12 +69,12 @@ def time_ratio(method: Sequence[Time], baseline: Sequence[Time]) -> TimeRatio:
         return low
 
     tail = (1 - LEVEL) / 2
-    accepted = first(lambda ratio: _test(method, baseline, ratio)[2] > tail)
-    rejected = first(lambda ratio: _test(method, baseline, ratio)[1] <= tail)
-    begin = first(lambda ratio: _test(method, baseline, ratio)[0] <= 0)
-    end = first(lambda ratio: _test(method, baseline, ratio)[0] < 0)
+    accepted = first(lambda ratio: _test(method, baseline, ratio)[1] > tail)
+    rejected = first(lambda ratio: _test(method, baseline, ratio)[0] <= tail)
+    begin = first(lambda ratio: _statistic(method, baseline, ratio) <= 0)
+    end = first(lambda ratio: _statistic(method, baseline, ratio) < 0)
     zero = math.sqrt(bounds[begin] * bounds[end]) if bounds[begin] else 0.0
-    _, at_most, at_least = _test(method, baseline, 1.0)
+    at_most, at_least = _test(method, baseline, 1.0)
     return TimeRatio(
         zero if 0 < zero < math.inf else None,
         float(bounds[min(accepted, len(ratios))]),
@@ -87,7 +87,7 @@ def time_ratio(method: Sequence[Time], baseline: Sequence[Time]) -> TimeRatio:
 
 def rejects(method: Sequence[Time], baseline: Sequence[Time], ratio: float) -> bool:
     """Return whether `time_ratio` would exclude a ratio from its interval."""
-    _, at_most, at_least = _test(method, baseline, ratio)
+    at_most, at_least = _test(method, baseline, ratio)
     return 2 * min(at_most, at_least) <= 1 - LEVEL
 
 
@@ -116,22 +116,34 @@ def permutation_test(scores: NDArray[np.int64], group: int) -> tuple[float, floa
     time").
     """
     positive = scores - scores.min()
+    positive //= max(1, np.gcd.reduce(positive))  # fewer possible sums
     largest = int(np.sort(positive)[-group:].sum())
     choices = np.zeros((group + 1, largest + 1))  # [number of scores chosen, their sum]
     choices[0, 0] = 1.0
-    for score in positive:
+    total = 0
+    for used, score in enumerate(sorted(positive.tolist())):
+        total = min(total + score, largest)
+        rows = min(used + 1, group)
         # The right-hand side is computed before anything is written: each score is used once.
-        choices[1:, score:] += choices[:-1, : largest + 1 - score]
+        choices[1 : rows + 1, score : total + 1] += choices[:rows, : total + 1 - score]
     share = choices[group] / choices[group].sum()
     observed = int(positive[:group].sum())
     return float(share[: observed + 1].sum()), float(share[observed:].sum())
 
 
-def _test(
-    method: Sequence[Time], baseline: Sequence[Time], ratio: float
-) -> tuple[int, float, float]:
-    """Return the sum of the method's scores once the baseline's times are multiplied by `ratio`,
-    and the probabilities that a random sum is at most and at least that."""
+def _test(method: Sequence[Time], baseline: Sequence[Time], ratio: float) -> tuple[float, float]:
+    """Return the probabilities that the sum of scores chosen at random is at most and at least the
+    sum of the method's, once the baseline's times are multiplied by `ratio`."""
+    return permutation_test(_scores(method, baseline, ratio), len(method))
+
+
+def _statistic(method: Sequence[Time], baseline: Sequence[Time], ratio: float) -> int:
+    return int(_scores(method, baseline, ratio)[: len(method)].sum())
+
+
+def _scores(method: Sequence[Time], baseline: Sequence[Time], ratio: float) -> NDArray[np.int64]:
+    """Return the scores of the method's and then of the baseline's runs, once the baseline's times
+    are multiplied by `ratio`."""
     longer = [Time(None if t.reached is None else ratio * t.reached, ratio * t.budget)
               for t in baseline]  # fmt: skip
     limit = min(_budget(method), _budget(longer))
@@ -139,8 +151,7 @@ def _test(
     reached = np.array([t.reached is not None and t.reached <= limit for t in times])
     value = [t.reached if found else min(t.budget, limit)
              for t, found in zip(times, reached, strict=True)]  # fmt: skip
-    scores = gehan_scores(np.array(value, np.float64), reached)
-    return int(scores[: len(method)].sum()), *permutation_test(scores, len(method))
+    return gehan_scores(np.array(value, np.float64), reached)
 
 
 def _budget(times: Sequence[Time]) -> float:
