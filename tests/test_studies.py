@@ -1,30 +1,31 @@
 """The documentation of the studies agrees with their committed results."""
 
-import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from d3gan.cli.compare import Compare, planned
+from d3gan.report import wording
+from d3gan.study.compare import compare
+from d3gan.study.saved_study import load
 from d3gan.study.statistics import mean_interval
 
 ROOT = Path(__file__).parents[1]
 RESULTS = sorted((ROOT / "studies" / "results").iterdir())
 
 
+@cache
 def comparison(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-    return found
+    """Return what `d3gan report` finds in the folder."""
+    saved = load(folder)
+    assert saved is not None
+    return compare(saved.folders(folder), saved.question, saved.warnings(folder))
 
 
 def interval(found: dict[str, Any], digits: int = 2) -> str:
-    mean, low, high = (found[key] for key in ("mean", "low", "high"))
-    if mean is None:
-        return "-"
-    if low is None:
-        return f"at most {mean:.{digits}f}" if high is None else f"at most {high:.{digits}f}"
-    mean, low, high = (number(x, digits) for x in (mean, low, high))
+    mean, low, high = (number(found[key], digits) for key in ("mean", "low", "high"))
     return f"{mean} ({low} to {high})"
 
 
@@ -36,26 +37,28 @@ def number(x: float, digits: int) -> str:
 
 def study_markdown(found: dict[str, Any]) -> str:
     """Return the table of docs/studies.md, which `python tests/test_studies.py` prints."""
-    metric, baseline = found["metric"], found["baseline"]
+    metric = found["metric"]
     lines = [
-        f"| method | {metric} at equal images | at equal time | at equal compute | recall "
-        "| training, s | reached the target | speed-up |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|",
+        f"| method | {metric} at equal images | at equal time | at equal compute | training, s "
+        "| reached the target | ratio of times | result |",
+        "|---|--:|--:|--:|--:|--:|--:|---|",
     ]
+    (group,) = found["judgement"]["groups"]
+    shown = {c["method"]: c for c in reversed(group["comparisons"])}
     for name, values in found["methods"].items():
         runs = found["runs"][name]
         seconds = sum(run["train_seconds"] for run in runs) / len(runs)
-        target = found["time_to_target"][name]
-        speedup = found["speedup"].get(f"{name} over {baseline}")
+        times = group["times"][name]["seconds"]["1.25"]
+        one = shown.get(name, {})
         cells = [
             name,
             interval(values[metric]),
             interval(found["at_equal_time"][name][metric]),
             interval(found["at_equal_compute"][name][metric]),
-            f"{values['recall']['mean']:.2f}",
             f"{seconds:.0f}",
-            f"{target['reached']} of {target['seeds']}",
-            "-" if speedup is None else interval(speedup),
+            f"{sum(time['reached'] is not None for time in times)} of {len(times)}",
+            wording.ratio(one.get("time")).replace(wording.UNKNOWN, "-"),
+            one.get("word", "-"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -109,13 +112,27 @@ def test_the_results_are_of_the_study_s_file(folder: Path, monkeypatch: pytest.M
     found = comparison(folder)
     monkeypatch.chdir(ROOT)
     study = planned(Compare(study=f"studies/{folder.name}.toml"))
-    assert list(found["methods"]) == list(dict.fromkeys(run.method for run in study.runs))
+    saved = load(folder)
+    assert saved is not None
+    assert (saved.question, saved.changed) == (study.question, ())
+    assert saved.runs == tuple(run.name for run in study.runs)
+    assert found["judgement"]["left_out"] == []
+    assert list(found["methods"]) == study.methods
     for name, runs in found["runs"].items():
         of_study = [run for run in study.runs if run.method == name]
         assert [run["seed"] for run in runs] == [run.config.seed for run in of_study]
         assert found["configs"][name]["train.epochs"] == of_study[0].config.train.epochs
         assert {run["status"] for run in runs} <= {"finished", "collapsed", "diverged"}
-    assert all(file.stat().st_size < 10e6 for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_the_results_are_small_and_name_no_machine_s_folders(folder: Path) -> None:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 1e6
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        assert "/tmp/" not in text
+        assert "/home/" not in text
 
 
 if __name__ == "__main__":

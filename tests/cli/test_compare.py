@@ -43,6 +43,8 @@ RESULT: dict[str, Any] = {
                     {
                         "method": "b",
                         "baseline": "a",
+                        "primary": True,
+                        "factor": 1.25,
                         "clock": "seconds",
                         "sentence": "No clear difference.",
                         "word": "no clear difference",
@@ -81,10 +83,11 @@ def test_a_study_trains_its_runs_and_prints_the_comparison(
     assert main(flags) == 0
     output, errors = capsys.readouterr()
     assert output.splitlines() == [
-        " method  seeds                    fd              ratio               result",
-        " a           2  9.50 (9.00 to 10.00)                  \N{EN DASH}",
-        " b           1                  8.25  0.80 (above 0.62)  no clear difference",
-        "95 % confidence intervals; ratio: of training time to the target, to a's",
+        " method  seeds           fd              ratio               result",
+        " a           2  9.50 \N{PLUS-MINUS SIGN} 0.50                  \N{EN DASH}",
+        " b           1         8.25  0.80 (above 0.62)  no clear difference",
+        "fd: at equal images; all with 95 % confidence intervals; ratio: of training time",
+        "to the target, to a's",
         "",
         "No clear difference.",
         "b needs more words than fit a line more words than fit a line more words than",

@@ -39,13 +39,15 @@ def print_table(table: Table) -> None:
 
 def in_lines(text: str, indent: str = "") -> str:
     """Return text in lines of at most 80 columns; lines after the first begin with `indent`."""
-    return textwrap.fill(
-        text,
+    unit = "\N{NO-BREAK SPACE}%"  # a number stays with its sign
+    lines = textwrap.fill(
+        text.replace(" %", unit),
         COLUMNS,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return lines.replace(unit, " %")
 
 
 def check_json(where: str) -> None:

@@ -139,7 +139,7 @@ def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
     judgement = comparison["judgement"]
     if comparison["methods"]:
         print_table(result_table(comparison))
-        print(f"{in_lines(_caption(judgement))}\n")
+        print(f"{in_lines(_caption(comparison))}\n")
     for sentence in judgement["sentences"]:
         print(in_lines(sentence))
     for warning in comparison["warnings"]:
@@ -150,50 +150,46 @@ def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
 
 
 def result_table(comparison: Mapping[str, Any]) -> Table:
-    """Return a table of each method's metric at equal images, with its interval, and of what the
-    sentences say: the ratio of its time to the target, and the word."""
+    """Return a table of each method's metric at equal images, and of what the sentences say: the
+    ratio of its time to the target, and the word."""
     metric = comparison["metric"]
     shown = _shown(comparison["judgement"])
     table = make_table("method", "seeds", metric, "ratio", "result")
+    table.columns[0].overflow = "fold"
     for method, estimates in comparison["methods"].items():
+        estimate = estimates.get(metric, {})
+        low, high = estimate.get("low"), estimate.get("high")
+        half = None if low is None or high is None else (high - low) / 2
         one = shown.get(method, {})
         table.add_row(
             method,
             str(len(comparison["runs"][method])),
-            wording.interval(estimates.get(metric, {})),
-            _time_ratio(one.get("time")),
+            wording.plus_minus(estimate.get("mean"), half),
+            wording.ratio(one.get("time")),
             one.get("word", ""),
         )
     return table
 
 
-def _caption(judgement: Mapping[str, Any]) -> str:
+def _caption(comparison: Mapping[str, Any]) -> str:
     """Return what the columns of the table hold."""
-    text = "95 % confidence intervals"
-    shown = _shown(judgement).values()
-    for one in list(shown)[:1]:
-        whose = {other["baseline"] for other in shown}
-        baseline = f"{one['baseline']}'s" if len(whose) == 1 else "the baseline's"
-        text += f"; ratio: of {wording.AXES[one['clock']]} to the target, to {baseline}"
+    text = f"{comparison['metric']}: at equal images; all with 95 % confidence intervals"
+    shown = list(_shown(comparison["judgement"]).values())
+    if shown:
+        whose = {one["baseline"] for one in shown}
+        baseline = f"{shown[0]['baseline']}'s" if len(whose) == 1 else "the baseline's"
+        text += f"; ratio: of {wording.AXES[shown[0]['clock']]} to the target, to {baseline}"
     return text
 
 
 def _shown(judgement: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return for each method the comparison that its sentence is about."""
-    spoken = set(judgement["sentences"])
-    return {
-        one["method"]: one
-        for group in judgement["groups"]
-        for one in group["comparisons"]
-        if one["sentence"] in spoken
-    }
-
-
-def _time_ratio(found: Mapping[str, Any] | None) -> str:
-    """Format a ratio of times with its interval, as the sentences do."""
-    from d3gan.study import sentences  # imports the judge, which takes a moment
-
-    if not found or found["estimate"] is None:
-        return wording.UNKNOWN
-    ends = sentences.interval(found["low"], found["high"])
-    return f"{sentences.ratio(found['estimate'])} ({ends})"
+    """Return for each method the comparison that its sentence is about: on the clock and with the
+    target of the primary comparison, otherwise on the first ones."""
+    every = [one for group in judgement["groups"] for one in group["comparisons"]]
+    primary = next((one for one in every if one["primary"]), None)
+    shown: dict[str, Mapping[str, Any]] = {}
+    for one in every:
+        first = primary or every[0]
+        if (one["clock"], one["factor"]) == (first["clock"], first["factor"]):
+            shown[one["method"]] = one
+    return shown
