@@ -57,7 +57,7 @@ def study_markdown(found: dict[str, Any]) -> str:
             interval(found["at_equal_compute"][name][metric]),
             f"{seconds:.0f}",
             f"{sum(time['reached'] is not None for time in times)} of {len(times)}",
-            wording.ratio(one.get("time")).replace(wording.UNKNOWN, "-"),
+            wording.ratio_interval(one.get("time")).replace(wording.UNKNOWN, "-"),
             one.get("word", "-"),
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -165,7 +165,7 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
             method,
             str(len(comparison["runs"][method])),
             wording.plus_minus(estimate.get("mean"), half),
-            wording.ratio(one.get("time")),
+            wording.ratio_interval(one.get("time")),
             one.get("word", ""),
         )
     return table
