@@ -10,6 +10,7 @@ from tests.study.made_up_runs import Studio
 from d3gan.runs import RunFolder
 from d3gan.study.censored import Time, time_ratio
 from d3gan.study.judge import Comparison, Group, decide, holm, judge
+from d3gan.study.methods import Method
 from d3gan.study.methods import group as grouped
 from d3gan.study.question import Primary, Question
 from d3gan.study.records import Metric, load
@@ -112,19 +113,32 @@ def test_without_learning_nothing_is_compared(studio: Studio) -> None:
     assert part.comparisons == []
 
 
-def test_secondary_comparisons_are_corrected_and_the_primary_is_not(studio: Studio) -> None:
+def test_each_family_of_comparisons_is_corrected_for_its_own_number(studio: Studio) -> None:
     names = ("dcgan", "d3gan", "x", "y", "z")
-    runs = [
-        r
+    methods = [
+        Method(n, [load(r) for r in method(studio, n, 5, seconds=10 - 2 * i)])
         for i, n in enumerate(names)
-        for r in method(studio, n, 4, seconds=10 - i, rate=0.1 + 0.01 * i)
     ]
-    primary = Primary("d3gan")
-    named = results(runs, Question(primary=primary))
-    assert named["d3gan"].adjusted_p == named["d3gan"].time.p  # type: ignore[union-attr]
-    assert named["z"].adjusted_p > named["z"].time.p  # type: ignore[operator, union-attr]
-    assert (named["z"].word, named["z"].reason)[1] in ("corrected", "")
-    assert not any(c.primary for c in results(runs).values())
+    question = Question(primary=Primary("d3gan"))
+    (part,) = judge([Group(methods)], question, FD)
+    factors = {
+        (c.method, c.clock, c.target.factor): c.adjusted_p / c.time.p
+        for c in part.comparisons
+        if c.time and c.time.p < 0.01 and c.adjusted_p is not None
+    }
+    assert factors["d3gan", "seconds", 1.25] == pytest.approx(1)  # the primary
+    assert {
+        f
+        for (m, clock, t), f in factors.items()
+        if m != "d3gan" and (clock, t) == ("seconds", 1.25)
+    } == {3.0}
+    assert len(part.comparisons) == 4 * 4 * 2
+    supplementary = [c for c in part.comparisons if (c.clock, c.target.factor) != ("seconds", 1.25)]
+    assert [c.adjusted_p for c in supplementary] == pytest.approx(
+        holm([c.time.p for c in supplementary if c.time])
+    )
+    (part,) = judge([Group(methods)], Question(), FD)
+    assert not any(c.primary for c in part.comparisons)
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))

@@ -37,8 +37,8 @@ def test_faster() -> None:
 def test_slower_says_how_many_runs_reached_the_target() -> None:
     time = TimeRatio(None, 1.3, math.inf, 0.002, (0, 7), (5, 8))
     assert said("slower", time=time) == (
-        "D3GAN reached FD 12.4 in an unknown multiple of DCGAN's training time (95 % interval "
-        "above 1.30, 5 and 8 seeds; reached by 0 of 5 and 7 of 8 runs): slower."
+        "D3GAN needs more than 1.30 times DCGAN's training time to reach FD 12.4 (95 % bound, "
+        "5 and 8 seeds; reached by 0 of 5 and 7 of 8 runs): slower."
     )
 
 
@@ -80,7 +80,7 @@ def test_an_undecided_comparison_says_how_many_more_seeds_decide_it() -> None:
     ("reason", "why"),
     [
         ("never reached", "no run of either reached FD 12.4 (3 seeds each)"),
-        ("too few seeds", "3 seeds each cannot show a difference; 4 each can"),
+        ("too few seeds", "3 seeds each cannot show a difference, 4 each can"),
         ("unknown cost", "the training time of a run is unknown"),
     ],
 )
@@ -88,6 +88,14 @@ def test_cannot_be_judged(reason: str, why: str) -> None:
     time = TimeRatio(None, 0.0, math.inf, 1.0, (0, 0), (3, 3))
     text = said("cannot be judged", reason, time=time)
     assert text == f"D3GAN and DCGAN cannot be judged: {why}."
+
+
+def test_too_few_seeds_still_have_an_estimate() -> None:
+    time = TimeRatio(0.7, 0.0, math.inf, 0.1, (3, 3), (3, 3))
+    assert said("cannot be judged", "too few seeds", time=time) == (
+        "D3GAN and DCGAN cannot be judged: 3 seeds each cannot show a difference, 4 each can "
+        "(estimate: 0.70 times DCGAN's training time to FD 12.4)."
+    )
 
 
 def test_nothing_learned() -> None:

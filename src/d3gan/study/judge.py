@@ -20,7 +20,8 @@ from d3gan.study.records import Axis, Metric, Record
 from d3gan.study.targets import best_within, cost_to, log_metric, metric_value, plateau, target
 
 ALPHA = 0.05
-"""Probability of a false claim: of the primary comparison, and of all secondary ones together."""
+"""Probability of a false claim: in the primary comparison, in all secondary comparisons together
+(other methods), and in all supplementary ones together (other clocks and targets)."""
 
 Word = Literal["faster", "slower", "equivalent", "no clear difference", "cannot be judged"]
 
@@ -69,7 +70,7 @@ class Comparison:
     quality: QualityRatio | None
     """Ratio of the metric at equal cost, below 1 if the method is better; None without pairs."""
     adjusted_p: float | None = None
-    """p-value of the time ratio, by Holm's procedure for secondary comparisons."""
+    """p-value of the time ratio, adjusted by `holm` within its family; the primary is alone."""
     adjusted_p_equivalent: float | None = None
     """The same of the test of equivalence."""
     word: Word = "cannot be judged"
@@ -103,7 +104,7 @@ def judge(groups: Sequence[Group], question: Question, metric: Metric) -> list[J
             if learned.learned is not False
         ]
         judged.append(Judged(group, learned, targets, compared))
-    decided = iter(_decide([c for part in judged for c in part.comparisons]))
+    decided = iter(_decide([c for part in judged for c in part.comparisons], question))
     return [replace(part, comparisons=[next(decided) for _ in part.comparisons]) for part in judged]
 
 
@@ -214,27 +215,46 @@ def _compare(
     return Comparison(method.name, base.name, clock, goal, named, time, quality)
 
 
-def _decide(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Return the comparisons with adjusted p-values and words."""
-    secondary = [c for c in comparisons if not c.primary]
-    faster = iter(holm([c.time.p if c.time else 1.0 for c in secondary]))
-    equal = iter(holm([_p_equivalent(c) for c in secondary]))
-    decided = []
-    for c in comparisons:
-        if c.primary:
-            p, p_equivalent = c.time.p if c.time else 1.0, _p_equivalent(c)
-        else:
-            p, p_equivalent = next(faster), next(equal)
-        word, reason = decide(c.time, p, p_equivalent)
-        decided.append(
-            replace(
+def main_clock_and_factor(
+    comparisons: Sequence[Comparison], question: Question
+) -> tuple[Axis, float]:
+    """Return the clock and the factor of the primary comparison, or else the study's first ones."""
+    primary = next((c for c in comparisons if c.primary), None)
+    if primary:
+        return primary.clock, primary.target.factor
+    return question.clocks[0], question.targets[0]
+
+
+def _decide(comparisons: Sequence[Comparison], question: Question) -> list[Comparison]:
+    """Return the comparisons with adjusted p-values and words.
+
+    The primary comparison stands alone. The other methods on its clock and with its target are one
+    family of tests, and all other clocks and targets are another; both are corrected by `holm`.
+    """
+    main = main_clock_and_factor(comparisons, question)
+    families: dict[str, list[int]] = {"primary": [], "secondary": [], "supplementary": []}
+    for i, c in enumerate(comparisons):
+        other = "secondary" if (c.clock, c.target.factor) == main else "supplementary"
+        families["primary" if c.primary else other].append(i)
+    decided = list(comparisons)
+    for family in families.values():
+        members = [comparisons[i] for i in family]
+        adjusted = zip(
+            family,
+            members,
+            holm([c.time.p if c.time else 1.0 for c in members]),
+            holm([_p_equivalent(c) for c in members]),
+            strict=True,
+        )
+        for i, c, p, p_equivalent in adjusted:
+            word, reason = decide(c.time, p, p_equivalent)
+            decided[i] = replace(
                 c,
                 adjusted_p=p if c.time else None,
                 adjusted_p_equivalent=p_equivalent if c.quality else None,
                 word=word,
                 reason=reason,
             )
-        )
     return decided
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from d3gan.study import sentences
 from d3gan.study.censored import Time, TimeRatio
-from d3gan.study.judge import Comparison, Group, Judged, judge, times
+from d3gan.study.judge import Comparison, Group, Judged, judge, main_clock_and_factor, times
 from d3gan.study.methods import Method
 from d3gan.study.quality import geometric_ratio
 from d3gan.study.question import Question
@@ -52,14 +52,13 @@ def _spoken(judged: Sequence[Judged], question: Question, metric: Metric) -> lis
     """
     compared = [c for part in judged for c in part.comparisons]
     primary = next((c for c in compared if c.primary), None)
-    clock = primary.clock if primary else question.clocks[0]
-    factor = primary.target.factor if primary else question.targets[0]
+    main = main_clock_and_factor(compared, question)
     spoken = []
     for part in judged:
         if part.learned.learned is False and len(part.group.methods) > 1:
             spoken.append(sentences.nothing_learned(part, metric))
         for c in part.comparisons:
-            if (c.clock, c.target.factor) == (clock, factor) and not c.primary:
+            if (c.clock, c.target.factor) == main and not c.primary:
                 spoken.append(sentences.sentence(c, metric, question.margin))
     first = [sentences.sentence(primary, metric, question.margin)] if primary else []
     return first + spoken

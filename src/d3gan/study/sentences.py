@@ -99,14 +99,27 @@ def seeds(counts: Sequence[int]) -> str:
 def _time(c: Comparison, time: TimeRatio, metric: Metric) -> str:
     """Return the ratio of times, without the word."""
     goal = f"{title(metric.name)} {rounded(c.target.value)}"
-    about = f"95 % interval {interval(time.low, time.high)}, {seeds(time.seeds)}"
+    cost = f"{c.baseline}'s {CLOCKS[c.clock]}"
+    about = seeds(time.seeds)
     if time.reached != time.seeds:
         about += (
             f"; reached by {time.reached[0]} of {time.seeds[0]} and "
             f"{time.reached[1]} of {time.seeds[1]} runs"
         )
-    factor = "an unknown multiple of" if time.estimate is None else f"{ratio(time.estimate)} times"
-    return f"{c.method} reached {goal} in {factor} {c.baseline}'s {CLOCKS[c.clock]} ({about})"
+    if time.estimate is not None:
+        bounds = interval(time.low, time.high)
+        return (
+            f"{c.method} reached {goal} in {ratio(time.estimate)} times {cost} (95 % interval "
+            f"{bounds}, {about})"
+        )
+    if time.low > 0:
+        limit = f"more than {ratio(time.low)}"
+    elif time.high < math.inf:
+        limit = f"less than {ratio(time.high)}"
+    else:
+        limit = "an unknown multiple of"
+    times = "" if limit.endswith("of") else " times"
+    return f"{c.method} needs {limit}{times} {cost} to reach {goal} (95 % bound, {about})"
 
 
 def _quality(c: Comparison, quality: QualityRatio, metric: Metric) -> str:
@@ -124,7 +137,13 @@ def _why_not(c: Comparison, metric: Metric) -> str:
         goal = f"{title(metric.name)} {rounded(c.target.value)}"
         return f"no run of either reached {goal} ({seeds(c.time.seeds)})"
     if c.reason == "too few seeds" and c.time:
-        return f"{seeds(c.time.seeds)} cannot show a difference; 4 each can"
+        why = f"{seeds(c.time.seeds)} cannot show a difference, 4 each can"
+        if c.time.estimate is None:
+            return why
+        return (
+            f"{why} (estimate: {ratio(c.time.estimate)} times {c.baseline}'s {CLOCKS[c.clock]} to "
+            f"{title(metric.name)} {rounded(c.target.value)})"
+        )
     return f"the {CLOCKS[c.clock]} of a run is unknown"
 
 
