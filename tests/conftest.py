@@ -30,6 +30,7 @@ def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         folder = folder.parent  # shared by all workers
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("D3GAN_CACHE", str(folder / "cache"))
+        patch.setenv("D3GAN_OFFLINE", "1")  # no test asks the network for Inception's weights
         yield
 
 

@@ -134,7 +134,8 @@ class EvalConfig:
     ] = "classifier"
     """inception: the network of FID, downloaded once; dinov2: that of FD-DINOv2; classifier: a
     classifier of the data's labels, shipped for mnist and cifar10, otherwise trained once;
-    classifier:SOURCE: of other data's labels."""
+    classifier:SOURCE: of other data's labels; auto: inception where its weights can be had,
+    otherwise classifier, decided when a run is created."""
     metrics: Annotated[tuple[str, ...], RESULT] = ()
     """Names of metrics (docs/metrics.md); empty: all that the features give."""
     monitor: Annotated[str, RESULT] = ""

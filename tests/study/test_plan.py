@@ -10,7 +10,9 @@ from tests.program import run_code, written
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.study.plan import PlannedRun, changes, is_done, planned_steps
+from d3gan.evaluation.features import inception_release
+from d3gan.study import plan
+from d3gan.study.plan import PlannedRun, changes, is_done, planned_steps, with_features
 from d3gan.study.study_file import make_study
 from d3gan.training.trainer import train
 
@@ -96,3 +98,55 @@ def test_a_batch_larger_than_the_data(tiny: Config, tmp_path: Path) -> None:
 def test_planning_and_comparing_do_not_import_torch(module: str) -> None:
     code = f"import d3gan.study.{module}, sys; sys.exit('torch' in sys.modules)"
     assert run_code(code).returncode == 0
+
+
+# eval.features = "auto"
+
+
+def study_of(tiny: Config, methods: dict[str, str], **keys: Any) -> plan.Study:
+    """Return a study of methods with these features, by name."""
+    tables = {
+        name: {"base": "demo-dcgan", "eval": {"every_epochs": 1, "features": features}}
+        for name, features in methods.items()
+    }
+    return make_study({"methods": tables, "seeds": [0, 1], "out_dir": tiny.out_dir, **keys})
+
+
+def features_of(study: plan.Study) -> set[str]:
+    return {run.config.eval.features for run in study.runs}
+
+
+def test_all_runs_of_a_study_get_the_same_features(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["", "no network"])  # asked once
+    monkeypatch.setattr(inception_release, "why_unreachable", lambda: next(answers))
+    study, line = with_features(study_of(tiny, {"a": "auto", "b": "auto"}))
+    assert features_of(study) == {"inception"}
+    assert line.startswith("eval.features = inception: the weights can be downloaded from ")
+    study, line = with_features(study_of(tiny, {"a": "auto", "b": "auto"}))
+    assert features_of(study) == {"classifier"}
+
+
+def test_other_methods_and_the_metric_decide(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inception_release, "why_unreachable", None)  # not asked
+    study, line = with_features(study_of(tiny, {"a": "auto", "b": "classifier:digits"}))
+    assert features_of(study) == {"classifier:digits"}
+    assert line == "eval.features = classifier:digits: as the other methods of the study"
+    study, line = with_features(study_of(tiny, {"a": "auto", "b": "auto"}, metric="fd"))
+    assert features_of(study) == {"classifier"}
+    assert line.endswith(": inception does not give fd")
+    kept = study_of(tiny, {"a": "inception", "b": "classifier"})
+    assert with_features(kept) == (kept, "")
+
+
+def test_existing_runs_decide(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inception_release, "why_unreachable", None)  # not asked
+    folder = Path(tiny.out_dir) / "b-seed-1"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('[eval]\nfeatures = "inception"\n')
+    study, line = with_features(study_of(tiny, {"a": "auto", "b": "auto"}))
+    assert features_of(study) == {"inception"}
+    assert line == f"eval.features = inception: as {folder}"
+    with pytest.raises(UserError, match="a-seed-0: 'fd' is not a metric of inception features"):
+        with_features(study_of(tiny, {"a": "auto", "b": "auto"}, metric="fd"))

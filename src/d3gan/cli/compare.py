@@ -19,7 +19,7 @@ from d3gan.cli.report import print_comparison, write_report
 from d3gan.cli.watching import watching
 from d3gan.errors import Interrupted, UserError
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
-from d3gan.study.plan import Study
+from d3gan.study.plan import Study, with_features
 from d3gan.study.records import Axis
 from d3gan.study.run import Entry, run_grid, survey
 from d3gan.study.saved_study import save
@@ -105,7 +105,9 @@ def compare(arguments: list[str]) -> int:
         check_output(Path(options.output), (".html",))
     if options.jobs < 0:
         raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")
-    study = planned(options, changes)
+    study, line = with_features(planned(options, changes))
+    if line:
+        print(f"d3gan: {line}", file=sys.stderr)
     entries = survey(study)
     if options.dry_run:
         print_table(plan_table(entries))

@@ -9,8 +9,11 @@ from typing import Any
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config, DataConfig
-from d3gan.data.cache import check_enough, load_images
+from d3gan.data.cache import cache_folder, check_enough, load_images
 from d3gan.errors import UserError
+from d3gan.evaluation.features.choice import chosen
+from d3gan.evaluation.features.names import AUTO
+from d3gan.evaluation.metrics.names import check_evaluation, check_names
 from d3gan.runs import RunFolder
 from d3gan.study.question import Question
 
@@ -60,6 +63,44 @@ class Study:
     @property
     def methods(self) -> list[str]:
         return list(dict.fromkeys(run.method for run in self.runs))
+
+
+def with_features(study: Study) -> tuple[Study, str]:
+    """Return the study with what eval.features = "auto" stands for, the same in all of its runs.
+
+    It is what existing runs of the study have, or else what its other runs name, or else what can
+    be had here. Also returns one line that says which features and why, or "". Raises UserError if
+    they do not give the metrics.
+    """
+    auto = [run for run in study.runs if run.config.eval.features == AUTO]
+    if not auto:
+        return study, ""
+    begun = [run.folder for run in auto if run.folder.exists()]
+    named = {run.config.eval.features for run in study.runs if run not in auto}
+    if begun:
+        features = config_files.load_file(begun[0].config_file).eval.features
+        line = f"eval.features = {features}: as {begun[0].path}"
+    elif len(named) == 1:
+        (features,) = named
+        line = f"eval.features = {features}: as the other methods of the study"
+    else:
+        evaluation, line = chosen(auto[0].config.eval, cache_folder(), study.question.metric)
+        features = evaluation.features
+    runs = tuple(
+        _with_features(run, features, study.question.metric) if run in auto else run
+        for run in study.runs
+    )
+    return dataclasses.replace(study, runs=runs), line
+
+
+def _with_features(run: PlannedRun, features: str, metric: str) -> PlannedRun:
+    evaluation = dataclasses.replace(run.config.eval, features=features)
+    try:
+        check_evaluation(evaluation)
+        check_names((metric,) if metric else (), features)
+    except UserError as error:
+        raise UserError(f"{run.name}: {error}") from error
+    return dataclasses.replace(run, config=dataclasses.replace(run.config, eval=evaluation))
 
 
 def changes(run: PlannedRun) -> dict[str, Any]:

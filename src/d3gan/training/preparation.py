@@ -1,14 +1,16 @@
 """What a run needs before its first step: a batch that fits, images, and an evaluator."""
 
+import dataclasses
 import sys
 
 import torch
 from torch import nn
 
 from d3gan.config import Config
-from d3gan.data.cache import ImageSet, check_enough, load_images
+from d3gan.data.cache import ImageSet, cache_folder, check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator
+from d3gan.evaluation.features.choice import chosen
 from d3gan.training import distributed
 from d3gan.training.build import build_discriminators, build_generator, model_classes
 
@@ -46,6 +48,17 @@ def load_training_images(config: Config) -> ImageSet:
             file=sys.stderr,
         )
     return images
+
+
+def with_features(config: Config) -> Config:
+    """Return the config with the features that eval.features = "auto" stands for here.
+
+    The main rank chooses, and says which and why. Raises UserError.
+    """
+    evaluation, line = distributed.from_main(lambda: chosen(config.eval, cache_folder()))
+    if line and distributed.is_main():
+        print(f"d3gan: {line}", file=sys.stderr)
+    return dataclasses.replace(config, eval=evaluation)
 
 
 def make_evaluator(config: Config, images: ImageSet, device: torch.device) -> Evaluator | None:

@@ -37,7 +37,12 @@ from d3gan.training.environment import environment
 from d3gan.training.final_report import report_row
 from d3gan.training.inference import measure_generator
 from d3gan.training.logging import Clock, NonFinite, Recorder
-from d3gan.training.preparation import check_batch_size, load_training_images, make_evaluator
+from d3gan.training.preparation import (
+    check_batch_size,
+    load_training_images,
+    make_evaluator,
+    with_features,
+)
 from d3gan.training.sampling import class_grid, generate, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
@@ -72,6 +77,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             images = load_training_images(config)
             if config.model.conditional:
                 require_classes(images, "model.conditional = true")
+        config = with_features(config)
         evaluator = make_evaluator(config, images, device)
         saved = checkpoint_to_resume(run) if resume else None
         with distributed.raise_together():

@@ -12,10 +12,8 @@ from d3gan.config import DataConfig
 from d3gan.errors import UserError
 from d3gan.evaluation.features.extractor import Features
 from d3gan.evaluation.features.inception import Inception
+from d3gan.evaluation.features.inception_release import FILE, SHA256, URL, cached_file
 
-FILE = "pt_inception-2015-12-05-6726825d.pth"
-URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 TIMEOUT_SECONDS = 20
 """Time limit for the server's first answer."""
 
@@ -24,7 +22,7 @@ def load(
     argument: str, data: DataConfig, *, weights: str, folder: Path, device: torch.device
 ) -> Features:
     """Return the Inception features; `weights` is a local file, or "" for the download."""
-    network = load_inception(weights, folder / "weights")
+    network = load_inception(weights, cached_file(folder).parent)
     return Features(
         "inception",
         network,

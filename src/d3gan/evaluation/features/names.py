@@ -21,6 +21,9 @@ class Extractor(NamedTuple):
     """Package that it needs, which d3gan[NAME] installs; empty if none."""
 
 
+AUTO = "auto"
+"""Value of ``eval.features`` that a new run replaces by features that can be had."""
+
 FEATURES = {
     "inception": Extractor(
         "d3gan.evaluation.features.inception_weights:load", scores="other classes"

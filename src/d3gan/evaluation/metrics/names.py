@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from d3gan.errors import UserError
-from d3gan.evaluation.features.names import check_features, class_scores
+from d3gan.evaluation.features.names import AUTO, check_features, class_scores
 from d3gan.registry import nearest
 
 if TYPE_CHECKING:
@@ -67,8 +67,11 @@ GIVEN = {
 def metric_names(features: str) -> dict[str, Better]:
     """Return the numbers that exist with `features` (``eval.features``) and their directions.
 
-    Some need more than a name can show: see `available`.
+    Some need more than a name can show: see `available`. With "auto" they are those of either
+    choice.
     """
+    if features == AUTO:
+        return metric_names("inception") | metric_names("classifier")
     return {
         shown_name(number, features): better
         for metric in METRICS
@@ -125,7 +128,8 @@ def available(
 
 def check_evaluation(evaluation: "EvalConfig") -> None:
     """Raise UserError if the keys of ``eval`` contradict each other or name something unknown."""
-    check_features(evaluation.features)
+    if evaluation.features != AUTO:
+        check_features(evaluation.features)
     try:
         metrics = check_names(evaluation.metrics, evaluation.features)
     except UserError as error:
