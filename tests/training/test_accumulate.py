@@ -25,7 +25,7 @@ def in_parts(config: Config, **sections: dict[str, Any]) -> None:
     """Compare the plain loop on whole batches of 8 with the engine on micro-batches of 3, 3, 2."""
     whole = made(config, "baseline", **sections)
     parts = made(config, "eager", **sections | {"train": {"accumulate": 3}})
-    theirs, mine = run(whole, 6), run(parts, 6)
+    theirs, mine = run(whole, 3), run(parts, 3)
     assert_same_networks(parts, whole, 1e-8)
     for a, b in zip(mine, theirs, strict=True):
         assert set(a) == set(b)

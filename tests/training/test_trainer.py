@@ -164,8 +164,9 @@ def test_an_extended_run_continues_where_it_ended(tiny: Config) -> None:
 def test_every_architecture_resumes_bit_for_bit(tiny: Config, architecture: str) -> None:
     model = {"architecture": architecture, "conditional": True, "generator_norm": "batch"}
     tiny = changed(tiny, model=model, gan={"discriminators": 2, "aggregation": "mean"})
-    uninterrupted = weights(train(changed(tiny, name="uninterrupted")).path)
-    train(changed(tiny, train={"epochs": 1.0}))
+    run = train(tiny)
+    uninterrupted = weights(run.path)
+    run.checkpoint_file(10).unlink()
     resumed = weights(train(tiny, resume=True).path)
     assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
 
@@ -224,15 +225,14 @@ def test_only_the_newest_checkpoints_are_kept(tiny: Config) -> None:
 @pytest.mark.parametrize("rule", AGGREGATIONS)
 def test_every_rule_trains_and_resumes_bit_for_bit(tiny: Config, rule: str) -> None:
     config = changed(tiny, gan={"aggregation": rule, "discriminators": 3})
-    whole = train(changed(config, name="whole"))
-    assert len(whole.metrics()[-1]["weights"]) == 3
-    train(changed(config, train={"epochs": 1.0}))
-    halves = train(config, resume=True)
-    one, other = weights(halves.path), weights(whole.path)
-    assert all(torch.equal(one[name], other[name]) for name in other)
+    run = train(config)
+    assert len(run.metrics()[-1]["weights"]) == 3
+    uninterrupted, whole = weights(run.path), run.checkpoint_file(10).rename(run.path / "whole.pt")
+    resumed = weights(train(config, resume=True).path)
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
     mine, theirs = (
-        torch.load(run.checkpoint_file(10), weights_only=True)["aggregation"]
-        for run in (halves, whole)
+        torch.load(file, weights_only=True)["aggregation"]
+        for file in (run.checkpoint_file(10), whole)
     )
     assert set(mine) == set(AGGREGATIONS.build(rule).initial_state(3))
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
