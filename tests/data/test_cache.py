@@ -155,3 +155,14 @@ def test_concurrent_processes_decode_once(folder: Path, cache: Path) -> None:
     outputs = {finish(child, timeout=120).stdout.strip() for child in children}
     assert outputs == {str(256 * 15)}
     assert len(list(cache.glob("images/*/images.npy"))) == 1
+
+
+def test_whether_images_were_resized_is_known(folder: Path, cache: Path) -> None:
+    """They are of 16 x 16. Older versions did not store it."""
+    for resolution in (16, 32):
+        config = DataConfig(str(folder), resolution=resolution, channels=1)
+        for _ in range(2):
+            assert load_images(config).resized is (resolution != 16)
+    for file in cache.glob("images/*/resized.json"):
+        file.unlink()
+    assert load_images(config).resized is None

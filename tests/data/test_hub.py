@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tests.program import d3gan
+from tests.program import d3gan, run_code
 
 from d3gan.data.hub_sources import HUB_SOURCES
 
@@ -114,8 +114,8 @@ def hub() -> Iterator[str]:
     server.server_close()
 
 
-def prepare(source: str, endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {
+def environment(endpoint: str, folder: Path) -> dict[str, str]:
+    return {
         "D3GAN_DATA": "",
         "HF_ENDPOINT": endpoint,
         "HF_HOME": str(folder / "hub"),
@@ -123,7 +123,10 @@ def prepare(source: str, endpoint: str, folder: Path) -> subprocess.CompletedPro
         "D3GAN_CACHE": str(folder / "cache"),
         "NO_PROXY": "127.0.0.1",
     }
-    return d3gan("data", "prepare", source, **environment)
+
+
+def prepare(source: str, endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return d3gan("data", "prepare", source, **environment(endpoint, folder))
 
 
 def test_a_named_source_is_downloaded_at_its_pinned_revision(hub: str, tmp_path: Path) -> None:
@@ -133,6 +136,18 @@ def test_a_named_source_is_downloaded_at_its_pinned_revision(hub: str, tmp_path:
     assert downloaded == [
         f"GET /datasets/ylecun/mnist/resolve/{COMMIT}/mnist/train-00000-of-00001.parquet"
     ]
+
+
+def test_the_commit_of_downloaded_images_is_known(hub: str, tmp_path: Path) -> None:
+    """Also of a data set that is not pinned; that of local images is not."""
+    code = (
+        "from d3gan.data.sources import find_source\n"
+        "for name in ('mnist', 'someone/pictures', 'digits'):\n"
+        "    print(find_source(name, 'train').revision)"
+    )
+    result = run_code(code, **environment(hub, tmp_path))
+    converted = Hub.sha("refs/convert/parquet")
+    assert result.stdout.split("\n")[:3] == [COMMIT, converted, ""], result.stderr
 
 
 def test_a_data_set_without_parquet_comes_from_the_hub_s_converter(

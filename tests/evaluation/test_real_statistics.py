@@ -56,7 +56,7 @@ def test_concurrent_programs_compute_real_statistics_once(measured: Config, tmp_
     assert [program.returncode for program in programs] == [0, 0, 0], outputs
     said = "".join(output for output, _ in outputs)
     assert said.count("trained") == 1
-    assert said.count("computed") == 2 + 3, "real images' sums and features; three times generated"
+    assert said.count("computed") == 2 + 3 * 3, "real images' sums and features; three draws each"
     tables = {output.partition(" metric")[2] for output, _ in outputs}
     assert len(tables) == 1
 

@@ -41,6 +41,10 @@ class ImageSet(NamedTuple):
     """Number of classes K if every image has a label and labels are 0..K-1, otherwise 0."""
     class_names: list[str]
     """Name of each class, [K], or empty where names are unknown."""
+    resized: bool | None = None
+    """Whether an image was cropped or resized; None if an older version decoded them."""
+    revision: str = ""
+    """Commit of the hub's data set; empty for local images."""
 
 
 def load_images(data: DataConfig) -> ImageSet:
@@ -153,7 +157,12 @@ def _read_entry(source: Source, entry: Path, digest: str) -> ImageSet | None:
         return None
     classes = _count_classes(labels, source.class_names)
     names = list(source.class_names) if classes else []
-    return ImageSet(source.name, images, labels, digest, skipped, classes, names)
+    resized: bool | None = None
+    with suppress(OSError, ValueError):
+        resized = json.loads((entry / "resized.json").read_text(encoding="utf-8"))
+    return ImageSet(
+        source.name, images, labels, digest, skipped, classes, names, resized, source.revision
+    )
 
 
 def _count_classes(labels: np.ndarray, names: tuple[str, ...]) -> int:
@@ -180,7 +189,7 @@ def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
             dtype=np.uint8,
             shape=(source.number, data.channels, data.resolution, data.resolution),
         )
-        labels, skipped = decode_all(
+        labels, skipped, resized = decode_all(
             source.items(), images, title=f"decoding {source.name}", workers=data.workers
         )
         images.flush()
@@ -193,7 +202,8 @@ def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
         else:
             decoding.rename(temporary / "images.npy")
         np.save(temporary / "labels.npy", labels)
-        (temporary / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
+        for name, value in (("skipped", skipped), ("resized", resized)):
+            (temporary / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
         shutil.rmtree(entry, ignore_errors=True)
         temporary.rename(entry)
     finally:

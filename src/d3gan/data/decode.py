@@ -29,19 +29,23 @@ class Item(NamedTuple):
 
 def decode_all(
     items: Iterable[Item], images: Images, *, title: str, workers: int
-) -> tuple[npt.NDArray[np.int64], list[str]]:
+) -> tuple[npt.NDArray[np.int64], list[str], bool]:
     """Decode items into `images` [M, C, H, W] with a pool of threads and a progress bar.
 
-    Readable images come first. Returns their labels, and for each of the other images its name and
-    what is wrong with it.
+    Readable images come first. Returns their labels, for each of the other images its name and what
+    is wrong with it, and whether an image was cropped or resized.
     """
     count, channels, resolution, _ = images.shape
     labels: list[int] = []
     broken: list[str] = []
+    sizes: set[tuple[int, int]] = set()
 
     def decode(item: Item) -> Images | str:
         try:
-            return to_array(open_image(item.read()), resolution, channels)
+            picture = open_image(item.read())
+            array = to_array(picture, resolution, channels)
+            sizes.add(picture.size)
+            return array
         except UnidentifiedImageError:
             return f"{item.name}: not an image"
         except MemoryError:
@@ -61,7 +65,7 @@ def decode_all(
                     images[len(labels)] = image
                     labels.append(item.label)
             bar.advance(len(block))
-    return np.array(labels, np.int64), broken
+    return np.array(labels, np.int64), broken, sizes != {(resolution, resolution)}
 
 
 def open_image(data: bytes | Images) -> Image.Image:

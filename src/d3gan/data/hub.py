@@ -44,6 +44,11 @@ def download(repository: str, config: str, split: str, revision: str) -> Path:
     return folder
 
 
+def revision_of(folder: Path) -> str:
+    """Return the commit of a downloaded folder, by which the hub's client names it."""
+    return folder.name
+
+
 def download_model(repository: str, revision: str, files: list[str]) -> Path:
     """Return the folder of files of a model, downloaded or from the hub client's cache.
 

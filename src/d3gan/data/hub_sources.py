@@ -33,11 +33,11 @@ class HubSource:
         if split not in self.splits:
             splits = ", ".join(self.splits)
             raise UserError(f"{self.name} has no split '{split}'; splits: {splits}")
-        folder = local_folder(self.name) or hub.download(
-            self.repository, self.config, split, self.revision
-        )
+        local = local_folder(self.name)
+        folder = local or hub.download(self.repository, self.config, split, self.revision)
         files = parquet_files(folder, self.config, split)
-        return read_parquet(self.name, files, self.image, self.label)
+        found = read_parquet(self.name, files, self.image, self.label)
+        return found if local else found._replace(revision=hub.revision_of(folder))
 
     def location(self) -> str:
         """Return the folder under $D3GAN_DATA, or the repository on the hub."""
@@ -88,5 +88,7 @@ def local_folder(name: str) -> Path | None:
 def find_on_hub(source: str, split: str) -> Source:
     """Return the images of ``owner/name`` or ``owner/name:config``. Raises UserError."""
     repository, _, config = source.partition(":")
-    folder = local_folder(repository) or hub.download(repository, config, split, "main")
-    return read_parquet(source, parquet_files(folder, config, split))
+    local = local_folder(repository)
+    folder = local or hub.download(repository, config, split, "main")
+    found = read_parquet(source, parquet_files(folder, config, split))
+    return found if local else found._replace(revision=hub.revision_of(folder))

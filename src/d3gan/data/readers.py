@@ -37,6 +37,8 @@ class Source(NamedTuple):
     """Number of channels that the images need, or None if any will do."""
     digest: str = ""
     """SHA-256 of the content if it does not come from files."""
+    revision: str = ""
+    """Commit of the hub's data set; empty if the files are local."""
 
 
 # Parquet files in the layout of the hub

@@ -9,7 +9,7 @@ import torch
 from d3gan.config import DataConfig, EvalConfig
 from d3gan.data.cache import ImageSet, cache_folder
 from d3gan.evaluation.features.extractor import Features, load_features
-from d3gan.evaluation.features.names import names_plugin
+from d3gan.evaluation.features.names import class_scores, names_plugin
 from d3gan.evaluation.metrics import table
 from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.metrics.names import available, check_names, metric_names
@@ -78,6 +78,7 @@ class Evaluator:
         features, metrics, samples = wanted.features, wanted.metrics, wanted.samples
         self.data, self.real_images, self.samples = data, len(real.images), samples
         self.classes, self.ranks, self.allow_few = classes, ranks, allow_few
+        self.real_resized, self.real_revision = real.resized, real.revision or None
         self.better = metric_names(features)
         check_names(metrics, features)  # before the features are downloaded or trained
 
@@ -106,6 +107,12 @@ class Evaluator:
         kept = min(samples, len(real.images)) if self.keeps_features else 0
         self.real_sha256 = ranks.from_main(lambda: pixel_digest(real.images))
         self.real = real_statistics(self.features, real.images, self.real_sha256, kept, ranks)
+        self.real_modes = ranks.from_main(self._real_modes)
+
+    def _real_modes(self) -> int | None:
+        """Return how many classes the extractor finds in the real images, if they describe them."""
+        found = int((self.real.class_counts > 0).sum())
+        return found if found and class_scores(self.features.name) == "classes" else None
 
     def _knows_labels(self, real: ImageSet) -> bool:
         """Return whether the extractor's classes are those of a conditional generator."""
@@ -163,4 +170,7 @@ class Evaluator:
             seed=seed,
             ema=ema,
             classes=self.classes,
+            real_modes=self.real_modes,
+            real_resized=self.real_resized,
+            real_revision=self.real_revision,
         )

@@ -7,8 +7,11 @@ from typing import Any
 
 from d3gan.errors import UserError
 
-VERSION = 1
-"""Increase it whenever the code of a metric or of an extractor computes something else."""
+VERSION = 2
+"""Increase it whenever the code of a metric or of an extractor computes something else.
+
+2: without TF32 on CUDA. Together with it renew tests/golden/metrics.json.
+"""
 
 SELECTION_SEED = 0
 """Seed of the latents by which training selects a checkpoint; fixed, so that all runs are
@@ -51,6 +54,15 @@ class EvaluationProtocol:
     """Number of classes of a conditional generator, 0 of an unconditional one; None if unknown."""
     training_command: str | None = None
     """Command that trains the classifier again, where its file names one."""
+    tf32: bool = False
+    """Whether CUDA may round the factors of products to TF32; never since version 2."""
+    real_modes: int | None = None
+    """Number of classes that the extractor finds among the real images; None if its classes do not
+    describe them."""
+    real_resized: bool | None = None
+    """Whether real images were resized to the resolution; None if unknown."""
+    real_revision: str | None = None
+    """Commit of the hub's data set; None for local images."""
     version: int = VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,7 +70,10 @@ class EvaluationProtocol:
         return dataclasses.asdict(self)
 
 
-NOT_COMPARED = ("test_accuracy", "training_command", "real_source", "real_split")
+NOT_COMPARED = (
+    *("test_accuracy", "training_command", "real_source", "real_split"),
+    *("real_modes", "real_resized", "real_revision"),
+)
 """Fields that follow from a hash among the others, or are another name of the same images."""
 MAY_BE_UNKNOWN = ("seed", "ema", "classes")
 
@@ -68,10 +83,10 @@ def difference(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, Any, An
     comparable, with its values in both; None if they are comparable.
 
     `a` and `b` are results of `EvaluationProtocol.to_dict`. A seed, moving average or number of
-    classes that is unknown on one side is no difference. Older versions did not store `classes`:
-    all generators were unconditional.
+    classes that is unknown on one side is no difference. Versions are compared first: an older one
+    lacks fields. At first `classes` was not stored: all generators were unconditional.
     """
-    for key in [field.name for field in dataclasses.fields(EvaluationProtocol)]:
+    for key in ["version", *(field.name for field in dataclasses.fields(EvaluationProtocol))]:
         default = 0 if key == "classes" else None
         first, second = a.get(key, default), b.get(key, default)
         unknown = key in MAY_BE_UNKNOWN and None in (first, second)

@@ -11,6 +11,7 @@ from torch import Tensor
 from d3gan.data.cache import cache_folder
 from d3gan.data.sampler import shard
 from d3gan.evaluation.features.extractor import Features
+from d3gan.evaluation.numerics import without_tf32
 from d3gan.evaluation.protocol import VERSION
 from d3gan.evaluation.ranks import Ranks
 from d3gan.evaluation.statistics import Statistics
@@ -39,12 +40,13 @@ def collect(
 
     All ranks call it; only the main rank gets the complete result. `requested` are the classes that
     a conditional generator was asked for. `keep` stores the features of every image. A `title`
-    shows a progress bar.
+    shows a progress bar. Images are drawn, and features computed, without TF32.
     """
     part = shard(total, ranks.rank(), ranks.world_size())
     statistics = features.empty_statistics(total, keep=keep)
     silent = not title or not ranks.is_main()
-    with ranks.raise_together(), progress_bar(title, len(part), silent=silent) as bar:
+    bar_shown = progress_bar(title, len(part), silent=silent)
+    with ranks.raise_together(), without_tf32(), bar_shown as bar:
         for first in range(part.start, part.stop, features.batch_size):
             numbers = range(first, min(first + features.batch_size, part.stop))
             classes = None if requested is None else requested(numbers)
