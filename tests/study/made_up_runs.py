@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from d3gan import config as configs
+from d3gan.config import Config
 from d3gan.evaluation.protocol import EvaluationProtocol
 from d3gan.run_status import State, Status
 from d3gan.runs import RunFolder
@@ -55,50 +56,68 @@ class Studio:
         `flops` are those of a step with one discriminator; `start` is the fd at step 0; `more` are
         other columns of evaluations.
         """
-        run = RunFolder(self.folder / f"{method}-seed-{seed}")
-        n = 2 if "d3gan" in method else 1
-        steps, total = 10 * len(values), 10 * int(epochs or len(values) or 4)
-        state = state or ("finished" if steps == total else "interrupted")
         made = configs.from_dict(
             {
-                "name": run.path.name,
+                "name": f"{method}-seed-{seed}",
                 "seed": seed,
                 "out_dir": str(self.folder),
                 "data": {"source": "digits", "channels": 1},
-                "gan": {"discriminators": n},
+                "gan": {"discriminators": 2 if "d3gan" in method else 1},
                 "train": {"batch_size": 10, "epochs": float(epochs or len(values) or 4)},
                 "eval": {"every_epochs": 1.0},
             }
         )
         made = configs.from_dict(config or {}, made)
-        run.begin(configs.to_toml(made), {"cpu": "abacus", "processes": 1})
-        if start is not None:
-            row = {"kind": "eval", "monitor": "fd", "fd": start, "step": 0, "images": 0}
-            self.append(run, {**row, "epoch": 0.0, "train_seconds": 0.0, "protocol": protocol})
-        for i, value in enumerate(values, start=1):
-            where = {"step": 10 * i, "images": 100 * i, "epoch": float(i)}
-            where["train_seconds"] = seconds * i
-            train = {
-                "kind": "train",
-                "loss_g": 1.0,
-                "loss_d": [1.0] * n,
-                "chosen": [0] * 7 + [n - 1] * 3,
-            }
-            row = {"kind": "eval", "monitor": "fd", "fd": value, "fd_stderr": 0.1}
-            other = {key: column[i - 1] for key, column in more.items()}
-            self.append(run, {**where, **train})
-            self.append(run, {**where, **row, **other, "protocol": protocol})
-        if state == "diverged":
-            steps += 3
-            row = {"kind": "diverged", "step": steps, "images": 10 * steps, "epoch": steps / 10}
-            self.append(run, {**row, "train_seconds": seconds * steps / 10, "what": "loss_g"})
-        count = None if flops is None else n * flops
-        run.write_status(Status(state, steps, total, seconds * steps / 10, 1, "here", "", count))
-        return run
+        epochs = int(epochs or len(values) or 4)
+        return write_run(
+            made, values, seconds=seconds, epochs=epochs, protocol=protocol, state=state,
+            flops=flops, start=start, **more,
+        )  # fmt: skip
 
     def append(self, run: RunFolder, row: dict[str, Any]) -> None:
-        with run.metrics_file.open("a") as file:
-            file.write(json.dumps(row) + "\n")  # may contain NaN
+        append(run, row)
+
+
+def write_run(
+    config: Config,
+    values: Sequence[float],
+    *,
+    seconds: float = 10.0,
+    epochs: int = 4,
+    protocol: dict[str, Any] = PROTOCOL,
+    state: State | None = None,
+    flops: float | None = 1000.0,
+    start: float | None = None,
+    **more: Any,
+) -> RunFolder:
+    """Write the run of a configuration as `Studio.run` does; `epochs` are those of a whole run."""
+    run, n = RunFolder(config.run_dir), config.gan.discriminators
+    steps, total = 10 * len(values), 10 * epochs
+    state = state or ("finished" if steps == total else "interrupted")
+    run.begin(configs.to_toml(config), {"cpu": "abacus", "processes": 1})
+    if start is not None:
+        row = {"kind": "eval", "monitor": "fd", "fd": start, "step": 0, "images": 0}
+        append(run, {**row, "epoch": 0.0, "train_seconds": 0.0, "protocol": protocol})
+    for i, value in enumerate(values, start=1):
+        where = {"step": 10 * i, "images": 100 * i, "epoch": float(i)}
+        where["train_seconds"] = seconds * i
+        losses = {"loss_g": 1.0, "loss_d": [1.0] * n, "chosen": [0] * 7 + [n - 1] * 3}
+        row = {"kind": "eval", "monitor": "fd", "fd": value, "fd_stderr": 0.1}
+        other = {key: column[i - 1] for key, column in more.items()}
+        append(run, {"kind": "train", **where, **losses})
+        append(run, {**where, **row, **other, "protocol": protocol})
+    if state == "diverged":
+        steps += 3
+        row = {"kind": "diverged", "step": steps, "images": 10 * steps, "epoch": steps / 10}
+        append(run, {**row, "train_seconds": seconds * steps / 10, "what": "loss_g"})
+    count = None if flops is None else n * flops
+    run.write_status(Status(state, steps, total, seconds * steps / 10, 1, "here", "", count))
+    return run
+
+
+def append(run: RunFolder, row: dict[str, Any]) -> None:
+    with run.metrics_file.open("a") as file:
+        file.write(json.dumps(row) + "\n")  # may contain NaN
 
 
 def compare(runs: Sequence[RunFolder], *, metric: str = "", baseline: str = "") -> dict[str, Any]:
