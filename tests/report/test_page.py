@@ -82,7 +82,7 @@ def test_warnings_and_left_out_runs_are_listed(study: Study) -> None:
     compared = copy.deepcopy(study[0])
     compared["judgement"]["left_out"] = [{"name": "run-x", "reason": "has no evaluation"}]
     reader = shown((compared, study[1]))
-    for words in ("Seed 3 has no partner", "Runs left out", "run-x", ": has no evaluation"):
+    for words in ("Seed 3 has no partner", "Runs left out (1)", "run-x", " has no evaluation"):
         assert words in reader.words
 
 

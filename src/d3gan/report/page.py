@@ -98,8 +98,8 @@ def _templates() -> jinja2.Environment:
 
 
 def _subtitle(comparison: Comparison) -> str:
-    counts = [len(entries) for entries in comparison["runs"].values()] or [0]
-    few, many = min(counts), max(counts)
+    counts = [len(entries) for entries in comparison["runs"].values()]
+    few, many = min(counts, default=0), max(counts, default=0)
     seeds = wording.plural(many, "seed") if few == many else f"{few} to {many} seeds"
     methods, runs = wording.plural(len(counts), "method"), wording.plural(sum(counts), "run")
     metric = wording.metric_title(comparison["metric"])
