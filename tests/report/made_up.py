@@ -1,6 +1,6 @@
-"""A study that was never trained: run folders and the comparison of them, with plausible curves.
+"""A study that was never trained: run folders with plausible curves, and the comparison of them.
 
-To look at its page: ``python -m tests.report.made_up FOLDER`` writes FOLDER/report.html and plots.
+To look at its pages: ``python -m tests.report.made_up FOLDER`` writes them, and the plots.
 """
 
 import itertools
@@ -14,11 +14,31 @@ from typing import Any
 import numpy as np
 import tomli_w
 from PIL import Image
-from tests.report.made_up_comparison import PROTOCOL, comparison, flops_per_image
 
 from d3gan.images import grid, save_picture
 from d3gan.run_status import Status
 from d3gan.runs import RunFolder
+from d3gan.study.compare import compare
+from d3gan.study.question import Primary, Question
+
+PROTOCOL = {
+    "features": "classifier:mnist",
+    "weights_sha256": "5f2c" * 16,
+    "test_accuracy": 0.9934,
+    "resize": "bilinear to 32",
+    "resolution": 32,
+    "channels": 1,
+    "real_source": "mnist",
+    "real_split": "train",
+    "real_images": 60000,
+    "real_sha256": "a01b" * 16,
+    "generated_images": 10000,
+    "seed": 0,
+    "ema": True,
+    "version": 1,
+}
+PILOT = (100, 101, 102)
+"""Seeds of the pilot runs, which fix the targets."""
 
 METHODS: dict[str, dict[str, Any]] = {
     # name: discriminators, rule, final fd, rate of decay, seconds per 1,000 images
@@ -41,19 +61,27 @@ def study(
     evaluations: int = 12,
     steps: int = 6000,
     batch_size: int = 64,
+    question: Question | None = None,
 ) -> tuple[dict[str, Any], dict[str, list[RunFolder]]]:
     """Return a comparison and its run folders, which are written under `folder`.
+
+    The first method is the baseline and has pilot runs; the second is the primary comparison's,
+    unless a `question` says otherwise.
 
     Sample grids show `real` images [M, C, 32, 32], uint8, that emerge from noise; without them they
     show noise.
     """
+    baseline, *others = methods
+    if question is None:
+        primary = Primary(others[0]) if others else None
+        question = Question(baseline=baseline, primary=primary, pilot_seeds=PILOT)
     runs: dict[str, list[RunFolder]] = {}
-    curves: dict[str, list[list[dict[str, Any]]]] = {}
-    for name, seed in itertools.product(methods, seeds):
+    pilot = [(baseline, seed) for seed in question.pilot_seeds]
+    for name, seed in [*itertools.product(methods, seeds), *pilot]:
         rng = np.random.default_rng([sum(name.encode()), seed])
         about = methods[name]
         run = RunFolder(folder / f"{name}-seed-{seed}")
-        config = _config(name, seed, about, batch_size, channels)
+        config = _config(name, seed, about, about.get("batch_size", batch_size), channels)
         with run.locked():
             run.begin(tomli_w.dumps(config), _environment(name, seed, str(folder)))
         speed = rng.normal(1, 0.02)
@@ -65,12 +93,12 @@ def study(
             _eval_row(round(steps * (i + 1) / evaluations), steps, batch_size, about, speed, rng)
             for i in range(evaluations)
         ]
-        run.append_metrics(evaluated)
+        run.append_metrics([_initial_row(evaluated[0]), *evaluated, _report_row(evaluated)])
         run.write_status(
             Status(
                 state="finished", step=steps, total_steps=steps,
                 train_seconds=evaluated[-1]["train_seconds"], pid=0, host="", message="",
-                flops_per_step=flops_per_image(about) * batch_size,
+                flops_per_step=1.1e8 * (1 + 0.6 * about["n"]) * batch_size,
             )
         )  # fmt: skip
         for i in range(sample_grids):
@@ -80,8 +108,12 @@ def study(
                 run.sample_file(step),
             )
         runs.setdefault(name, []).append(run)
-        curves.setdefault(name, []).append(evaluated)
-    return comparison(runs, curves, methods), runs
+    compared = compare([run for of_method in runs.values() for run in of_method], question)
+    judged = {
+        name: [RunFolder(Path(run["path"])) for run in of_method]
+        for name, of_method in compared["runs"].items()
+    }
+    return compared, judged
 
 
 def _config(
@@ -176,6 +208,18 @@ def _eval_row(
     }
 
 
+def _initial_row(first: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the evaluation of the initial generator, given any later one."""
+    start = {"step": 0, "images": 0, "epoch": 0.0, "train_seconds": 0.0, "fd": 400.0, "best": False}
+    return {**first, **start}
+
+
+def _report_row(evaluated: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what was measured on fresh draws of latents with the best checkpoint."""
+    best = min(evaluated, key=lambda row: row["fd"])
+    return {**best, "kind": "report", "fd": 1.03 * best["fd"], "fd_stderr": 0.4, "draws": 3}
+
+
 def _grid(
     real: np.ndarray | None, done: float, rate: float, channels: int, samples: int, seed: int
 ) -> Any:
@@ -218,17 +262,21 @@ def main() -> None:
     write_page(compared, runs, folder / "report.html", title="A made-up study of MNIST")
     for file in write_plots(compared, runs, folder / "plots"):
         print(file)
-    varied = study(folder / "varied", varied_methods(), seeds=range(3))
+    varied = varied_study(folder / "varied", seeds=range(4))
     write_page(*varied, folder / "varied.html", title="A made-up study of batch sizes")
 
 
-def varied_methods() -> dict[str, dict[str, Any]]:
-    """Return all methods, each with three batch sizes."""
-    return {
+def varied_study(folder: Path, **options: Any) -> tuple[dict[str, Any], dict[str, list[RunFolder]]]:
+    """Return a study of all methods, each with three batch sizes."""
+    methods = {
         f"{name}-batch-{size}": {**about, "batch_size": size}
         for size in (64, 128, 256)
         for name, about in METHODS.items()
     }
+    question = Question(
+        primary=Primary("mnist-d3gan-batch-64"), vary=("train.batch_size",), pilot_seeds=()
+    )
+    return study(folder, methods, question=question, **options)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from d3gan.report.page import write_page
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the page of 20 runs in colour, whose samples are noise, which is hard to compress."""
     folder = tmp_path_factory.mktemp("large")
-    methods = {**made_up.METHODS, "other": made_up.METHODS["mnist-dcgan"]}
+    methods = {**made_up.METHODS, "other": {**made_up.METHODS["mnist-dcgan"], "n": 3}}
     study = made_up.study(
         folder, methods, range(5), channels=3, samples=64, sample_grids=8, rows=400
     )

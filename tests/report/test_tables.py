@@ -41,7 +41,7 @@ def test_every_status_but_success_is_a_problem(compared: dict[str, Any], status:
 
 
 def test_differences_have_a_column_for_each_method(compared: dict[str, Any]) -> None:
-    table = tables.differences(compared)
+    (table,) = tables.differences(completed(compared))
     assert [head if isinstance(head, str) else head.text for head in table.heads] == [
         "key", "mnist-dcgan", "mnist-d3gan", "mnist-d3gan-mean",
     ]  # fmt: skip

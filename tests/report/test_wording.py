@@ -30,14 +30,6 @@ def test_an_interval_has_the_digits_of_its_mean() -> None:
     assert wording.interval({"mean": 0.5, "low": -0.0001, "high": 1}) == "0.500 (0.000 to 1.000)"
 
 
-def test_a_censored_ratio_is_a_bound() -> None:
-    censored = {"mean": 1.08, "low": None, "high": 1.3, "censored": 1}
-    assert wording.at_most(censored) == "at most 1.08 (up to 1.30)"
-    assert wording.at_most({**censored, "high": None}) == "at most 1.08"
-    assert wording.at_most({"mean": 2.0, "low": None, "high": None, "censored": 0}) == "2.00"
-    assert wording.at_most({"mean": None}) == wording.UNKNOWN
-
-
 def test_a_ratio_shows_the_ends_that_are_known() -> None:
     known = {"estimate": 0.761, "low": 0.64, "high": 0.912}
     assert wording.ratio_interval(known) == "0.76 (0.64 to 0.91)"

@@ -37,8 +37,6 @@ _OPTIONAL: Final[Mapping[str, Any]] = {
 def completed(comparison: Comparison) -> Comparison:
     """Return the comparison with an empty value for each key that is absent or null."""
     known = {key: value for key, value in comparison.items() if value is not None}
-    if known.get("verdict"):  # a comparison that the judge did not judge
-        known.setdefault("judgement", {**_OPTIONAL["judgement"], "headline": known["verdict"]})
     return {**_OPTIONAL, **known}
 
 
@@ -48,22 +46,21 @@ def run_values(comparison: Comparison, key: str) -> dict[str, list[Any]]:
 
 
 def groups(comparison: Comparison) -> list[Mapping[str, Any]]:
-    """Return the judgement's groups of methods; without a judgement, one group of all methods."""
-    names = list(comparison["runs"])
-    unjudged = {
-        "varied": {},
-        "baseline": comparison["baseline"],
-        "methods": names,
-        "reason": "",
-        "targets": [],
-        "times": {},
-        "comparisons": [],
-        "stability": {},
-        "costs": {},
-    }
-    return list(comparison["judgement"]["groups"]) or ([unjudged] if names else [])
+    """Return the groups of methods that the judge compared, each within itself."""
+    return list(comparison["judgement"]["groups"])
+
+
+def has_primary(comparison: Comparison) -> bool:
+    """Return whether one of the comparisons was named beforehand."""
+    return any(one["primary"] for group in groups(comparison) for one in group["comparisons"])
 
 
 def group_title(group: Mapping[str, Any]) -> str:
     """Return what sets a group apart: ``train.batch_size = 64``; "" if there is only one group."""
     return ", ".join(f"{key} = {setting(value)}" for key, value in group["varied"].items())
+
+
+def in_group(text: str, group: Mapping[str, Any]) -> str:
+    """Return a caption, with what sets a group apart if there are several groups."""
+    title = group_title(group)
+    return f"{text}, {title}" if title else text

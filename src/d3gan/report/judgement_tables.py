@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from d3gan.report import wording
 from d3gan.report.chart import styles
-from d3gan.report.comparison import Comparison, group_title, groups
+from d3gan.report.comparison import Comparison, groups, in_group
 from d3gan.report.tables import Cell, Content, Rows, Table
 from d3gan.report.wording import UNKNOWN
 
@@ -55,14 +55,13 @@ def times(comparison: Comparison, group: Group) -> Table:
     rows: Rows = []
     for one in group["comparisons"]:
         time = one["time"] or {}
-        more = one["more_seeds"]
         reached = zip(time.get("reached", ()), time.get("seeds", ()), strict=True)
         rows.append([
             _heading(comparison, one),
             wording.AXES[one["clock"]],
             _goal(comparison, one["target"]),
             wording.ratio_interval(time),
-            Cell(one["word"], "strong", note=f"{more} more seeds may decide" if more else ""),
+            Cell(one["word"], "strong", note=_more(one["more_seeds"])),
             wording.probability(one["adjusted_p"]),
             " and ".join(f"{count} of {seeds}" for count, seeds in reached) or UNKNOWN,
         ])  # fmt: skip
@@ -71,6 +70,13 @@ def times(comparison: Comparison, group: Group) -> Table:
         "result", "adjusted p", Cell("reached by", note="method and baseline"),
     ]  # fmt: skip
     return _table(f"Time to the target, against {group['baseline']}", group, heads, rows)
+
+
+def _more(seeds: int | None) -> str:
+    """Return how many more seeds would probably decide a comparison; "" if it is decided."""
+    if seeds is None:
+        return ""
+    return f"{wording.plural(seeds, 'more seed') if seeds <= 100 else 'over 100 seeds'} may decide"
 
 
 def equal_cost(comparison: Comparison, group: Group) -> Table:
@@ -158,5 +164,4 @@ def _goal(comparison: Comparison, target: float) -> str:
 
 
 def _table(text: str, group: Group, heads: Sequence[Content], rows: Rows) -> Table:
-    varied = group_title(group)
-    return Table(f"{text}, {varied}" if varied else text, heads, rows, "cards")
+    return Table(in_group(text, group), heads, rows, "cards")

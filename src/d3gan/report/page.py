@@ -12,7 +12,7 @@ from d3gan.files import write_text, writing
 from d3gan.report import sample_grids, tables, wording
 from d3gan.report.chart import drawing, figure_of, inline_svg, styles
 from d3gan.report.charts import every_chart, quality_charts, training_charts, wide
-from d3gan.report.comparison import Comparison, Runs, completed
+from d3gan.report.comparison import Comparison, Runs, completed, has_primary
 from d3gan.report.environment import environment
 from d3gan.report.judgement_tables import judgement_tables
 
@@ -60,6 +60,7 @@ def page(comparison: Comparison, runs: Runs, *, title: str) -> str:
         subtitle=_subtitle(comparison),
         headline=judgement["headline"],
         sentences=[one for one in judgement["sentences"] if one != judgement["headline"]],
+        has_primary=has_primary(comparison),
         left_out=judgement["left_out"],
         comparison=comparison,
         styles=styles(comparison),
@@ -67,6 +68,7 @@ def page(comparison: Comparison, runs: Runs, *, title: str) -> str:
         charts=training_charts(comparison, runs),
         judged=judgement_tables(comparison),
         tables=tables.study_tables(comparison),
+        differences=tables.differences(comparison),
         configurations=tables.configurations(comparison),
         problems=tables.problems(comparison),
         not_recorded=tables.costs_not_recorded(comparison),

@@ -12,7 +12,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from d3gan.report import wording
 from d3gan.report.chart import FAINT, PAPER, Chart, Style, legend_name, styles
-from d3gan.report.comparison import Comparison, group_title, groups
+from d3gan.report.comparison import Comparison, group_title, groups, in_group
 from d3gan.report.wording import finite, plural
 
 Floats = npt.NDArray[np.float64]
@@ -84,20 +84,18 @@ def lines(
 ) -> list[MethodLines]:
     """Return the lines of each method of a group that has any.
 
-    Runs are those that were judged, or all if none was. If there is a primary comparison, the runs
-    of other methods are not drawn thin.
+    If there is a primary comparison, the runs of other methods are not drawn thin.
     """
     primary = {c["method"] for c in group["comparisons"] if c["primary"]}
     found = []
     for name in group["methods"]:
         times = group["times"].get(name) or {}
-        judged = {run["seed"] for by in times.values() for every in by.values() for run in every}
         every = times.get(axis, {}).get(f"{target['factor']:g}", ()) if target else ()
         reached = {time["seed"]: time["reached"] for time in every}
         runs = []
         for run in (comparison["curves"].get(name) or {}).get("runs", ()):
             x, values = run.get(axis) or (), run["values"]
-            if values and len(finite(x)) == len(values) and (not judged or run["seed"] in judged):
+            if values and len(finite(x)) == len(values):
                 costs, images, y = (np.array(part, float) for part in (x, run["images"], values))
                 runs.append(Line(costs, images, y, reached.get(run["seed"])))
         if runs:
@@ -139,11 +137,10 @@ def quality(
         axes.set(xlabel=label, ylabel=wording.metric_title(metric) + scale)
 
     title = f"{metric} against {wording.AXES[axis]}"
-    varied = group_title(group)
     return Chart(
         name,
-        f"{title}, {varied}" if varied else title,
-        _in_words(comparison, methods, axis, target, varied),
+        in_group(title, group),
+        _in_words(comparison, methods, axis, target, group_title(group)),
         draw,
     )
 

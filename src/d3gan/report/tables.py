@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from d3gan.report import wording
 from d3gan.report.chart import Style, styles
-from d3gan.report.comparison import BUDGETS, Comparison, run_values
+from d3gan.report.comparison import BUDGETS, Comparison, groups, in_group, run_values
 from d3gan.report.training_charts import COSTS, mean_shares
 from d3gan.report.wording import UNKNOWN
 
@@ -43,7 +43,7 @@ class Table:
 
 def study_tables(comparison: Comparison) -> dict[str, Table]:
     """Return all tables of a comparison by their names; some may have no rows."""
-    tables = (quality, all_metrics, selection, costs, all_runs, differences, protocol)
+    tables = (quality, all_metrics, selection, costs, all_runs, protocol)
     return {table.__name__: table(comparison) for table in tables}
 
 
@@ -192,10 +192,15 @@ def all_runs(comparison: Comparison) -> Table:
     return Table("All runs of the study", heads, rows)
 
 
-def differences(comparison: Comparison) -> Table:
-    """Return the keys in which the configurations of methods differ from the baseline's."""
-    look, baseline = styles(comparison), comparison["baseline"]
-    others = {n: found or {} for n, found in comparison["differences"].items() if n != baseline}
+def differences(comparison: Comparison) -> list[Table]:
+    """Return for each group the keys in which methods differ from its baseline, if any do."""
+    tables = (_differences(comparison, group) for group in groups(comparison))
+    return [table for table in tables if table.rows]
+
+
+def _differences(comparison: Comparison, group: Mapping[str, Any]) -> Table:
+    look, known = styles(comparison), comparison["differences"]
+    others = {name: known[name] for name in group["methods"] if known.get(name)}
     bases = {key: pair[0] for found in others.values() for key, pair in found.items()}
     rows: Rows = []
     for key, base in bases.items():
@@ -206,10 +211,10 @@ def differences(comparison: Comparison) -> Table:
                 Cell(wording.setting(found[key][1]), "differs") if differs else Cell("same", "same")
             )
         rows.append(row)
-    heads = [Cell(baseline, style=look.get(baseline), note="baseline")]
+    heads = [Cell(group["baseline"], style=look.get(group["baseline"]), note="baseline")]
     heads += [Cell(name, style=look.get(name)) for name in others]
     caption = "Keys that change the result and differ from the baseline"
-    return Table(caption, ["key", *heads], rows, "words")
+    return Table(in_group(caption, group), ["key", *heads], rows, "words")
 
 
 def configurations(comparison: Comparison) -> dict[str, Table]:

@@ -61,14 +61,6 @@ def interval(estimate: Mapping[str, Any] | None) -> str:
     return f"{number(mean)} ({number(low, like=mean)} to {number(high, like=mean)})"
 
 
-def at_most(speedup: Mapping[str, Any]) -> str:
-    """Format a speed-up with its interval; an upper bound if some runs never reached the value."""
-    mean, low, high = (speedup.get(key) for key in ("mean", "low", "high"))
-    if mean is not None and low is None and speedup.get("censored"):
-        return f"at most {number(mean)}" + (f" (up to {number(high, mean)})" if high else "")
-    return interval(speedup)
-
-
 def ratio(value: float) -> str:
     """Format a ratio with two decimals, or three significant digits if it is small or large."""
     return f"{value:.2f}" if 0.1 <= value < 100 else number(value)
@@ -76,7 +68,7 @@ def ratio(value: float) -> str:
 
 def bounds(low: float | None, high: float | None) -> str:
     """Format the ends of an interval of ratios, as far as they are known: ``0.64 to 0.91``."""
-    if high is None:
+    if high is None or high == math.inf:
         return f"above {ratio(low)}" if low else "no bounds"
     return f"{ratio(low)} to {ratio(high)}" if low else f"below {ratio(high)}"
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from d3gan.report.wording import bounds, ratio
 from d3gan.study.censored import TimeRatio
 from d3gan.study.judge import Comparison, Judged
 from d3gan.study.quality import QualityRatio
@@ -74,21 +75,6 @@ def rounded(x: float) -> str:
     return f"{x:,.{max(0, 2 - math.floor(math.log10(abs(x))))}f}"
 
 
-def ratio(x: float) -> str:
-    """Return a ratio with two decimals, or three significant digits if it is small or large."""
-    return f"{x:.2f}" if 0.1 <= x < 100 else rounded(x)
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Return an interval of ratios; an end that is unknown is said to be so."""
-    below, above = low is None or low == 0, high is None or high == math.inf
-    if below and above:
-        return "no bounds"
-    if below:
-        return f"below {ratio(high or 0.0)}"
-    return f"above {ratio(low or 0.0)}" if above else f"{ratio(low or 0.0)} to {ratio(high or 0.0)}"
-
-
 def seeds(counts: Sequence[int]) -> str:
     """Return numbers of seeds of both methods: ``8 seeds each``, or ``8 and 5 seeds``."""
     if len(set(counts)) > 1:
@@ -107,10 +93,10 @@ def _time(c: Comparison, time: TimeRatio, metric: Metric) -> str:
             f"{time.reached[1]} of {time.seeds[1]} runs"
         )
     if time.estimate is not None:
-        bounds = interval(time.low, time.high)
+        ends = bounds(time.low, time.high)
         return (
             f"{c.method} reached {goal} in {ratio(time.estimate)} times {cost} (95 % interval "
-            f"{bounds}, {about})"
+            f"{ends}, {about})"
         )
     if time.low > 0:
         limit = f"more than {ratio(time.low)}"
@@ -125,7 +111,7 @@ def _time(c: Comparison, time: TimeRatio, metric: Metric) -> str:
 def _quality(c: Comparison, quality: QualityRatio, metric: Metric) -> str:
     """Return the ratio of the metric at equal cost, without the word."""
     clock = CLOCKS[c.clock]
-    about = f"90 % interval {interval(quality.low90, quality.high90)}, {quality.pairs} seeds"
+    about = f"90 % interval {bounds(quality.low90, quality.high90)}, {quality.pairs} seeds"
     return (
         f"At {c.baseline}'s {clock}, {c.method}'s {title(metric.name)} is {ratio(quality.ratio)} "
         f"times {c.baseline}'s ({about})"
