@@ -18,8 +18,10 @@ from tests.program import end_processes
 # Tests run in parallel, one per core, so more than one thread each would only compete.
 torch.set_num_threads(1)
 
-settings.register_profile("untimed", deadline=None)  # times on a shared machine vary
-settings.load_profile("untimed")
+# Times on a shared machine vary. .ci/run tries more examples: --hypothesis-profile thorough.
+settings.register_profile("quick", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=100)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -361,7 +361,7 @@ def test_studies_that_share_runs_plan_the_same_ones() -> None:
 )
 def test_the_wide_control_has_the_parameters_of_two(name: str) -> None:
     def parameters(config: Config) -> int:
-        networks = build_discriminators(config)
+        networks = build_discriminators(config, initialise=False)
         return sum(weight.numel() for weight in networks.parameters())
 
     wide = config_files.load_preset(name)
