@@ -105,6 +105,12 @@ def test_a_study_trains_its_runs_and_prints_the_comparison(
     assert len(stub.events()) == 4, "nothing is trained twice"
 
 
+def test_the_pilot_runs_can_be_trained_alone(stub: Stub, flags: list[str]) -> None:
+    assert main([*flags, "--pilot-seeds", "7", "--pilot-only"]) == 0
+    runs = sorted(path.parent.name for path in Path("runs/study").glob("*/status.json"))
+    assert runs == ["a-pilot-7", "b-pilot-7"]
+
+
 def test_a_failed_run_is_reported_after_the_others_ended(
     stub: Stub, flags: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

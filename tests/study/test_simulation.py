@@ -69,7 +69,7 @@ def test_simulated_runs_have_the_noise_of_the_pilot(pilot: Pilot) -> None:
 
 def test_the_mean_curve_goes_through_the_pilot_and_on(pilot: Pilot) -> None:
     assert pilot.curve(pilot.cost) == pytest.approx(pilot.mean)
-    slope = (pilot.mean[-1] - pilot.mean[-2]) / math.log(pilot.cost[-1] / pilot.cost[-2])
+    slope = np.polyfit(np.log(pilot.cost[3:]), pilot.mean[3:], 1)[0]
     (beyond,) = pilot.curve(2 * pilot.cost[-1:])
     assert beyond == pytest.approx(pilot.mean[-1] + slope * math.log(2))
 

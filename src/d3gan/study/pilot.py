@@ -57,10 +57,11 @@ class Pilot:
     def curve(self, cost: Array) -> Array:
         """Return the baseline's mean curve at any cost: a monotone cubic through the evaluations in
         the logarithms of both (Fritsch and Carlson 1980, "Monotone piecewise cubic interpolation"),
-        continued by its last slope."""
+        continued by the slope of the least-squares line through its second half."""
         x, here = np.log(self.cost), np.log(cost)
         inside = PchipInterpolator(x, self.mean)(np.clip(here, x[0], x[-1]))
-        slope = min(0.0, (self.mean[-1] - self.mean[-2]) / (x[-1] - x[-2]))
+        half = len(x) // 2
+        slope = min(0.0, float(np.polyfit(x[-half - 1 :], self.mean[-half - 1 :], 1)[0]))
         return np.asarray(inside + slope * np.maximum(here - x[-1], 0.0))
 
 
