@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), f
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 SMALL = [
     *("--train.epochs", "0.02", "--train.batch-size", "16", "--data.source", "digits"),
-    *("--model.generator-width", "4", "--model.discriminator-width", "4"),
+    *("--model.generator-width", "4", "--model.discriminator-width", "4", "--eval.samples", "1000"),
 ]
 ELSEWHERE = {
     'pip install -c constraints.txt -e . && d3gan demo',

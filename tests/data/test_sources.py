@@ -145,13 +145,13 @@ def test_cifar10_of_the_data_folder(data_folder: Path) -> None:
 
 
 def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
-    stacked = load_images(DataConfig("stacked-mnist", resolution=32, channels=3))
-    digits = load_images(DataConfig("mnist", resolution=32, channels=1))
-    assert stacked.images.shape == (60_000, 3, 32, 32)
+    stacked = load_images(DataConfig("stacked-mnist", "test", resolution=32, channels=3))
+    digits = load_images(DataConfig("mnist", "test", resolution=32, channels=1))
+    assert stacked.images.shape == (10_000, 3, 32, 32)
     assert len(np.unique(stacked.labels)) == 1000
     assert stacked.classes == 1000
     assert stacked.class_names[123] == "123"
-    orders = [permutation(0, Stream.STACK, k, 60_000).numpy() for k in range(3)]
+    orders = [permutation(0, Stream.STACK, k, 10_000).numpy() for k in range(3)]
     # Each channel holds every digit once, and the label names it.
     for channel, place in enumerate((100, 10, 1)):
         shown = stacked.labels // place % 10

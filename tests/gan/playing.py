@@ -1,5 +1,6 @@
 """Small games of double precision, and fixed batches to play them with."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -63,9 +64,10 @@ def game(
     )
 
 
-def play(played: Game, n: int) -> list[Losses]:
-    uniform = torch.rand(STEPS, n, 1, generator=torch.Generator().manual_seed(1))
-    return [train_step(played, [batch], u) for batch, u in zip(batches(), uniform, strict=True)]
+def play(played: Game, n: int, steps: int = STEPS) -> list[Losses]:
+    uniform = torch.rand(STEPS, n, 1, generator=torch.Generator().manual_seed(1))[:steps]
+    batch = itertools.islice(batches(), steps)
+    return [train_step(played, [each], u) for each, u in zip(batch, uniform, strict=True)]
 
 
 def assert_same_parameters(one: nn.Module, other: nn.Module) -> None:

@@ -219,5 +219,5 @@ def test_every_objective_goes_with_every_rule(objective: str, rule: str) -> None
         return  # the configuration refuses the pair
     generator, ensemble = networks(2, norm="group")
     played = game(generator, ensemble, rule, objective, ("r1(gamma=0.1)",))
-    for losses in play(played, 2):
+    for losses in play(played, 2, steps=3):
         assert all(loss.isfinite().all() for loss in losses.values())
