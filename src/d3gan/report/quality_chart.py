@@ -169,10 +169,12 @@ def _draw_target(
         xycoords=("axes fraction", "data"), textcoords="offset points", color=FAINT, fontsize=10,
     )  # fmt: skip
     shown = [method for method in methods if method.thin]
-    for k, method in enumerate(shown):
+    on_line = [method for method in shown if any(run.reached is not None for run in method.runs)]
+    for method in shown:
+        row = on_line.index(method) if method in on_line else 0
         look: dict[str, Any] = {"marker": method.style.marker, "linestyle": "none", "zorder": 4}
         shift = ScaledTranslation(
-            0, ((len(shown) - 1) / 2 - k) * MARKER_GAP / 72, axes.figure.dpi_scale_trans
+            0, ((len(on_line) - 1) / 2 - row) * MARKER_GAP / 72, axes.figure.dpi_scale_trans
         )
         times = [factor * run.reached for run in method.runs if run.reached is not None]
         axes.plot(

@@ -173,10 +173,10 @@ def all_runs(comparison: Comparison) -> Table:
             best, reported = run.get("best") or {}, run.get("reported") or {}
             rows.append([
                 Cell(run.get("name") or name, style=look[name]),
-                UNKNOWN if run.get("seed") is None else str(run["seed"]),
-                status(run),
                 wording.plus_minus(reported.get(metric), reported.get(f"{metric}_stderr")),
                 wording.number(best.get("value")),
+                UNKNOWN if run.get("seed") is None else str(run["seed"]),
+                status(run),
                 wording.count(best.get("images")),
                 wording.duration(run.get("train_seconds")),
                 wording.count(run.get("images")),
@@ -185,9 +185,9 @@ def all_runs(comparison: Comparison) -> Table:
                 Cell(run.get("path") or UNKNOWN, "code"),
             ])  # fmt: skip
     heads: list[Content] = [
-        "run", "seed", "status", Cell(f"reported {metric}", note="mean ± standard error"),
-        Cell(f"best {metric}", note="during training"), "best at images", "training time",
-        "images", "steps", "compute", "folder",
+        "run", Cell(f"reported {metric}", note="± standard error"),
+        Cell(f"best {metric}", note="during training"), "seed", "status", "best at images",
+        "training time", "images", "steps", "compute", "folder",
     ]  # fmt: skip
     return Table("All runs of the study", heads, rows)
 
