@@ -79,6 +79,15 @@ def test_nothing_is_judged_if_no_run_reaches_the_target(studio: Studio) -> None:
     assert (c.word, c.reason) == ("cannot be judged", "never reached")
 
 
+def test_times_before_the_first_evaluation_are_unknown(studio: Studio) -> None:
+    """The seconds of the first evaluation differ, but not necessarily those to the target."""
+    pilot = [studio.run("pilot", 100, [90.0])]
+    runs = method(studio, "dcgan", 5, seconds=10)
+    runs += method(studio, "d3gan", 5, seconds=5, factor=0.5)
+    (c,) = results(runs, pilot=pilot).values()
+    assert (c.word, c.reason) == ("cannot be judged", "first evaluation")
+
+
 def test_the_pilot_fixes_the_target(studio: Studio) -> None:
     pilot = [studio.run("pilot", 100 + s, [v * (1 + s) for v in FALLING]) for s in range(3)]
     runs = method(studio, "dcgan", 4, seconds=10) + method(studio, "d3gan", 4, seconds=5)

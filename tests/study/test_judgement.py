@@ -97,5 +97,5 @@ def test_times_hold_every_run_and_budgets_of_diverged_runs_are_unknown(studio: S
     assert rows[0]["reached"] == pytest.approx(
         500 - 100 * math.log(6.25 / 5) / math.log(2), rel=0.02
     )
-    assert rows[1] == {"seed": 1, "reached": None, "budget": None}
+    assert rows[1] == {"seed": 1, "reached": None, "budget": None, "at_first": False}
     assert found["groups"][0]["stability"]["a"]["diverged"] == 1

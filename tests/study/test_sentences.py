@@ -81,6 +81,10 @@ def test_an_undecided_comparison_says_how_many_more_seeds_decide_it() -> None:
     [
         ("never reached", "no run of either reached FD 12.4 (3 seeds each)"),
         ("too few seeds", "3 seeds each cannot show a difference, 4 each can"),
+        (
+            "first evaluation",
+            "most runs had reached FD 12.4 by their first evaluation; evaluate more often",
+        ),
         ("unknown cost", "the training time of a run is unknown"),
     ],
 )

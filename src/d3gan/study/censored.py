@@ -25,6 +25,8 @@ class Time:
     budget: float
     """The cost up to which the run was observed; infinite for a run that diverged, which would not
     reach the target however long it were trained."""
+    at_first: bool = False
+    """Whether it reached the target by its first evaluation, and so perhaps long before."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class TimeRatio:
     """Numbers of runs of the method and of the baseline that reached the target."""
     seeds: tuple[int, int]
     """Numbers of runs of the method and of the baseline."""
+    at_first: tuple[int, int] = (0, 0)
+    """Numbers of runs that reached the target by their first evaluation."""
 
 
 def time_ratio(method: Sequence[Time], baseline: Sequence[Time]) -> TimeRatio:
@@ -82,6 +86,7 @@ def time_ratio(method: Sequence[Time], baseline: Sequence[Time]) -> TimeRatio:
         min(1.0, 2 * min(at_most, at_least)),
         (_count_reached(method), _count_reached(baseline)),
         (len(method), len(baseline)),
+        (sum(t.at_first for t in method), sum(t.at_first for t in baseline)),
     )
 
 

@@ -142,7 +142,8 @@ def _time(record: Record, clock: Axis, y: float, metric: Metric) -> Time:
     reached = None
     if curve.values:
         reached = cost_to(curve.x[clock], log_metric(curve.values, metric.better), y)
-    return Time(reached, _budget(record, clock))
+    at_first = reached is not None and reached == curve.x[clock][0]
+    return Time(reached, _budget(record, clock), at_first)
 
 
 def _budget(record: Record, clock: Axis) -> float:
@@ -267,10 +268,14 @@ def decide(time: TimeRatio | None, p: float, p_equivalent: float) -> tuple[Word,
     """Return the word for a comparison, and why it is not a stronger one.
 
     `p` and `p_equivalent` are adjusted. A difference of times is claimed only for a method that
-    reaches the target about as reliably as the other: see `reaches_reliably`.
+    reaches the target about as reliably as the other: see `reaches_reliably`. Nothing is decided if
+    most runs of a method had reached the target when they were first evaluated.
     """
     doubt = ""
-    if time and p <= ALPHA:
+    early = time is not None and any(
+        2 * first > seeds for first, seeds in zip(time.at_first, time.seeds, strict=True)
+    )
+    if time and p <= ALPHA and not early:
         faster = time.high <= 1
         winner, loser = (0, 1) if faster else (1, 0)
         if reaches_reliably(time, winner, loser):
@@ -280,6 +285,8 @@ def decide(time: TimeRatio | None, p: float, p_equivalent: float) -> tuple[Word,
         return "equivalent", ""
     if time is None:
         return "cannot be judged", "unknown cost"
+    if early:
+        return "cannot be judged", "first evaluation"
     if time.reached == (0, 0):
         return "cannot be judged", "never reached"
     if 2 / math.comb(sum(time.seeds), time.seeds[0]) > ALPHA:

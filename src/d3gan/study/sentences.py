@@ -122,6 +122,9 @@ def _why_not(c: Comparison, metric: Metric) -> str:
     if c.reason == "never reached" and c.time:
         goal = f"{title(metric.name)} {rounded(c.target.value)}"
         return f"no run of either reached {goal} ({seeds(c.time.seeds)})"
+    if c.reason == "first evaluation":
+        goal = f"{title(metric.name)} {rounded(c.target.value)}"
+        return f"most runs had reached {goal} by their first evaluation; evaluate more often"
     if c.reason == "too few seeds" and c.time:
         why = f"{seeds(c.time.seeds)} cannot show a difference, 4 each can"
         if c.time.estimate is None:
