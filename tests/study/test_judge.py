@@ -1,5 +1,6 @@
 """The judge's words over made-up runs, and the procedures that it uses."""
 
+import math
 from collections.abc import Sequence
 
 import pytest
@@ -9,7 +10,7 @@ from tests.study.made_up_runs import Studio
 
 from d3gan.runs import RunFolder
 from d3gan.study.censored import Time, time_ratio
-from d3gan.study.judge import Comparison, Group, decide, holm, judge
+from d3gan.study.judge import Comparison, Group, decide, holm, judge, least_reached
 from d3gan.study.methods import Method
 from d3gan.study.methods import group as grouped
 from d3gan.study.question import Primary, Question
@@ -160,9 +161,18 @@ def test_holm_by_its_definition(p: list[float]) -> None:
 
 
 def test_an_equivalence_does_not_hide_a_difference_of_times() -> None:
-    fast = [Time(x, 9.0) for x in (1, 1.1, 1.2, 1.3, 1.4)]
-    slow = [Time(x, 9.0) for x in (2, 2.1, 2.2, 2.3, 2.4)]
+    fast = [Time(x, 9.0) for x in (1, 1.1, 1.2, 1.3, 1.4, 1.5)]
+    slow = [Time(x, 9.0) for x in (2, 2.1, 2.2, 2.3, 2.4, 2.5)]
     time = time_ratio(fast, slow)
     assert decide(time, time.p, 0.001) == ("faster", "")
     assert decide(time, 0.2, 0.001) == ("equivalent", "")
     assert decide(time, 0.2, 0.5) == ("no clear difference", "corrected")
+
+
+@pytest.mark.parametrize("seeds", range(1, 25))
+def test_half_failing_runs_are_called_reliable_in_at_most_2_5_percent(seeds: int) -> None:
+    least = least_reached(seeds)
+    chance = sum(math.comb(seeds, k) for k in range(least, seeds + 1)) / 2**seeds
+    more = math.comb(seeds, least - 1) / 2**seeds
+    assert chance <= 0.025 < chance + more
+    assert (least <= seeds) == (seeds >= 6)

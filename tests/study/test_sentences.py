@@ -54,7 +54,6 @@ def test_equivalent() -> None:
     [
         ("", ""),
         ("corrected", " once corrected for the number of comparisons"),
-        ("unreliable", ", because the faster one fails too often to be called faster"),
     ],
 )
 def test_no_clear_difference(reason: str, because: str) -> None:
@@ -80,7 +79,7 @@ def test_an_undecided_comparison_says_how_many_more_seeds_decide_it() -> None:
     ("reason", "why"),
     [
         ("never reached", "no run of either reached FD 12.4 (3 seeds each)"),
-        ("too few seeds", "3 seeds each cannot show a difference, 4 each can"),
+        ("too few seeds", "3 seeds each cannot show a difference, 6 each can"),
         (
             "first evaluation",
             "most runs had reached FD 12.4 by their first evaluation; evaluate more often",
@@ -94,10 +93,19 @@ def test_cannot_be_judged(reason: str, why: str) -> None:
     assert text == f"D3GAN and DCGAN cannot be judged: {why}."
 
 
+@pytest.mark.parametrize(
+    ("reached", "how"), [((7, 8), "8 of 8 would show it"), ((5, 5), "that takes 6 seeds")]
+)
+def test_a_method_must_be_shown_to_reach_the_target(reached: tuple[int, int], how: str) -> None:
+    time = TimeRatio(0.6, 0.5, 0.8, 0.01, reached, (reached[1], reached[1]))
+    text = said("no clear difference", "unreliable", time=time, quality=None)
+    assert f"D3GAN is not shown to reach it in most of its runs ({how})" in text
+
+
 def test_too_few_seeds_still_have_an_estimate() -> None:
     time = TimeRatio(0.7, 0.0, math.inf, 0.1, (3, 3), (3, 3))
     assert said("cannot be judged", "too few seeds", time=time) == (
-        "D3GAN and DCGAN cannot be judged: 3 seeds each cannot show a difference, 4 each can "
+        "D3GAN and DCGAN cannot be judged: 3 seeds each cannot show a difference, 6 each can "
         "(estimate: 0.70 times DCGAN's training time to FD 12.4)."
     )
 

@@ -277,8 +277,7 @@ def decide(time: TimeRatio | None, p: float, p_equivalent: float) -> tuple[Word,
     )
     if time and p <= ALPHA and not early:
         faster = time.high <= 1
-        winner, loser = (0, 1) if faster else (1, 0)
-        if reaches_reliably(time, winner, loser):
+        if reaches_reliably(time, faster=faster):
             return ("faster" if faster else "slower"), ""
         doubt = "unreliable"
     if p_equivalent <= ALPHA:
@@ -294,15 +293,23 @@ def decide(time: TimeRatio | None, p: float, p_equivalent: float) -> tuple[Word,
     return "no clear difference", doubt or ("corrected" if time.p <= ALPHA < p else "")
 
 
-def reaches_reliably(time: TimeRatio, winner: int, loser: int) -> bool:
-    """Return whether the winner reaches the target in at least the loser's share of runs, or is
-    shown to reach it in more than half of its runs.
+def reaches_reliably(time: TimeRatio, *, faster: bool) -> bool:
+    """Return whether a difference of times may be claimed, given how many runs reached the target.
 
-    A method that is fast in half of its runs and fails in the others is not faster: without this
-    condition, chance would call it so in more than ALPHA / 2 of all studies. The second part is an
-    exact binomial test (Clopper and Pearson 1934) at ALPHA / 2.
+    A method that is fast in half of its runs and fails in the others is not faster: "faster" needs
+    that the method is shown to reach the target in more than half of its runs, by an exact binomial
+    test at ALPHA / 2 (Clopper and Pearson 1934), which takes at least 6 seeds. The burden of proof
+    is with the method that is called better: for "slower" it suffices that the baseline reaches the
+    target in at least the method's share of runs.
     """
     reached, seeds = time.reached, time.seeds
-    if reached[winner] * seeds[loser] >= reached[loser] * seeds[winner]:
+    if not faster and reached[1] * seeds[0] >= reached[0] * seeds[1]:
         return True
-    return float(bdtrc(reached[winner] - 1, seeds[winner], 0.5)) <= ALPHA / 2
+    winner = 0 if faster else 1
+    return reached[winner] >= least_reached(seeds[winner])
+
+
+def least_reached(seeds: int) -> int:
+    """Return how many runs must reach the target to show that more than half would; more than there
+    are seeds if all of them would not show it."""
+    return next(k for k in range(seeds + 2) if bdtrc(k - 1, seeds, 0.5) <= ALPHA / 2)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from d3gan.report.wording import bounds, ratio
 from d3gan.study.censored import TimeRatio
-from d3gan.study.judge import Comparison, Judged
+from d3gan.study.judge import Comparison, Judged, least_reached
 from d3gan.study.quality import QualityRatio
 from d3gan.study.records import Axis, Metric
 from d3gan.study.sample_size import seeds_to_decide
@@ -126,7 +126,7 @@ def _why_not(c: Comparison, metric: Metric) -> str:
         goal = f"{title(metric.name)} {rounded(c.target.value)}"
         return f"most runs had reached {goal} by their first evaluation; evaluate more often"
     if c.reason == "too few seeds" and c.time:
-        why = f"{seeds(c.time.seeds)} cannot show a difference, 4 each can"
+        why = f"{seeds(c.time.seeds)} cannot show a difference, 6 each can"
         if c.time.estimate is None:
             return why
         return (
@@ -140,7 +140,11 @@ def _reason(c: Comparison, time: TimeRatio) -> str:
     if c.reason == "corrected":
         return " once corrected for the number of comparisons"
     if c.reason == "unreliable":
-        return ", because the faster one fails too often to be called faster"
+        winner = 0 if time.high <= 1 else 1
+        needed, have = least_reached(time.seeds[winner]), time.seeds[winner]
+        name = (c.method, c.baseline)[winner]
+        how = f"{needed} of {have} would show it" if needed <= have else "that takes 6 seeds"
+        return f", because {name} is not shown to reach it in most of its runs ({how})"
     return ""
 
 
