@@ -1,4 +1,4 @@
-"""docs/evidence.md quotes the judge: the committed runs are judged again, and must give its words."""
+"""docs/evidence.md quotes the judge: judging the committed runs again gives the same words."""
 
 import re
 from pathlib import Path

@@ -65,14 +65,18 @@ def study_markdown(found: dict[str, Any]) -> str:
 
 
 def methods_markdown(found: dict[str, Any]) -> str:
-    """Return the table of docs/methods.md: every metric at equal images, and the time."""
+    """Return the table of docs/methods.md: every metric at equal images, and the time unless the
+    study is not about seconds."""
     names = list(next(iter(found["methods"].values())))
-    lines = [f"| method | {' | '.join(names)} | training, s |", "|---|" + "--:|" * (len(names) + 1)]
+    timed = any(c["clock"] == "seconds" for c in found["judgement"]["groups"][0]["comparisons"])
+    columns = [*names, *(["training, s"] if timed else [])]
+    lines = [f"| method | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
     for method, values in found["methods"].items():
         runs = found["runs"][method]
         seconds = sum(run["train_seconds"] for run in runs) / len(runs)
         cells = [interval(values[name], digits(name)) for name in names]
-        lines.append(f"| {method} | {' | '.join(cells)} | {seconds:.0f} |")
+        cells += [f"{seconds:.0f}"] if timed else []
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -90,7 +94,8 @@ def page_and_table(folder: Path) -> tuple[str, str]:
     """Return the page of docs/ that has the results of a study, and their table there."""
     if folder.name in ("mnist-cpu", "demo-precision"):
         return "studies.md", study_markdown(comparison(folder))
-    return "methods.md", methods_markdown(comparison(folder))
+    page = "evidence.md" if folder.name == "mnist-pilot" else "methods.md"
+    return page, methods_markdown(comparison(folder))
 
 
 def test_bfloat16_trains_as_well_as_float32() -> None:
