@@ -34,8 +34,8 @@ def data(arguments: list[str]) -> int:
         word = arguments[0] if arguments else ""
         if word in ("-h", "--help"):
             print(
-                "usage: d3gan data list | prepare SOURCE | show SOURCE -o grid.png | "
-                "classifier SOURCE -o FILE"
+                "usage: d3gan data list | prepare SOURCE | show SOURCE -o grid.png |\n"
+                "                  classifier SOURCE -o FILE"
             )
             return 0
         raise UserError(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """Compare runs on one page: verdict, tables, curves, samples, settings."""
+    """Compare runs on one page: what they show, tables, curves, samples, settings."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run folders, or folders that contain some. Runs that differ only in their seed are one
