@@ -71,7 +71,9 @@ def test_a_run_that_stopped_early_continues_with_more_patience(
         measured,
     )
     run = train(config)
-    assert run.metrics()[-1]["step"] < 36
+    status = run.status()
+    assert status is not None
+    assert (status.state, status.step < 36) == ("stopped_early", True)
     assert is_done(PlannedRun("measured", config))
     patient = configs.from_dict({"eval": {"patience": 99}}, config)
     assert not is_done(PlannedRun("measured", patient))
