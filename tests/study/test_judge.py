@@ -10,7 +10,8 @@ from tests.study.made_up_runs import Studio
 
 from d3gan.runs import RunFolder
 from d3gan.study.censored import Time, time_ratio
-from d3gan.study.judge import Comparison, Group, decide, holm, judge, least_reached
+from d3gan.study.judge import Comparison, decide, holm, judge, least_reached
+from d3gan.study.measures import Group
 from d3gan.study.methods import Method
 from d3gan.study.methods import group as grouped
 from d3gan.study.question import Primary, Question

@@ -8,8 +8,8 @@ from tests.study.made_up_runs import Studio
 from tests.study.test_judge import ASKED, FALLING, FD, method
 
 from d3gan.runs import RunFolder
-from d3gan.study.judge import Group
 from d3gan.study.judgement import judgement
+from d3gan.study.measures import Group
 from d3gan.study.methods import Method
 from d3gan.study.question import Primary, Question
 from d3gan.study.records import load

@@ -7,8 +7,9 @@ import pytest
 
 from d3gan.study import sentences
 from d3gan.study.censored import TimeRatio
-from d3gan.study.judge import Comparison, Group, Judged, Target, Word
+from d3gan.study.judge import Comparison, Judged, Word
 from d3gan.study.learned import Learned
+from d3gan.study.measures import Group, Target
 from d3gan.study.methods import Method
 from d3gan.study.quality import QualityRatio
 from d3gan.study.records import Metric

@@ -7,7 +7,8 @@ from typing import Any
 
 from d3gan.study import sentences
 from d3gan.study.censored import Time, TimeRatio
-from d3gan.study.judge import Comparison, Group, Judged, judge, main_clock_and_factor, times
+from d3gan.study.judge import Comparison, Judged, judge, main_clock_and_factor
+from d3gan.study.measures import Group, times
 from d3gan.study.methods import Method
 from d3gan.study.quality import geometric_ratio
 from d3gan.study.question import Question

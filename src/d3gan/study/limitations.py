@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from d3gan.study.judge import Group
+from d3gan.study.measures import Group
 from d3gan.study.question import Question
 from d3gan.study.records import Record
 

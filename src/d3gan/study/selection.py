@@ -11,7 +11,7 @@ from d3gan.evaluation.protocol import difference
 from d3gan.registry import nearest
 from d3gan.runs import RunFolder
 from d3gan.study import methods
-from d3gan.study.judge import Group
+from d3gan.study.measures import Group
 from d3gan.study.methods import Method
 from d3gan.study.question import Question
 from d3gan.study.records import Metric, Record, load

@@ -16,7 +16,8 @@ from d3gan.config import Config
 from d3gan.run_status import Status
 from d3gan.runs import RunFolder
 from d3gan.study.censored import Time
-from d3gan.study.judge import Comparison, Group, group_targets, judge, times
+from d3gan.study.judge import Comparison, judge
+from d3gan.study.measures import Group, group_targets, times
 from d3gan.study.methods import Method
 from d3gan.study.pilot import Array, Pilot
 from d3gan.study.question import Primary, Question
