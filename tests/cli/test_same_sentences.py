@@ -59,11 +59,11 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[PlannedRun], Values], str]] = {
     "one method": ({"methods": ["demo-dcgan"]}, ordinary, "Nothing to compare: demo-dcgan"),
     "two methods": ({**TWO, "pilot_seeds": [100, 101]}, ordinary, "times one's training time"),
     "five methods": ({**FIVE, "primary": {"method": "d"}, "baseline": "c"}, ordinary, "d reached"),
-    "failed runs": (TWO, failing, "reached by 2 of 4 and 4 of 4 runs"),
-    "censored": (TWO, censored, "reached by 2 of 4 and 4 of 4 runs"),
+    "failed runs": (TWO, failing, "reached by 3 of 6 and 6 of 6 runs"),
+    "censored": (TWO, censored, "reached by 4 of 6 and 6 of 6 runs"),
     "collapsed": (TWO, collapsed, "two reached"),
     "varied": ({**TWO, "vary": {"train.batch_size": [16, 32]}}, ordinary, "two-batch_size-16"),
-    "mixed protocols": (TWO, mixed, "3 seeds): equivalent"),
+    "mixed protocols": (TWO, mixed, "5 seeds): equivalent"),
     "nothing learned": (TWO, flat, "Nothing can be judged: one learned nothing."),
     "no evaluation at all": (TWO, unmeasured, "Nothing can be judged: one-seed-0 has no"),
 }
@@ -77,7 +77,7 @@ def test_compare_and_report_give_the_same_sentences(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     values, differs, expected = CASES[case]
-    values = {"seeds": [0, 1, 2, 3], "set": {"eval.every_epochs": 1.0}} | values
+    values = {"seeds": [0, 1, 2, 3, 4, 5], "set": {"eval.every_epochs": 1.0}} | values
     monkeypatch.chdir(tmp_path)
     Path("study.toml").write_text(tomli_w.dumps(values))
     study = make_study({"name": "study", **values})

@@ -137,7 +137,7 @@ FALLING = [9.0, 7.0, 5.0, 3.0]
 
 def twice_as_fast(studio: Studio) -> list[RunFolder]:
     """The second method is where the first one is with half of the images and seconds."""
-    scale = [1 + 0.01 * s for s in range(5)]
+    scale = [1 + 0.01 * s for s in range(6)]
     curves = {"dcgan": [64, 32, 16, 8, 4, 2, 2, 2], "d3gan": [32, 8, 2, 2, 2, 2, 2, 2]}
     return [
         studio.run(name, seed, [x * v for v in curve])

@@ -39,14 +39,14 @@ def test_a_method_that_is_twice_as_fast(studio: Studio) -> None:
     for clock, ratio in (("images", 0.5), ("seconds", 0.5), ("steps", 0.5), ("flops", 1.0)):
         time = only_comparison(found, clock)["time"]  # steps of d3gan cost twice the operations
         assert time["estimate"] == pytest.approx(ratio, rel=0.1)
-        assert (time["reached"], time["seeds"]) == ([5, 5], [5, 5])
+        assert (time["reached"], time["seeds"]) == ([6, 6], [6, 6])
     first = only_comparison(found)
     assert first["primary"]
     assert first["word"] == "faster"
     judgement = found["judgement"]
     assert judgement["headline"] == judgement["sentences"][0] == first["sentence"]
     assert judgement["headline"].startswith("d3gan reached FD ")
-    assert judgement["headline"].endswith("5 seeds each): faster.")
+    assert judgement["headline"].endswith("6 seeds each): faster.")
     assert found["baseline"] == "dcgan"
 
 
@@ -59,10 +59,8 @@ def test_the_other_baseline_gives_the_other_word(studio: Studio) -> None:
 
 def test_one_seed_gives_no_interval(studio: Studio) -> None:
     found = compare([studio.run("dcgan", 0, FALLING), studio.run("d3gan", 0, [3.0, 2.0, 2.0, 2.0])])
-    assert found["judgement"]["headline"] == (
-        "d3gan and dcgan cannot be judged: 1 seed each cannot show a difference, 4 each can "
-        "(estimate: 0.28 times dcgan's training time to FD 3.75)."
-    )
+    assert found["judgement"]["headline"].startswith("d3gan and dcgan cannot be judged: ")
+    assert only_comparison(found)["quality"]["low"] is None
     assert found["methods"]["dcgan"] == fd(3.0, None, None, 1)
     curve = found["curves"]["dcgan"]
     assert (curve["low"], curve["seeds"]) == ([None] * 4, [1] * 4)
@@ -138,7 +136,7 @@ def test_diverged_runs_never_reach_the_target(studio: Studio) -> None:
     (group,) = found["judgement"]["groups"]
     assert group["stability"]["d3gan"]["diverged"] == 2
     times = group["times"]["d3gan"]["seconds"]["1.25"]
-    assert times[1] == {"seed": 1, "reached": None, "budget": None}
+    assert times[1] == {"seed": 1, "reached": None, "budget": None, "at_first": False}
     assert only_comparison(found)["time"]["seeds"] == [3, 3]
     assert found["judgement"]["left_out"] == []
     last = found["runs"]["d3gan"][2]
