@@ -1,6 +1,12 @@
-"""Simulated studies have the noise of the pilot and the truth they are told to have."""
+"""Simulated studies have the noise of the pilot and the truth they are told to have; the judge is
+right as often as docs/judge.md says."""
 
+import importlib.util
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,6 +14,7 @@ import pytest
 from d3gan.study.pilot import Pilot, Runs, pair_pilot, pooled_pilot
 from d3gan.study.simulation import Design, Truth, judged, length_for, simulate, tally
 
+ROOT = Path(__file__).parents[2]
 IMAGES = np.linspace(1000.0, 8000.0, 8)
 MEAN = 5.0 - 1.2 * np.log(IMAGES / 1000.0)
 
@@ -105,3 +112,72 @@ def test_the_length_of_the_runs_sets_the_share_that_is_censored(pilot: Pilot) ->
 
 def test_a_simulation_can_be_repeated(pilot: Pilot) -> None:
     assert tally(pilot, Truth(), Design(5), 5) == tally(pilot, Truth(), Design(5), 5)
+
+
+@pytest.fixture(scope="module")
+def program() -> ModuleType:
+    path = ROOT / "benchmarks" / "simulated_judge.py"
+    spec = importlib.util.spec_from_file_location("simulated_judge", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["mnist-pilot", "mnist-cpu"])
+def test_the_docs_have_the_results(name: str, program: ModuleType) -> None:
+    results = json.loads(program.RESULTS.read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "judge.md").read_text(encoding="utf-8")
+    assert program.table(results[name]) in text
+
+
+def error(share: float, studies: int) -> float:
+    """Return three standard errors of a share of so many studies."""
+    return 3 * math.sqrt(share * (1 - share) / studies)
+
+
+@pytest.mark.slow
+class TestTheJudge:
+    """The judge with the noise of the committed pilot, on the clock "images"."""
+
+    @pytest.fixture(scope="class")
+    def pilot(self, program: ModuleType) -> Pilot:
+        found: Pilot = program.read("mnist-pilot")
+        return found
+
+    @pytest.fixture(scope="class", params=[1.25, 1.1])
+    def factor(self, request: pytest.FixtureRequest) -> float:
+        return float(request.param)
+
+    @pytest.fixture(scope="class", params=[0.01, 0.2, 0.5])
+    def design(self, factor: float, pilot: Pilot, request: pytest.FixtureRequest) -> Design:
+        """A study in which this share of the baseline's runs does not reach the target."""
+        length = length_for(pilot, request.param, Design(8, factor), studies=60)
+        return Design(8, factor, length=length)
+
+    @pytest.mark.parametrize("speed", [1.31, 2.0])
+    def test_a_method_of_which_half_of_the_runs_fail_is_not_faster(
+        self, speed: float, design: Design, pilot: Pilot
+    ) -> None:
+        found = tally(pilot, Truth(speed, failing=0.5), design, 120)
+        assert found.share("faster") <= 0.025
+
+    def test_equal_methods_differ_in_one_study_of_twenty(
+        self, design: Design, pilot: Pilot
+    ) -> None:
+        found = tally(pilot, Truth(), design, 200)
+        assert found.share("faster", "slower") <= 0.05 + error(0.05, 200)
+        assert 0.93 - error(0.95, 200) <= found.time_covered / 200
+
+    def test_a_faster_method_is_called_faster(self, design: Design, pilot: Pilot) -> None:
+        found = tally(pilot, Truth(1.31), design, 200)
+        assert found.share("slower") <= 0.05
+        assert 0.93 - error(0.95, 200) <= found.time_covered / 200
+        if found.censored < 0.1:
+            assert found.share("faster") >= 0.8 - error(0.8, 200)
+
+    def test_equal_methods_are_called_equivalent(self, design: Design, pilot: Pilot) -> None:
+        found = tally(pilot, Truth(), replace(design, seeds=20), 60)
+        assert found.share("equivalent") >= 0.8
+        assert 0.93 - error(0.95, 60) <= found.quality_covered / 60
