@@ -35,6 +35,11 @@ def test_the_end_of_a_smoothed_curve_by_hand() -> None:
     assert smoothed([5.0, 4.0, 3.0, 3.0, -9.0]).tolist()[-1] == 3.0
 
 
+def test_the_start_of_a_curve_is_kept() -> None:
+    """A steep fall to a plateau is not an outlier at the first evaluation."""
+    assert smoothed([6.0, 2.0, 2.0, 2.0]).tolist() == [6.0, 2.0, 2.0, 2.0]
+
+
 def test_the_plateau_is_the_median_of_the_best_smoothed_values() -> None:
     curves = [[3.0, 2.0, 1.0, 1.0], [3.0, 2.0, 2.0, 2.0], [9.0, 9.0, 9.0, 9.0]]
     assert plateau(curves) == 2.0

@@ -35,16 +35,16 @@ def smoothed(y: Sequence[float] | Array) -> Array:
     """Return the running median of three of a curve [n], which removes single outliers and leaves a
     falling curve as it is.
 
-    Each end is the median of itself, its neighbour, and the line through its two smoothed
-    neighbours (Tukey 1977, "Exploratory data analysis", chapter 7). A curve of three keeps its
-    ends.
+    The end is the median of itself, its neighbour, and the line through its two smoothed neighbours
+    (Tukey 1977, "Exploratory data analysis", chapter 7), so that a run is not rewarded for a lucky
+    last value. The start, from which curves fall steeply, is kept; so are the ends of a curve of
+    three.
     """
     y = np.array(y, np.float64)
     if len(y) < 3:
         return y
     inner = np.median([y[:-2], y[1:-1], y[2:]], axis=0)
     if len(inner) > 1:
-        y[0] = np.median([y[0], inner[0], 3 * inner[0] - 2 * inner[1]])
         y[-1] = np.median([y[-1], inner[-1], 3 * inner[-1] - 2 * inner[-2]])
     y[1:-1] = inner
     return y
