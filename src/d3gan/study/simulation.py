@@ -39,7 +39,8 @@ class Truth:
     """How a method truly differs from the baseline."""
 
     speed: float = 1.0
-    """How many times as fast it is: its mean curve is the baseline's at `speed` times the cost."""
+    """How many times as fast it is: a run is where the baseline's would be at `speed` times the
+    cost, with its deviations, so that the times are distributed as the baseline's over `speed`."""
     quality: float = 1.0
     """Factor on its metric."""
     failing: float = 0.0
@@ -58,7 +59,10 @@ class Design:
     pilots: int = 3
     """Pilot runs of the baseline, which fix the target."""
     length: float = 1.0
-    """Length of a judged run as a multiple of a pilot run's; both have as many evaluations."""
+    """Length of a judged run as a multiple of a pilot run's; both are evaluated equally often."""
+    correlated: bool = True
+    """Whether runs of both methods with one seed are correlated as those of the pilot are;
+    otherwise all runs are independent."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,7 @@ def tally(pilot: Pilot, truth: Truth, design: Design, studies: int, *, seed: int
 
 
 def simulate(pilot: Pilot, truth: Truth, design: Design, random: np.random.Generator) -> Group:
-    """Return the runs of one simulated study. Runs of both methods with one seed are correlated as
-    those of the pilot are."""
+    """Return the runs of one simulated study."""
     width = len(pilot.mean) + 1
 
     def deviations(runs: int) -> tuple[Array, Array]:
@@ -107,8 +110,13 @@ def simulate(pilot: Pilot, truth: Truth, design: Design, random: np.random.Gener
 
     pilot_runs, _ = deviations(design.pilots)
     of_baseline, of_method = deviations(design.seeds)
-    cost, method_cost = design.length * pilot.cost, design.length * pilot.method_cost
+    if not design.correlated:
+        _, of_method = deviations(design.seeds)
+    cost = _evaluations(pilot.cost, design.length)
+    method_cost = _evaluations(pilot.method_cost, design.length)
     mean = pilot.curve(method_cost * truth.speed) + np.log(truth.quality)
+    of_baseline = _deviations_at(of_baseline, pilot.cost, cost)
+    of_method = _deviations_at(of_method, pilot.cost, method_cost * truth.speed)
     level = plateau(list(pilot.mean + pilot_runs[:, :-1])) + np.log(STUCK)
     fails = random.random((design.seeds, 1)) < truth.failing
     return Group(
@@ -120,6 +128,20 @@ def simulate(pilot: Pilot, truth: Truth, design: Design, random: np.random.Gener
         ],
         _method("pilot", pilot.cost, pilot.mean, pilot_runs).records,
     )
+
+
+def _evaluations(cost: Array, length: float) -> Array:
+    """Return the costs of the evaluations of a run that is `length` times as long as one with
+    evaluations at `cost`, with the same distance between them."""
+    end, distance = length * cost[-1], cost[-1] / len(cost)
+    return np.append(np.arange(1, np.ceil(end / distance - 1e-6)) * distance, end)
+
+
+def _deviations_at(deviations: Array, cost: Array, here: Array) -> Array:
+    """Return deviations [runs, evaluations + 1] at other costs than those of the pilot; outside of
+    its range they stay as they are. The last column is not of the curve."""
+    curves = [np.interp(np.log(here), np.log(cost), curve) for curve in deviations[:, :-1]]
+    return np.column_stack([curves, deviations[:, -1]])
 
 
 def judged(group: Group, design: Design) -> Comparison:
