@@ -117,7 +117,9 @@ def test_a_failed_run_is_reported_after_the_others_ended(
     stub.does({"a-seed-0": "fail"})
     assert main(flags) == 2
     log = Path("runs/study/logs/a-seed-0.log")
-    *_, failed, last = capsys.readouterr().err.splitlines()
+    output, errors = capsys.readouterr()
+    assert output.splitlines()[-1] == "report: runs/study/study.html", "of the other runs"
+    *_, failed, last = errors.splitlines()
     assert failed == f"d3gan: a-seed-0 failed: it cannot be done (log: {log})"
     assert last.startswith("d3gan: error: 1 of 2 runs failed (a-seed-0); fix the causes")
     assert f"continue with 'd3gan {' '.join(flags)}'" in last

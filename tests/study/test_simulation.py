@@ -95,6 +95,33 @@ def test_without_noise_the_judge_finds_the_truth(pilot: Pilot, truth: Truth) -> 
         assert found.quality.ratio == pytest.approx(truth.quality, rel=0.02)
 
 
+def test_the_times_of_a_faster_method_are_the_baseline_s_divided_by_its_speed(
+    pilot: Pilot,
+) -> None:
+    """Its runs are those of the baseline at more cost, with the same deviations."""
+    (slow,), (fast,) = (
+        simulate(pilot, Truth(speed), Design(1), np.random.default_rng(0)).methods[1].records[:1]
+        for speed in (1.0, 2.0)
+    )
+    values = [[row["fd"] for row in record.rows] for record in (slow, fast)]
+    assert values[1][:4] == pytest.approx(values[0][1::2])  # at half of the cost
+
+
+def test_runs_may_be_independent(pilot: Pilot) -> None:
+    same = Pilot(pilot.mean, pilot.cost, pilot.cost, np.hstack([pilot.noise[:, :9]] * 2))
+    equal = [
+        [
+            [row["fd"] for row in method.records[0].rows]
+            for method in simulate(
+                same, Truth(), Design(1, correlated=correlated), np.random.default_rng(0)
+            ).methods
+        ]
+        for correlated in (True, False)
+    ]
+    assert equal[0][0] == pytest.approx(equal[0][1])
+    assert equal[1][0] != pytest.approx(equal[1][1])
+
+
 def test_failing_runs_do_not_reach_the_target(pilot: Pilot) -> None:
     found = judged(simulate(pilot, Truth(2.0, failing=1.0), Design(6), np.random.default_rng(0)),
                    Design(6))  # fmt: skip
@@ -154,7 +181,8 @@ def committed(program: ModuleType) -> Pilot:
 def design(committed: Pilot, request: pytest.FixtureRequest) -> Design:
     """A study with this target, in which this share of the baseline's runs does not reach it."""
     factor, share = request.param
-    return Design(8, factor, length=length_for(committed, share, Design(8, factor), studies=60))
+    length = length_for(committed, share, Design(8, factor), studies=60)
+    return Design(8, factor, length=length, correlated=False)
 
 
 @pytest.mark.slow
@@ -170,21 +198,22 @@ def test_a_method_of_which_half_of_the_runs_fail_is_not_faster(
 def test_equal_methods_differ_in_one_study_of_twenty(design: Design, committed: Pilot) -> None:
     found = tally(committed, Truth(), design, 200)
     assert found.share("faster", "slower") <= 0.05 + error(0.05, 200)
-    assert found.time_covered / 200 >= 0.93 - error(0.95, 200)
+    assert 0.93 - error(0.95, 200) <= found.time_covered / 200 <= 0.98 + error(0.98, 200)
 
 
 @pytest.mark.slow
 def test_a_faster_method_is_called_faster(design: Design, committed: Pilot) -> None:
-    found = tally(committed, Truth(1.31), design, 200)
+    """With 10 seeds; docs/judge.md says how often with 8."""
+    found = tally(committed, Truth(1.31), replace(design, seeds=10), 200)
     assert found.share("slower") <= 0.05
-    # Below 93 % where the runs are long: docs/judge.md says why.
-    assert found.time_covered / 200 >= 0.88 - error(0.88, 200)
+    assert 0.93 - error(0.95, 200) <= found.time_covered / 200 <= 0.98 + error(0.98, 200)
     if design.factor == 1.25 and found.censored < 0.1:
-        assert found.share("faster") >= 0.8 - error(0.8, 200)
+        assert found.share("faster") >= 0.8
 
 
 @pytest.mark.slow
 def test_equal_methods_are_called_equivalent(design: Design, committed: Pilot) -> None:
-    found = tally(committed, Truth(), replace(design, seeds=20), 60)
-    assert found.share("equivalent") >= 0.8
+    found = tally(committed, Truth(), replace(design, seeds=20, correlated=True), 60)
     assert found.quality_covered / 60 >= 0.93 - error(0.95, 60)
+    if found.censored < 0.1:
+        assert found.share("equivalent") >= 0.8

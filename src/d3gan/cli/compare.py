@@ -134,21 +134,24 @@ def compare(arguments: list[str]) -> int:
     saved = save(study)
     with watching(launcher.slots) as show:
         stopped = run_grid(entries, launcher, show)
-    _check_end(entries, stopped, f"d3gan compare {shlex.join(arguments)}")
-    if options.pilot_only:
-        return 0
+    command = f"d3gan compare {shlex.join(arguments)}"
+    _check_stopped(entries, stopped, command)
+    if not options.pilot_only:
+        _report(options, study, saved.warnings(study.out_dir))
+    _check_failed(entries, command)
+    return 0
+
+
+def _report(options: Compare, study: Study, notes: Sequence[str]) -> None:
+    """Write and print the report on the runs that exist; a run that failed does not prevent it."""
+    runs = [run.folder for run in study.runs if run.folder.exists()]
+    if not runs:
+        return
     report = Path(options.output or study.out_dir / f"{study.name}.html")
-    comparison = write_report(
-        [run.folder for run in study.runs],
-        report,
-        title=study.name,
-        question=study.question,
-        notes=saved.warnings(study.out_dir),
-    )
+    comparison = write_report(runs, report, title=study.name, question=study.question, notes=notes)
     write_json(comparison, options.json)
     if options.json != STANDARD_OUTPUT:
         print_comparison(comparison, report)
-    return 0
 
 
 # The plan
@@ -270,8 +273,8 @@ def _number(word: str) -> int | float | str:
     return word
 
 
-def _check_end(entries: Sequence[Entry], stopped: int, command: str) -> None:
-    """Print which runs diverged or failed. Raises Interrupted or UserError if runs are missing."""
+def _check_stopped(entries: Sequence[Entry], stopped: int, command: str) -> None:
+    """Print which runs diverged or failed. Raises Interrupted if a signal stopped the study."""
     for entry in entries:
         if entry.state in ("diverged", "failed"):
             message = f": {entry.message}" if entry.message else ""
@@ -284,6 +287,10 @@ def _check_end(entries: Sequence[Entry], stopped: int, command: str) -> None:
             f"stopped with {done} of {len(entries)} runs done; the others are saved; "
             f"continue with '{command}'",
         )
+
+
+def _check_failed(entries: Sequence[Entry], command: str) -> None:
+    """Raise UserError if runs failed."""
     failed = [entry.run.name for entry in entries if entry.state == "failed"]
     if failed:
         raise UserError(
