@@ -148,6 +148,14 @@ def test_diverged_runs_never_reach_the_target(studio: Studio) -> None:
     )
 
 
+def test_without_an_evaluation_at_step_0_a_warning_says_what_is_unknown(studio: Studio) -> None:
+    others = [studio.run("d3gan", 0, FALLING)]
+    text = "whether dcgan learned anything is unknown"
+    for seed, start, unknown in ((0, None, True), (1, 90.0, False)):
+        found = compare([studio.run("dcgan", seed, FALLING, start=start), *others])
+        assert any(warning.startswith(text) for warning in found["warnings"]) == unknown
+
+
 def test_all_runs_diverged(studio: Studio) -> None:
     runs = [studio.run(m, 0, [], state="diverged") for m in ("dcgan", "d3gan")]
     found = compare(runs)
@@ -158,7 +166,7 @@ def test_all_runs_diverged(studio: Studio) -> None:
 
 
 def test_the_pilot_fixes_the_targets_and_is_not_judged(studio: Studio) -> None:
-    runs = [studio.run("dcgan", s, FALLING) for s in (0, 1)]
+    runs = [studio.run("dcgan", s, FALLING, start=90.0) for s in (0, 1)]
     runs += [studio.run("d3gan", s, FALLING) for s in (0, 1, 100)]
     runs += [studio.run("dcgan", s, [8.0, 4.0, 2.0, 2.0]) for s in (100, 101)]
     found = comparison_of(runs, Question(pilot_seeds=(100, 101)))

@@ -15,6 +15,12 @@ def limitations(groups: Sequence[Group], question: Question) -> list[str]:
         found += _of_seeds(group)
     found += _of_hardware([*records, *(r for group in groups for r in group.pilot)])
     compared = [group for group in groups if len(group.methods) > 1]
+    for group in compared:
+        if not any(record.initial for record in (*group.baseline.records, *group.pilot)):
+            found.append(
+                f"whether {group.baseline.name} learned anything is unknown, because its runs were "
+                "not evaluated at step 0"
+            )
     if any(not group.pilot for group in compared):
         found.append(
             "the targets come from the judged runs, because there are no pilot runs "
