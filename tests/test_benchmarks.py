@@ -1,6 +1,5 @@
 """The documents agree with the stored results, and the results are plausible."""
 
-import importlib.util
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.benchmark_program import benchmark_program
 
 ROOT = Path(__file__).parents[1]
 RESULTS = json.loads(
@@ -23,13 +24,7 @@ STRONGER = {
 
 @pytest.fixture
 def program() -> ModuleType:
-    path = ROOT / "benchmarks" / "real_against_real.py"
-    spec = importlib.util.spec_from_file_location("real_against_real", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_program("real_against_real")
 
 
 def rows(source: str) -> dict[str, dict[str, Any]]:

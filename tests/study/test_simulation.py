@@ -1,7 +1,6 @@
-"""Simulated studies have the noise of the pilot and the truth they are told to have; the judge is
+"""Simulated studies have the noise of the pilot and the effect that was asked for, and the judge is
 right as often as docs/judge.md says."""
 
-import importlib.util
 import json
 import math
 from dataclasses import replace
@@ -10,6 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from tests.benchmark_program import benchmark_program
 
 from d3gan.study.pilot import Pilot, Runs, pair_pilot, pooled_pilot
 from d3gan.study.simulation import Design, Truth, judged, length_for, simulate, tally
@@ -143,13 +143,7 @@ def test_a_simulation_can_be_repeated(pilot: Pilot) -> None:
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    path = ROOT / "benchmarks" / "simulated_judge.py"
-    spec = importlib.util.spec_from_file_location("simulated_judge", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_program("simulated_judge")
 
 
 @pytest.mark.parametrize("name", ["mnist-pilot", "mnist-cpu"])

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.95
-"""Confidence level of the interval."""
+from d3gan.study.statistics import LEVEL
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,11 @@ def judge(groups: Sequence[Group], question: Question, metric: Metric) -> list[J
         learned = has_learned([*group.baseline.records, *group.pilot], metric)
         targets = group_targets(group, question, metric)
         compared = [
-            _compare(group, method, clock, goal, question, metric, primary)
+            comparison
             for method in group.methods[1:]
             for clock in question.clocks
-            for goal in targets
             if learned.learned is not False
+            for comparison in _compare(group, method, clock, targets, question, metric, primary)
         ]
         judged.append(Judged(group, learned, targets, compared))
     decided = iter(_decide([c for part in judged for c in part.comparisons], question))
@@ -104,22 +104,24 @@ def _compare(
     group: Group,
     method: Method,
     clock: Axis,
-    goal: Target,
+    targets: Sequence[Target],
     question: Question,
     metric: Metric,
     primary: Primary | None,
-) -> Comparison:
-    """Return a comparison with its numbers, not yet decided."""
+) -> list[Comparison]:
+    """Return for each target a comparison with its numbers, not yet decided."""
     base = group.baseline
     known = all(record.knows(clock) for record in (*method.records, *base.records))
     pairs = differences(method, base, clock, metric) if known else []
-    time = quality = None
-    if known:
-        time = time_ratio(*(times(m.records, clock, goal, metric) for m in (method, base)))
-    if pairs:
-        quality = quality_ratio(pairs, question.margin)
-    named = primary == Primary(method.name, clock, goal.factor)
-    return Comparison(method.name, base.name, clock, goal, named, time, quality)
+    quality = quality_ratio(pairs, question.margin) if pairs else None
+    found = []
+    for goal in targets:
+        time = None
+        if known:
+            time = time_ratio(*(times(m.records, clock, goal, metric) for m in (method, base)))
+        named = primary == Primary(method.name, clock, goal.factor)
+        found.append(Comparison(method.name, base.name, clock, goal, named, time, quality))
+    return found
 
 
 def main_clock_and_factor(

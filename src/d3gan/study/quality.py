@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from scipy.special import stdtr
 
-from d3gan.study.statistics import LEVEL, t_quantile
+from d3gan.study.statistics import mean_interval, t_quantile
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ class QualityRatio(Ratio):
 
 def geometric_ratio(differences: Sequence[float]) -> Ratio:
     """Return exp of the mean of log differences, with Student's interval. There is at least one."""
-    mean, half = _mean_and_half_width(differences, LEVEL)
-    if half is None:
-        return Ratio(math.exp(mean), None, None, len(differences))
-    return Ratio(math.exp(mean), math.exp(mean - half), math.exp(mean + half), len(differences))
+    logs = mean_interval(differences)
+    mean, low, high = (None if x is None else math.exp(x) for x in (logs.mean, logs.low, logs.high))
+    assert mean is not None
+    return Ratio(mean, low, high, logs.seeds)
 
 
 def quality_ratio(differences: Sequence[float], margin: float) -> QualityRatio:
@@ -51,22 +50,14 @@ def quality_ratio(differences: Sequence[float], margin: float) -> QualityRatio:
     difference.
     """
     ratio = geometric_ratio(differences)
-    mean, half = _mean_and_half_width(differences, 0.90)
-    if half is None:
+    logs = mean_interval(differences, 0.90)
+    if logs.mean is None or logs.low is None or logs.high is None:
         return QualityRatio(ratio.ratio, None, None, ratio.pairs, None, None, None)
-    degrees, limit = len(differences) - 1, math.log1p(margin)
-    error = half / t_quantile(0.95, degrees)
+    degrees, room = len(differences) - 1, math.log1p(margin) - abs(logs.mean)
+    error = (logs.high - logs.low) / 2 / t_quantile(0.95, degrees)
     # Without any spread the tests are decided by the mean alone.
-    statistic = (limit - abs(mean)) / error if error else math.copysign(math.inf, limit - abs(mean))
+    statistic = room / error if error else math.copysign(math.inf, room)
     return QualityRatio(
         ratio.ratio, ratio.low, ratio.high, ratio.pairs,
-        math.exp(mean - half), math.exp(mean + half), float(stdtr(degrees, -statistic)),
+        math.exp(logs.low), math.exp(logs.high), float(stdtr(degrees, -statistic)),
     )  # fmt: skip
-
-
-def _mean_and_half_width(values: Sequence[float], level: float) -> tuple[float, float | None]:
-    x = np.sort(np.asarray(values, np.float64))  # the order of the seeds causes no rounding error
-    if len(x) < 2:
-        return float(x.mean()), None
-    error = float(x.std(ddof=1)) / math.sqrt(len(x))
-    return float(x.mean()), t_quantile((1 + level) / 2, len(x) - 1) * error

@@ -1,4 +1,4 @@
-"""The judge's results as sentences. All programs and pages use these, and word nothing anew."""
+"""The judge's results as sentences, which the terminal, the report, and the JSON share."""
 
 import math
 from collections.abc import Sequence

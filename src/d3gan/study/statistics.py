@@ -29,10 +29,10 @@ def t_quantile(probability: float, degrees: int) -> float:
     return float(stdtrit(degrees, probability))
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     """Return the mean and Student's interval, mean ± t s / sqrt(n), n - 1 degrees of freedom.
 
-    Student 1908, "The probable error of a mean". The interval has confidence LEVEL for normal
+    Student 1908, "The probable error of a mean". The interval has confidence `level` for normal
     values, and approximately that for others. One value has no interval; no values have no mean.
     """
     n = len(values)
@@ -43,7 +43,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
     mean = float(x.mean())
     if n == 1:
         return Interval(mean, None, None, 1)
-    half = t_quantile((1 + LEVEL) / 2, n - 1) * float(x.std(ddof=1)) / math.sqrt(n)
+    half = t_quantile((1 + level) / 2, n - 1) * float(x.std(ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
 

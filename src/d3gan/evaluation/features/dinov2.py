@@ -6,7 +6,6 @@ of diffusion models", and its program dgm-eval: Pillow's bicubic resize of 8-bit
 pixels, the normalisation of ImageNet, and the class token after the last layer norm.
 """
 
-import hashlib
 import math
 import warnings
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch.nn import functional
 from d3gan.config import DataConfig
 from d3gan.data import hub
 from d3gan.errors import UserError
-from d3gan.evaluation.features.extractor import Features
+from d3gan.evaluation.features.extractor import Features, weights_sha256
 
 REPOSITORY = "facebook/dinov2-large"
 REVISION = "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c"
@@ -123,11 +122,7 @@ def _downloaded() -> Path:
 
 def _check(file: Path, expected: str) -> None:
     """Raise UserError unless the file's SHA-256 is the expected one."""
-    try:
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read the DINOv2 weights {file}: {error.strerror}") from error
+    digest = weights_sha256(file, "DINOv2")
     if digest != expected:
         raise UserError(
             f"{file} is not that of {REPOSITORY}: its SHA-256 is {digest[:16]}..., not "

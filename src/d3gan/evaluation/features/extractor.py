@@ -144,3 +144,12 @@ def weights_digest(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def weights_sha256(file: Path, network: str) -> str:
+    """Return the SHA-256 of a file of weights. Raises UserError if it cannot be read."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read the {network} weights {file}: {error.strerror}") from error

@@ -1,6 +1,5 @@
 """The weights of the 2015 Inception network, downloaded once and identified by their hash."""
 
-import hashlib
 import urllib.request
 from pathlib import Path
 from urllib.error import URLError
@@ -10,7 +9,7 @@ from filelock import FileLock
 
 from d3gan.config import DataConfig
 from d3gan.errors import UserError
-from d3gan.evaluation.features.extractor import Features
+from d3gan.evaluation.features.extractor import Features, weights_sha256
 from d3gan.evaluation.features.inception import Inception
 from d3gan.evaluation.features.inception_release import FILE, SHA256, URL, cached_file
 
@@ -40,11 +39,7 @@ def load_inception(weights: str, folder: Path) -> Inception:
     Downloads go to `folder`, once. Raises UserError if the file is missing or a different one.
     """
     file = Path(weights).expanduser() if weights else _downloaded(folder)
-    try:
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"cannot read the Inception weights {file}: {error.strerror}") from error
+    digest = weights_sha256(file, "Inception")
     if digest != SHA256:
         raise UserError(
             f"{file} is not {FILE}: its SHA-256 is {digest[:16]}..., not {SHA256[:16]}...; "
