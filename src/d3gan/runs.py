@@ -1,7 +1,7 @@
 """The run folder: the files of a run, its status, and the lock of the process that writes it.
 
-    config.toml  environment.json  status.json  metrics.jsonl  samples/  checkpoints/
-    TensorBoard events
+    config.toml  environment.json  kernels.json  status.json  metrics.jsonl  samples/
+    checkpoints/  TensorBoard events
 
 Nothing here needs torch, so that reports can be made without it.
 """
@@ -31,6 +31,7 @@ class RunFolder:
         self.path = path
         self.config_file = path / "config.toml"
         self.environment_file = path / "environment.json"
+        self.kernels_file = path / "kernels.json"
         self.status_file = path / "status.json"
         self.metrics_file = path / "metrics.jsonl"
         self.samples = path / "samples"

@@ -91,6 +91,9 @@ class TrainConfig:
     """Number of passes over the images; fractions are allowed."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], RESULT] = "fp32"
     """Numbers of the computation. bf16: mixed precision; fp64: for tests of exactness."""
+    autotune: Annotated[Literal["on", "off"], MACHINE] = "on"
+    """Measure which kernels compute the convolutions fastest, on CPUs, when a run is created; off:
+    torch's own. The choice is stored with the run, because rounding depends on it."""
     deterministic: Annotated[bool, MACHINE] = False
     """Use deterministic algorithms only, even where they are slower (CUDA)."""
     device: Annotated[Literal["auto", "cpu", "cuda"], MACHINE] = "auto"

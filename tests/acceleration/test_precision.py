@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.kernels import use_everywhere
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from d3gan.acceleration.double_backward import use_fast_double_backward
-from d3gan.acceleration.im2col import use_im2col
+from d3gan.acceleration.convolutions import KERNELS
 from d3gan.acceleration.precision import RoundedProducts, mixed_precision, multiplies_bfloat16
 
 ROUNDING = 2**-7
@@ -54,13 +54,13 @@ class ExactProducts(TorchFunctionMode):
         return func(*factors, **(kwargs or {})).bfloat16()
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_products_are_rounded_once_forward_and_backward(name: str) -> None:
+def test_products_are_rounded_once_forward_and_backward(name: str, kernel: str) -> None:
     """Except sums, about one in ten thousand, that are halfway between two bfloat16 numbers."""
     torch.manual_seed(0)
     module, x = PRODUCTS[name]()
-    use_im2col(module)
-    use_fast_double_backward(module)
+    use_everywhere(module, kernel)
     one = computed(module, x, ExactProducts())
     other = computed(module, x, RoundedProducts())
     for what, expected in one.items():
@@ -68,13 +68,13 @@ def test_products_are_rounded_once_forward_and_backward(name: str) -> None:
         assert (other[what] == expected).float().mean() > 0.999, what
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_autocast_computes_the_same(name: str) -> None:
+def test_autocast_computes_the_same(name: str, kernel: str) -> None:
     """Up to two roundings: without fast products autocast rounds partial sums as well."""
     torch.manual_seed(0)
     module, x = PRODUCTS[name]()
-    use_im2col(module)
-    use_fast_double_backward(module)
+    use_everywhere(module, kernel)
     one = computed(module, x, torch.autocast("cpu", torch.bfloat16))
     other = computed(module, x, RoundedProducts())
     for what, expected in one.items():

@@ -220,4 +220,6 @@ def test_every_objective_goes_with_every_rule(objective: str, rule: str) -> None
     generator, ensemble = networks(2, norm="group")
     played = game(generator, ensemble, rule, objective, ("r1(gamma=0.1)",))
     for losses in play(played, 2, steps=3):
-        assert all(loss.isfinite().all() for loss in losses.values())
+        for name, loss in losses.items():
+            unknown = (losses["weights"] == 0) if name.startswith("loss_g_") else False
+            assert (loss.isfinite() | (loss.isnan() & unknown)).all()

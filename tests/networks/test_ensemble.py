@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from tests.kernels import use_everywhere
 from tests.small_networks import make_discriminators
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from d3gan.acceleration.im2col import use_im2col
-from d3gan.networks.ensemble import Ensemble, Way
+from d3gan.acceleration.convolutions import KERNELS
+from d3gan.networks.ensemble import Ensemble, Way, joins_batches
 from d3gan.networks.norms import NORMS
 
 
@@ -45,7 +46,7 @@ def test_stacked_conditional_discriminators() -> None:
 def test_members_that_are_alike_are_stacked_among_themselves() -> None:
     members = ("dcgan(width=2)", "dcgan(norm='none')", "dcgan(width=2)", "dcgan(activation='mish')")
     ensemble = make_discriminators(members=members).double()
-    assert ensemble._alike() == [[0, 2], [1], [3]]
+    assert ensemble._alike(range(4)) == [[0, 2], [1], [3]]
     assert_stacked_is_sequential(ensemble)
 
 
@@ -64,7 +65,7 @@ class Buffered(nn.Module):
 
 def test_members_with_buffers_are_never_stacked() -> None:
     ensemble = Ensemble([Buffered(), Buffered()]).double()
-    assert ensemble._alike() == [[0], [1]]
+    assert ensemble._alike(range(len(ensemble))) == [[0], [1]]
     ensemble.way = "stacked"
     ensemble(torch.ones(2, 3, 16, 16, dtype=torch.float64))
     assert [float(member.brightness) for member in ensemble.members] == [0.5, 0.5]
@@ -122,12 +123,11 @@ def test_a_gradient_that_is_zero_for_all_members_still_arrives() -> None:
     assert not images.grad.any()
 
 
-@pytest.mark.parametrize("im2col", [False, True])
-def test_a_skipped_discriminator_costs_a_forward_pass_only(im2col: bool) -> None:
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_discriminator_without_gradient_costs_a_forward_pass_only(kernel: str) -> None:
     shape = {"resolution": 32, "channels": 3, "width": 4, "norm": "batch", "seed": 0}
     ensemble = make_discriminators("dcgan", 2, **shape)
-    if im2col:
-        use_im2col(ensemble)
+    use_everywhere(ensemble, kernel)
     ensemble.requires_grad_(False)
     images = torch.randn(2, 3, 32, 32, requires_grad=True)
 
@@ -154,3 +154,47 @@ def test_images_of_each_member(way: Way) -> None:
     ]
     ensemble.way = way
     torch.testing.assert_close(ensemble(own, shared), torch.stack(expected))
+
+
+@pytest.mark.parametrize("way", ["sequential", "stacked"])
+def test_members_that_are_left_out_are_not_computed(way: Way) -> None:
+    ensemble = make_discriminators("dcgan", 3).double()
+    images = torch.randn(4, 3, 16, 16, dtype=torch.float64)
+    expected = ensemble(images)
+    ensemble.way = way
+    torch.testing.assert_close(ensemble(images, only=[0, 2]), expected[[0, 2]])
+    ensemble.members[1] = nn.Identity()  # which would fail
+    torch.testing.assert_close(ensemble(images, only=[2]), expected[[2]])
+
+
+def joined_and_separate(ensemble: Ensemble, labels: Tensor | None = None) -> None:
+    """Assert that one call for two batches gives the same, with R1, as a call for each."""
+    images = torch.randn(5, 3, 16, 16, dtype=torch.float64)
+    expected = everything(ensemble, images, labels)
+    ensemble.join = True
+    for mine, theirs in zip(everything(ensemble, images, labels), expected, strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_joined_batches_have_separate_statistics(norm: str) -> None:
+    ensemble = make_discriminators("dcgan", 2, norm=norm).double()
+    assert all(joins_batches(member) for member in ensemble.members)
+    joined_and_separate(ensemble)
+
+
+def test_joined_batches_of_other_networks() -> None:
+    joined_and_separate(make_discriminators("r3gan", 2, width=8).double())
+    joined_and_separate(
+        make_discriminators("dcgan", 2, classes=4).double(), torch.tensor([0, 3, 1, 1, 2])
+    )
+
+
+def test_networks_that_state_nothing_or_have_buffers_are_not_joined() -> None:
+    """Their batches may depend on each other, and every forward pass may change a buffer."""
+    assert not joins_batches(Buffered())
+    assert not any(map(joins_batches, make_discriminators("sngan", 1, width=8).members))
+    buffered, images = Ensemble([Buffered()]).double(), torch.randn(2, 5, 3, 16, 16).double()
+    expected = buffered(*images)
+    buffered.join = True
+    assert torch.equal(buffered(*images), expected)

@@ -123,14 +123,14 @@ def test_gradients_are_with_respect_to_the_whole_image() -> None:
 @pytest.mark.parametrize("views", [("patches(size=8)",), ("lower(resolution=8)",), ("full",)])
 def test_views_without_random_numbers_are_stacked(views: tuple[str, ...]) -> None:
     ensemble = make_discriminators("dcgan(stages=2)", 2, norm="none", views=views).double()
-    assert ensemble._alike() == [[0, 1]]
+    assert ensemble._alike(range(len(ensemble))) == [[0, 1]]
     assert_stacked_is_sequential(ensemble)
 
 
 def test_different_projections_are_never_stacked() -> None:
     views = ("projection", "projection", "lower(resolution=8)", "lower(resolution=8)")
     ensemble = make_discriminators("dcgan(stages=2)", 4, views=views).double()
-    assert ensemble._alike() == [[0], [1], [2, 3]]
+    assert ensemble._alike(range(len(ensemble))) == [[0], [1], [2, 3]]
     assert_stacked_is_sequential(ensemble)
 
 

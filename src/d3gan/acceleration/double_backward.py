@@ -112,19 +112,20 @@ class TwiceDifferentiatedConv2d(nn.Conv2d):
         return maps if bias is None else maps + bias[:, None, None]
 
 
-def use_fast_double_backward(network: nn.Module) -> None:
-    """Replace the classes of suitable convolutions in place; weights and names stay."""
-    for module in network.modules():
-        if type(module) is nn.Conv2d and _fits(module):
-            module.__class__ = TwiceDifferentiatedConv2d
-
-
-def _fits(module: nn.Conv2d) -> bool:
+def fits(module: nn.Module) -> bool:
+    """Return whether `TwiceDifferentiatedConv2d` can compute a layer."""
     wanted = ((KERNEL, KERNEL), (STRIDE, STRIDE), (PADDING, PADDING), (1, 1), "zeros")
-    return wanted == (
+    return isinstance(module, nn.Conv2d) and wanted == (
         module.kernel_size,
         module.stride,
         module.padding,
         module.dilation,
         module.padding_mode,
     )
+
+
+def use_fast_double_backward(network: nn.Module) -> None:
+    """Replace the classes of suitable convolutions in place; weights and names stay."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d and fits(module):
+            module.__class__ = TwiceDifferentiatedConv2d

@@ -11,6 +11,7 @@ from d3gan.config import Config, from_dict
 from d3gan.data.cache import ImageSet
 from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.engine import Engine
+from d3gan.training.kernels import choose_kernels
 from d3gan.training.state import make_state
 from d3gan.training.usage import synchronise
 
@@ -37,6 +38,7 @@ def make_trainer(
     state = make_state(config, device, parallel, data.classes, plain=plain)
     if plain:
         return Baseline(config, state, data.images, device, data.labels)
+    choose_kernels(config, state)
     return Engine(config, state, data.images, device, data.labels, graph=graph)
 
 

@@ -18,7 +18,8 @@ Losses = dict[str, Tensor]
 
 ``loss_d_NAME`` and ``loss_g_NAME`` [N] for every term that the objective names, ``loss_d`` [N]
 (their sum), the unweighted value [N] of every penalty by its name, ``weights`` [N], and ``loss_g``
-[], the sum of w_k g_k.
+[], the sum of w_k g_k. ``loss_g_NAME`` is not a number for discriminators that were not computed in
+the generator's step, because their weight is zero.
 """
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from d3gan.gan.augment import augment
+from d3gan.gan.facing import Faced, placed
 from d3gan.gan.game import Batch, Game, Losses
 from d3gan.gan.objectives import JointObjective, Terms
 
@@ -20,13 +21,13 @@ def discriminator_losses(game: Game, batch: Batch, fake: Tensor | None) -> tuple
             fake = game.generator(batch.z, batch.labels)
     real, fake = batch.real.detach(), fake.detach()
     points = [penalty.points(real, fake, batch.interpolation) for penalty in game.penalties]
-    for images in points:
-        images.requires_grad_()
+    leaves = {id(images): _of_each(game, images).requires_grad_() for images in points}
+    real, fake, *points = (leaves.get(id(images), images) for images in (real, fake, *points))
     between = [images for images in points if images is not real and images is not fake]
     inputs = [_augmented(game, batch, x, draws) for draws, x in ((0, real), (1, fake))]
     inputs += [_augmented(game, batch, x, 0) for x in between]
     logits = game.discriminators(*inputs, labels=batch.labels)
-    on_real, on_fake, *_ = logits.split(len(fake), dim=1)
+    on_real, on_fake, *_ = logits.split(len(batch.z), dim=1)
     objective = game.objective
     if isinstance(objective, JointObjective):
         on_real, on_fake = game.all_gather_discriminators(torch.stack([on_real, on_fake]))
@@ -45,13 +46,21 @@ def _penalties(game: Game, logits: Tensor, points: Sequence[Tensor]) -> Losses:
     """
     if not points:
         return {}
-    values: dict[str, list[Tensor]] = {penalty.name: [] for penalty in game.penalties}
-    for k, row in enumerate(logits):
-        gradients = torch.autograd.grad(row.sum(), points, create_graph=True)
-        for penalty, gradient in zip(game.penalties, gradients, strict=True):
-            own = gradient[k] if gradient.dim() == 5 else gradient
-            values[penalty.name].append(penalty.value(own))
-    return {name: torch.stack(rows) for name, rows in values.items()}
+    # A discriminator's logits depend on its own points alone, so the sum separates them.
+    gradients = torch.autograd.grad(logits.sum(), points, create_graph=True)
+    values: Losses = {}
+    for penalty, gradient in zip(game.penalties, gradients, strict=True):
+        of_each = gradient if gradient.dim() == 5 else gradient[None]
+        values[penalty.name] = torch.stack([penalty.value(own) for own in of_each])
+    return values
+
+
+def _of_each(game: Game, images: Tensor) -> Tensor:
+    """Return images [B, C, H, W] as [n, B, C, H, W], so that each of n discriminators has its own
+    gradient with respect to them, and one backward pass gives all of these."""
+    if images.dim() == 5 or len(game.members) == 1:
+        return images
+    return torch.stack([images] * len(game.members))
 
 
 def of_all_discriminators(game: Game, terms: Losses, values: Losses) -> tuple[Losses, Losses]:
@@ -70,29 +79,39 @@ def of_all_discriminators(game: Game, terms: Losses, values: Losses) -> tuple[Lo
 # The generator's losses
 
 
-def generator_losses(game: Game, batch: Batch, fake: Tensor | None) -> tuple[Losses, Losses]:
-    """Return the terms of g_k [N, B] of a micro-batch, and the logits [N, B] by that name."""
+def generator_losses(
+    game: Game, batch: Batch, fake: Tensor | None, faced: Faced = None
+) -> tuple[Losses, Losses]:
+    """Return the terms of g_k [N, B] of a micro-batch, and the logits [N, B] by that name.
+
+    Only the discriminators that the generator has `faced` are computed; the rows of the others are
+    zero.
+    """
     fake = game.generator(batch.z, batch.labels) if fake is None else fake
     objective, real = game.objective, None
-    logits = _frozen_logits(game, batch, fake, 3)
+    logits = _frozen_logits(game, batch, fake, 3, faced)
     if objective.pairs:
         with torch.no_grad():
-            real = _frozen_logits(game, batch, batch.real, 2)
+            real = _frozen_logits(game, batch, batch.real, 2, faced)
     gather = game.all_gather_discriminators
     if isinstance(objective, JointObjective):
         logits, real = gather(logits), None if real is None else gather(real)
         terms = dict(objective.joint_generator(logits, real, game.mean_over_images))
         return terms, {"logits": logits}
     own = _per_discriminator(
-        game, lambda n, k: objective.generator(logits[n], None if real is None else real[n], k)
+        game,
+        lambda n, k: objective.generator(logits[n], None if real is None else real[n], k),
+        faced,
     )
+    if faced is not None:
+        return {name: placed(game, term, faced) for name, term in own.items()}, {}
     columns = [*own.values(), *([logits] if game.aggregation.feedback else [])]
     rows = gather(torch.stack(columns))
     terms = dict(zip(own, rows, strict=False))
     return terms, {"logits": rows[-1]} if game.aggregation.feedback else {}
 
 
-def with_graph(game: Game, batch: Batch, g: Tensor) -> Iterator[Tensor]:
+def with_graph(game: Game, batch: Batch, g: Tensor, faced: Faced = None) -> Iterator[Tensor]:
     """Yield the losses [N, B] of each micro-batch with the graph that leads to the generator.
 
     `g` [N, B] has it if there is one micro-batch only.
@@ -101,7 +120,7 @@ def with_graph(game: Game, batch: Batch, g: Tensor) -> Iterator[Tensor]:
         yield g
         return
     for part in micro_batches(game, batch):
-        yield total(generator_losses(game, part, None)[0])
+        yield total(generator_losses(game, part, None, faced)[0])
 
 
 def gradient_of_each(game: Game, batch: Batch, g: Tensor) -> Tensor:
@@ -161,11 +180,15 @@ def _augmented(game: Game, batch: Batch, images: Tensor, draws: int) -> Tensor:
     return augment(game.augmentations, images, numbers, chosen)
 
 
-def _per_discriminator(game: Game, terms: Callable[[int | slice, int], Terms]) -> Losses:
-    """Return the terms [n, B] of this rank's discriminators from ``terms(row, k)``."""
+def _per_discriminator(
+    game: Game, terms: Callable[[int | slice, int], Terms], faced: Faced = None
+) -> Losses:
+    """Return the terms [n, B] of this rank's discriminators, or of `faced`, from
+    ``terms(row, k)``."""
     if not game.objective.asymmetric:
         return dict(terms(slice(None), game.members.start))
-    rows = [terms(row, k) for row, k in enumerate(game.members)]
+    numbers = game.members if faced is None else faced
+    rows = [terms(row, k) for row, k in enumerate(numbers)]
     return {name: torch.stack([each[name] for each in rows]) for name in rows[0]}
 
 
@@ -190,11 +213,18 @@ def over_all_images(game: Game, score: Tensor) -> Tensor:
     return score if game.aggregation.per_sample else game.mean_over_images(score)[:, None]
 
 
-def _frozen_logits(game: Game, batch: Batch, images: Tensor, draws: int) -> Tensor:
+def _frozen_logits(
+    game: Game, batch: Batch, images: Tensor, draws: int, faced: Faced = None
+) -> Tensor:
     """Return the logits [n, B] of images, augmented by `draws`; parameters get no gradient."""
     with frozen(game.discriminators) as discriminators:
-        logits: Tensor = discriminators(_augmented(game, batch, images, draws), labels=batch.labels)
+        seen = _augmented(game, batch, images, draws)
+        logits: Tensor = discriminators(seen, labels=batch.labels, **_only(faced))
     return logits
+
+
+def _only(faced: Faced) -> dict[str, Sequence[int]]:
+    return {} if faced is None else {"only": faced}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from d3gan.gan.facing import unknown_where_not_faced, weights_before_losses
 from d3gan.gan.game import Batch, Game, Losses, Scheduled
 from d3gan.gan.losses import (
     discriminator_losses,
@@ -79,11 +80,13 @@ def generator_step(
     with several micro-batches, these are computed first, without gradient.
     """
     E, rule, count, state = game.expectation, game.aggregation, len(uniform), game.aggregation_state
-    early = rule.early_score(d_terms) if count > 1 else None
-    if early is not None:  # ranks are in step here, right after the discriminators' gradients
-        early = over_all_images(game, early)
+    score = rule.early_score(d_terms) if count > 1 else None
+    if score is not None:  # ranks are in step here, right after the discriminators' gradients
+        score = over_all_images(game, score)
+    w, faced = weights_before_losses(game, score, uniform, batch.z)
     with torch.set_grad_enabled(game.accumulate == 1):
-        played = [generator_losses(game, part, fake) for part in batch.split(game.accumulate)]
+        parts = batch.split(game.accumulate)
+        played = [generator_losses(game, part, fake, faced) for part in parts]
     terms, logits = (joined(each) for each in zip(*played, strict=True))
     g = total(terms)
 
@@ -94,15 +97,16 @@ def generator_step(
         w = rule.adaptive_weights(score, uniform.to(score), state)
         set_gradient(game, (w * gradients).sum(dim=0))
     else:
-        w = torch.ones_like(g)  # N = 1 is the plain GAN whatever the rule
-        if count > 1:
-            score = over_all_images(game, g.detach()) if early is None else early
+        if w is None and count > 1:
+            score = over_all_images(game, g.detach())
             w = rule.adaptive_weights(score, uniform.to(score), state)
+        w = torch.ones_like(g) if w is None else w  # N = 1 is the plain GAN whatever the rule
         shares = w.expand_as(g).tensor_split(game.accumulate, dim=1)
-        for g_k, w_k in zip(with_graph(game, batch, g), shares, strict=True):
+        for g_k, w_k in zip(with_graph(game, batch, g, faced), shares, strict=True):
             E((w_k * g_k).sum(dim=0)).backward()
     game.optimizer_g.step()
     if count > 1 and state:
+        assert score is not None
         before = after = None
         if rule.feedback:
             before = game.mean_over_images(logits["logits"].detach().sigmoid())
@@ -110,6 +114,7 @@ def generator_step(
         rule.update(state, score, before, after)
 
     g, losses = g.detach(), {f"loss_d_{name}": E(term) for name, term in d_terms.items()}
-    losses |= {f"loss_g_{name}": E(term.detach()) for name, term in terms.items()}
+    g_terms = {f"loss_g_{name}": E(term.detach()) for name, term in terms.items()}
+    losses |= unknown_where_not_faced(g_terms, faced)
     losses["loss_d"] = E(total(d_terms))
     return losses | {"weights": E(w.expand_as(g)), "loss_g": E((w * g).sum(dim=0))}

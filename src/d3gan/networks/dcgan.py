@@ -121,6 +121,9 @@ class Discriminator(nn.Module):
     discriminator", equation 5).
     """
 
+    joins_batches = True
+    """See `networks.ensemble.joins_batches`."""
+
     def __init__(self, options: DCGAN, images: ImageShape) -> None:
         super().__init__()
         maps = _channels(options, images.resolution)[::-1]

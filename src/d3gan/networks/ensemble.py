@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.func import functional_call, vmap
 
+from d3gan.networks.norms import separate_statistics
+
 Way = Literal["sequential", "stacked", "concurrent"]
 
 
@@ -17,7 +19,8 @@ class Ensemble(nn.Module):
     Several batches go through in one call, each normalised separately (DCGAN normalises real and
     generated images apart), so that a wrapper that reduces gradients sees one forward pass for
     each backward pass. A batch [N, B, C, H, W] holds other images for each member. `labels` [B] are
-    those of every batch.
+    those of every batch. `only` are the numbers of the members to compute, in increasing order,
+    instead of all.
     """
 
     def __init__(self, discriminators: Iterable[nn.Module]) -> None:
@@ -26,55 +29,76 @@ class Ensemble(nn.Module):
         self.way: Way = "sequential"
         """How the members are computed; the logits differ by rounding only. Stacked members share
         one call where they are alike and have no buffers."""
+        self.join = False
+        """Whether a member computes several batches as one, with separate statistics of its batch
+        norms, where it can (`joins_batches`). The logits differ by rounding only."""
 
     def __len__(self) -> int:
         return len(self.members)
 
-    def forward(self, *batches: Tensor, labels: Tensor | None = None) -> Tensor:
-        if self.way == "stacked":
-            return self._stacked(batches, labels)
+    def forward(
+        self, *batches: Tensor, labels: Tensor | None = None, only: Sequence[int] | None = None
+    ) -> Tensor:
+        numbers = range(len(self)) if only is None else only
+        if self.way == "stacked" and len(numbers) > 1:
+            return self._stacked(numbers, batches, labels)
         compute = self._concurrent if self.way == "concurrent" else self._sequential
         frozen = not any(parameter.requires_grad for parameter in self.parameters())
-        logits = compute(batches, labels)
+        logits = compute(numbers, _by_member(batches, numbers), labels)
         return cast(Tensor, _Rows.apply(frozen, *logits))  # type: ignore[no-untyped-call]
 
-    def _sequential(self, batches: Sequence[Tensor], labels: Tensor | None) -> list[Tensor]:
-        return [
-            _logits(member, _of_member(batches, k), labels) for k, member in enumerate(self.members)
-        ]
+    def _sequential(
+        self, numbers: Sequence[int], batches: Sequence[Sequence[Tensor]], labels: Tensor | None
+    ) -> list[Tensor]:
+        return [self._logits(k, own, labels) for k, own in zip(numbers, batches, strict=True)]
 
-    def _concurrent(self, batches: Sequence[Tensor], labels: Tensor | None) -> list[Tensor]:
+    def _concurrent(
+        self, numbers: Sequence[int], batches: Sequence[Sequence[Tensor]], labels: Tensor | None
+    ) -> list[Tensor]:
         """Compute each member on its own CUDA stream; its backward pass runs on the same one."""
         here = torch.cuda.current_stream()
-        streams = [torch.cuda.Stream() for _ in self.members]
+        streams = [torch.cuda.Stream() for _ in numbers]
         logits = []
-        for k, (member, stream) in enumerate(zip(self.members, streams, strict=True)):
+        for k, own, stream in zip(numbers, batches, streams, strict=True):
             stream.wait_stream(here)
             with torch.cuda.stream(stream):
-                logits.append(_logits(member, _of_member(batches, k), labels))
-            for images in batches:
+                logits.append(self._logits(k, own, labels))
+            for images in own:
                 images.record_stream(stream)
         for stream, row in zip(streams, logits, strict=True):
             here.wait_stream(stream)
             row.record_stream(here)
         return logits
 
-    def _stacked(self, batches: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-        rows: dict[int, Tensor] = {}
-        for numbers in self._alike():
-            members = [self.members[k] for k in numbers]
-            if len(members) == 1:
-                (k,) = numbers
-                rows[k] = _logits(members[0], _of_member(batches, k), labels)
-            else:
-                inputs = [x[numbers] if _of_each_member(x) else x for x in batches]
-                rows |= zip(numbers, _stacked_logits(members, inputs, labels), strict=True)
-        return torch.stack([rows[k] for k in range(len(self))])
+    def _logits(self, k: int, batches: Sequence[Tensor], labels: Tensor | None) -> Tensor:
+        """Return the logits [sum of all B] of member k."""
+        member, sizes = self.members[k], {len(images) for images in batches}
+        if self.join and len(batches) > 1 and len(sizes) == 1 and joins_batches(member):
+            parts = len(batches)
+            labels = None if labels is None else labels.repeat(parts)
+            with separate_statistics(member, parts):
+                return _call(member, torch.cat(list(batches)), labels)
+        return torch.cat([_call(member, images, labels) for images in batches])
 
-    def _alike(self) -> list[list[int]]:
+    def _stacked(
+        self, numbers: Sequence[int], batches: Sequence[Tensor], labels: Tensor | None
+    ) -> Tensor:
+        rows: dict[int, Tensor] = {}
+        for alike in self._alike(numbers):
+            members = [self.members[k] for k in alike]
+            if len(members) == 1:
+                ((k,), (own,)) = alike, _by_member(batches, alike)
+                rows[k] = self._logits(k, own, labels)
+            else:
+                inputs = [x[alike] if _of_each_member(x) else x for x in batches]
+                rows |= zip(alike, _stacked_logits(members, inputs, labels), strict=True)
+        return torch.stack([rows[k] for k in numbers])
+
+    def _alike(self, numbers: Iterable[int]) -> list[list[int]]:
         """Return the members' numbers in groups that one stacked call can compute."""
         groups: dict[object, list[int]] = {}
-        for k, member in enumerate(self.members):
+        for k in numbers:
+            member = self.members[k]
             buffered = next(member.buffers(), None) is not None
             # Two networks with the same text have the same layers and options.
             kind = k if buffered else (type(member), repr(member), _shapes(member))
@@ -91,16 +115,29 @@ def _of_each_member(images: Tensor) -> bool:
     return images.dim() == 5
 
 
-def _of_member(batches: Sequence[Tensor], k: int) -> list[Tensor]:
-    """Return the batches [B, C, H, W] of member k."""
-    return [images[k] if _of_each_member(images) else images for images in batches]
+def _by_member(batches: Sequence[Tensor], numbers: Sequence[int]) -> list[list[Tensor]]:
+    """Return the batches [B, C, H, W] of each of the members `numbers`."""
+    # unbind, because the gradients of all members are stacked once on the way back.
+    each = [images.unbind() if _of_each_member(images) else None for images in batches]
+    return [
+        [images if own is None else own[k] for images, own in zip(batches, each, strict=True)]
+        for k in numbers
+    ]
 
 
-def _logits(member: nn.Module, batches: Sequence[Tensor], labels: Tensor | None) -> Tensor:
-    """Return one discriminator's logits [sum of all B]."""
-    if labels is None:
-        return torch.cat([member(images) for images in batches])
-    return torch.cat([member(images, labels) for images in batches])
+def joins_batches(discriminator: nn.Module) -> bool:
+    """Return whether several batches may be computed as one.
+
+    That is so if images depend on each other through the layers of `norms` only, as the class of a
+    discriminator states by an attribute of this name, and if a forward pass changes no buffer.
+    """
+    stated = getattr(discriminator, "joins_batches", False)
+    return bool(stated) and next(discriminator.buffers(), None) is None
+
+
+def _call(member: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+    logits: Tensor = member(images) if labels is None else member(images, labels)
+    return logits
 
 
 def _stacked_logits(

@@ -1,6 +1,7 @@
 """Normalisation layers by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ def make_norm(
     `affine` says whether it has a learned scale and shift for each channel.
     """
     if name == "batch":
-        return nn.BatchNorm2d(channels, affine=affine, track_running_stats=running_statistics)
+        return BatchNorm2d(channels, affine=affine, track_running_stats=running_statistics)
     if name == "sync":
         return SyncBatchNorm2d(channels, affine=affine, track_running_stats=running_statistics)
     if name == "group":
@@ -31,26 +32,42 @@ def make_norm(
     raise ValueError(f"unknown norm {name!r}; allowed: {', '.join(NORMS)}")
 
 
-class SyncBatchNorm2d(nn.BatchNorm2d):
+class BatchNorm2d(nn.BatchNorm2d):
+    """torch's batch norm, which can normalise several batches separately in one call."""
+
+    parts = 1
+    """Number of batches of equal size in a call. Set by `separate_statistics`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.parts == 1:
+            return self.of_one_batch(input)
+        return torch.cat([self.of_one_batch(batch) for batch in input.chunk(self.parts)])
+
+    def of_one_batch(self, input: Tensor) -> Tensor:
+        """Return the images [B, C, H, W], normalised with their own statistics."""
+        return super().forward(input)
+
+
+class SyncBatchNorm2d(BatchNorm2d):
     """Batch norm with statistics of the global batch over all ranks, on any device.
 
     torch.nn.SyncBatchNorm supports CUDA only. `sum_over_ranks` is set from outside; it must be
-    differentiable, with the sum over ranks as its backward. Until then there is one rank.
+    differentiable, with the sum over ranks as its backward. Until then there is one rank. Sums and
+    counts are in float32 at least: bfloat16 has 8 bits, so that it counts to 256 only.
     """
 
     sum_over_ranks: Callable[[Tensor], Tensor] | None = None
 
-    def forward(self, input: Tensor) -> Tensor:
+    def of_one_batch(self, input: Tensor) -> Tensor:
         if self.sum_over_ranks is None or not (self.training or self.running_mean is None):
-            return super().forward(input)
-        channels = input.shape[1]
-        here = torch.cat(
-            [input.sum(dim=(0, 2, 3)), input.new_ones(1) * (input.numel() // channels)]
-        )
+            return super().of_one_batch(input)
+        x = input if input.dtype is torch.float64 else input.float()
+        channels = x.shape[1]
+        here = torch.cat([x.sum(dim=(0, 2, 3)), x.new_ones(1) * (x.numel() // channels)])
         total = self.sum_over_ranks(here)
         count = total[-1].detach()
         mean = total[:-1] / count
-        centred = input - mean[:, None, None]
+        centred = x - mean[:, None, None]
         # Squared deviations from the mean: E[x^2] - E[x]^2 would cancel in float32.
         variance = self.sum_over_ranks(centred.square().sum(dim=(0, 2, 3))) / count
         if self.running_mean is not None and self.running_var is not None:
@@ -61,8 +78,22 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
                     self.num_batches_tracked.add_(1)
         scale = (variance + self.eps).rsqrt()
         if not self.affine:
-            return centred * scale[:, None, None]
-        return centred * (self.weight * scale)[:, None, None] + self.bias[:, None, None]
+            return (centred * scale[:, None, None]).to(input.dtype)
+        scaled = centred * (self.weight * scale)[:, None, None] + self.bias[:, None, None]
+        return scaled.to(input.dtype)
+
+
+@contextmanager
+def separate_statistics(network: nn.Module, parts: int) -> Iterator[None]:
+    """Make batch norms take their input for `parts` batches of equal size within the block."""
+    layers = [layer for layer in network.modules() if isinstance(layer, BatchNorm2d)]
+    for layer in layers:
+        layer.parts = parts
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.parts = 1
 
 
 class ConditionalNorm(nn.Module):

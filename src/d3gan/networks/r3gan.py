@@ -178,6 +178,9 @@ class Discriminator(nn.Module):
     takes the inner product of a linear layer of these sums with the label's embedding.
     """
 
+    joins_batches = True
+    """See `networks.ensemble.joins_batches`."""
+
     def __init__(self, options: R3GAN, images: ImageShape) -> None:
         super().__init__()
         widths = options.widths(images.resolution)[::-1]

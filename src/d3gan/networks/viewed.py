@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from d3gan.networks.architecture import ImageShape
+from d3gan.networks.ensemble import joins_batches
 from d3gan.networks.views import View
 from d3gan.rng import Stream, normal
 
@@ -27,6 +28,11 @@ class Viewed(nn.Module):
         if count:
             fixed = normal(seed, Stream.VIEW, member, torch.arange(count), 1)[:, 0].float()
         self.register_buffer("fixed", fixed, persistent=False)
+
+    @property
+    def joins_batches(self) -> bool:
+        """See `networks.ensemble.joins_batches`."""
+        return joins_batches(self.network)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         seen = self.view(images, self.fixed)

@@ -1,5 +1,6 @@
 """Writes training metrics to JSONL and TensorBoard."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,14 +105,15 @@ class Recorder:
         """Return the row of the steps since the last one; None if there are none.
 
         It has means over these steps and all ranks of whatever the steps report, by the same names.
-        All ranks call this together. Raises NonFinite.
+        A generator's loss against a discriminator is the mean over the steps that computed it, and
+        None if there were none. All ranks call this together. Raises NonFinite.
         """
         if not self._losses:
             return None
         table = _mean_over_ranks(self._losses)
         last_step, last_seconds, last_cpu_seconds = self._last
         step, interval = last_step + len(self._losses), self.clock.seconds - last_seconds
-        finite = torch.stack([x.isfinite().view(len(x), -1).all(dim=1) for x in table.values()])
+        finite = torch.stack([_valid(name, table).all(dim=1) for name in table])
         if not finite.all():
             first = last_step + 1 + int((~finite.all(dim=0)).nonzero()[0])
             raise NonFinite(first, f"loss not finite at step {first}")
@@ -123,7 +125,7 @@ class Recorder:
         row = self.row(
             "train",
             step,
-            **{name: values.mean(dim=0).tolist() for name, values in table.items()},
+            **{name: _means(values) for name, values in table.items()},
             chosen=table["weights"].argmax(dim=1).tolist() if self.selects else None,
             images_per_second=(step - last_step) * self.images_per_step / max(interval, 1e-9),
             peak_memory_bytes=peak_memory_bytes(self.device),
@@ -143,7 +145,8 @@ class Recorder:
                 self._board.add_scalar(f"{prefix}{name}", value, row["step"])
             elif isinstance(value, list) and name not in ("chosen", "seeds"):
                 for k, number in enumerate(value):
-                    self._board.add_scalar(f"{prefix}{name}/{k}", number, row["step"])
+                    if number is not None:
+                        self._board.add_scalar(f"{prefix}{name}/{k}", number, row["step"])
 
     def __enter__(self) -> "Recorder":
         return self
@@ -151,6 +154,23 @@ class Recorder:
     def __exit__(self, *exception: object) -> None:
         if self._board:
             self._board.close()
+
+
+def _valid(name: str, table: dict[str, Tensor]) -> Tensor:
+    """Return where a column [steps] or [steps, N] is finite, or was not computed (`Losses`)."""
+    values = table[name]
+    finite = values.isfinite()
+    if name.startswith("loss_g_"):
+        finite |= values.isnan() & (table["weights"] == 0)
+    return finite.view(len(values), -1)
+
+
+def _means(values: Tensor) -> float | list[float | None]:
+    """Return the means over steps of a column [steps] or [steps, N]; None where unknown."""
+    means = values.nanmean(dim=0).tolist()
+    if isinstance(means, float):
+        return means
+    return [None if math.isnan(mean) else mean for mean in means]
 
 
 def _mean_over_ranks(steps: list[Losses]) -> dict[str, Tensor]:

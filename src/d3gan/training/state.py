@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from d3gan.acceleration.adam import ChannelsLastAdam
 from d3gan.acceleration.double_backward import use_fast_double_backward
 from d3gan.acceleration.folded import fold_resampling
-from d3gan.acceleration.im2col import use_im2col
 from d3gan.acceleration.precision import DTYPES, compute_in_bfloat16
 from d3gan.config import Config
 from d3gan.errors import UserError
@@ -122,6 +122,8 @@ def make_state(
     if not plain:
         lay_out(generator, device)
         lay_out(discriminators, device)
+        if config.gan.penalties:
+            use_fast_double_backward(discriminators)
     ema = None
     if config.ema_half_life > 0:
         ema = copy.deepcopy(generator).requires_grad_(False)
@@ -130,6 +132,7 @@ def make_state(
         "fused": not plain,
         "capturable": not plain and device.type == "cuda",
     }
+    adam = Adam if plain or device.type != "cpu" else ChannelsLastAdam
     rule = AGGREGATIONS.build(config.gan.aggregation)
     if config.train.precision == "bf16":
         compute_in_bfloat16(generator)
@@ -140,8 +143,8 @@ def make_state(
         generator,
         discriminators,
         ema,
-        Adam(generator.parameters(), config.optim.lr_g, betas, **options),
-        Adam(discriminators.parameters(), config.optim.lr_d, betas, **options),
+        adam(generator.parameters(), config.optim.lr_g, betas, **options),
+        adam(discriminators.parameters(), config.optim.lr_d, betas, **options),
         {name: x.to(device) for name, x in rule.initial_state(config.gan.discriminators).items()},
     )
 
@@ -149,9 +152,7 @@ def make_state(
 def lay_out(network: nn.Module, device: torch.device) -> None:
     """Arrange the weights as the device computes with them fastest; values and names stay."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    use_fast_double_backward(network)
     if device.type == "cpu":
-        use_im2col(network)
         fold_resampling(network)
 
 

@@ -36,6 +36,7 @@ from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
 from d3gan.training.final_report import report_row
 from d3gan.training.inference import measure_generator
+from d3gan.training.kernels import choose_kernels
 from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.preparation import (
     check_batch_size,
@@ -94,6 +95,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if distributed.is_main():
                 run.forget_after(state.step)
                 run.begin(to_toml(config), environment(config))
+        choose_kernels(config, state, run)
         clock = Clock(state.train_seconds)
         with StatusFile(run, config, state, total, clock) as status:
             _Training(config, run, state, images, evaluator, device, clock, status).run_steps()

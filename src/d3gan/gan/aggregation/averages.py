@@ -18,6 +18,7 @@ class Mean(Aggregation):
     """Weigh all discriminators equally, 1 / N each."""
 
     selects: ClassVar[bool] = False
+    needs_scores: ClassVar[bool] = False
     equal_weights: ClassVar[bool] = True
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
@@ -34,6 +35,7 @@ class Dropout(Aggregation):
     """
 
     selects: ClassVar[bool] = False
+    needs_scores: ClassVar[bool] = False
     p: float = 0.5
 
     def __post_init__(self) -> None:

@@ -32,6 +32,9 @@ class Aggregation:
     """Whether losses may be negative."""
     needs_one_sign: ClassVar[bool] = False
     """Whether either no loss may be negative or none positive."""
+    needs_scores: ClassVar[bool] = True
+    """Whether the weights depend on the scores; if not, they are known before the generator's
+    losses are."""
     needs_separable: ClassVar[bool] = False
     """Whether the rule is defined for separable objectives only."""
     gradients: ClassVar[bool] = False

@@ -75,5 +75,7 @@ class Min(Aggregation):
 class Random(Aggregation):
     """Choose one discriminator at random at every step."""
 
+    needs_scores: ClassVar[bool] = False
+
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
         return _one_hot(uniform.argmax(dim=0), score).expand_as(score)

@@ -1,0 +1,185 @@
+"""Which kernels compute the networks of a run: measured once, and stored in the run's folder.
+
+Kernels differ in rounding, so a resumed run uses those with which it was begun, whatever would be
+the fastest on the machine that resumes it.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from d3gan.acceleration import autotune
+from d3gan.acceleration.convolutions import LIBRARY, convolutions, kernel_of, use_kernels
+from d3gan.acceleration.processor import processor_name
+from d3gan.config import Config
+from d3gan.data.cache import cache_folder
+from d3gan.errors import UserError
+from d3gan.files import write_text, writing
+from d3gan.networks.ensemble import joins_batches
+from d3gan.runs import RunFolder
+from d3gan.training import distributed
+from d3gan.training.build import build_discriminators, build_generator
+from d3gan.training.state import State
+
+JOINED_PIXELS = 64 * 32**2
+"""Pixels of the largest batch with which one call of a discriminator is compared with two."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The content of kernels.json."""
+
+    processor: str = ""
+    """The processor on which they were chosen."""
+    generator: dict[str, str] = field(default_factory=dict)
+    """Kernel of each convolution, by the name of its layer."""
+    discriminators: dict[str, str] = field(default_factory=dict)
+    join: bool = False
+    """Whether real and generated images pass a discriminator in one call (`Ensemble.join`)."""
+
+    def apply(self, state: State) -> None:
+        """Compute the networks of `state` with these kernels. Raises UserError."""
+        try:
+            for network in (state.generator, state.ema):
+                if network is not None:
+                    use_kernels(network, self.generator)
+            use_kernels(state.discriminators, self.discriminators)
+        except ValueError as error:
+            raise UserError(
+                f"{error}; delete kernels.json in the run's folder to choose others, which changes "
+                "the run's rounding"
+            ) from error
+        state.discriminators.join = self.join
+
+
+def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -> None:
+    """Use the kernels of the run, or measure which are fastest here. All ranks call this together.
+
+    Without `train.autotune`, with `train.deterministic` and on other devices than CPUs, every
+    convolution is computed by the library. Raises UserError.
+    """
+    device = next(state.generator.parameters()).device
+    if device.type != "cpu" or config.train.autotune == "off" or config.train.deterministic:
+        return
+    Kernels(**distributed.from_main(lambda: _chosen(config, state, run))).apply(state)
+
+
+def _chosen(config: Config, state: State, run: RunFolder | None) -> dict[str, Any]:
+    """Return the kernels as plain values: those in the run's folder, or new ones."""
+    if run is not None and run.kernels_file.exists():
+        return _read(run.kernels_file)
+    start = time.perf_counter()
+    kernels, line = measure(config, state, cache_folder() / "kernels")
+    found = dataclasses.asdict(kernels)
+    if run is not None:
+        with writing(run.path):
+            write_text(run.kernels_file, json.dumps(found, indent=2) + "\n")
+        seconds = time.perf_counter() - start
+        print(f"d3gan: {line} (chosen in {seconds:.1f} s)", file=sys.stderr)
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    names = {each.name for each in dataclasses.fields(Kernels)}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {name: value for name, value in found.items() if name in names}
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{file} cannot be read ({error}); delete it to choose the kernels again, which "
+            "changes the run's rounding"
+        ) from error
+
+
+def measure(config: Config, state: State, cache: Path) -> tuple[Kernels, str]:
+    """Return the fastest kernels, and what they gain in words.
+
+    The convolutions of `state` use them afterwards.
+    """
+    images = len(state.parallel.images(config.train.batch_size))
+    images = -(-images // config.train.accumulate)
+    try:
+        layers = _layers(config, state, images)
+    except (RuntimeError, NotImplementedError) as error:  # a plugin that computes on the host
+        reason = str(error).partition("\n")[0]
+        return Kernels(processor_name()), f"every convolution is computed by torch ({reason})"
+    wanted = {str(x): partial(autotune.seconds_of, x) for each in layers for x in each.values()}
+    seconds = autotune.measured(wanted, cache)
+    chosen = [
+        {name: autotune.best(seconds[str(layer)], LIBRARY) for name, layer in each.items()}
+        for each in layers
+    ]
+    kernels = Kernels(processor_name(), chosen[0], chosen[1])
+    kernels.apply(state)
+    if joins_batches(state.discriminators.members[0]):
+        kernels = dataclasses.replace(kernels, join=_join(config, state, images, cache))
+    of_each = [
+        (kernel, seconds[str(layer)])
+        for each, names in zip(layers, chosen, strict=True)
+        for kernel, layer in zip(names.values(), each.values(), strict=True)
+    ]
+    return kernels, _sentence(of_each, join=kernels.join)
+
+
+def _sentence(chosen: list[tuple[str, autotune.Seconds]], *, join: bool) -> str:
+    counts = Counter(kernel for kernel, _ in chosen).most_common()
+    listed = ", ".join(f"{kernel} {count}" for kernel, count in counts)
+    library = sum(seconds[LIBRARY] for _, seconds in chosen)
+    ratio = sum(seconds[kernel] for kernel, seconds in chosen) / library if library else 1.0
+    calls = "one call" if join else "two calls"
+    return (
+        f"kernels of {len(chosen)} convolutions: {listed or 'none'}; real and generated images in "
+        f"{calls}; the convolutions should take {ratio:.2f} times as long as torch's"
+    )
+
+
+def _layers(config: Config, state: State, images: int) -> list[dict[str, autotune.Layer]]:
+    """Return the convolutions of both networks by name, with the shapes of their images."""
+    precision, side = config.train.precision, config.data.resolution
+    classes = state.classes
+    with torch.device("meta"):
+        generator = build_generator(config, classes, initialise=False)
+        members = state.parallel.members()
+        discriminators = build_discriminators(config, classes, members, initialise=False)
+        labels = (torch.empty(images, dtype=torch.int64),) if classes else ()
+        z = torch.empty(images, config.model.latent_dim)
+        seen = torch.empty(images, config.data.channels, side, side)
+    twice = bool(config.gan.penalties)
+    of_members = {
+        f"members.{k}.{name}": layer
+        for k, member in enumerate(discriminators.members)
+        for name, layer in autotune.layers(member, (seen, *labels), precision, twice=twice).items()
+    }
+    return [autotune.layers(generator, (z, *labels), precision, twice=False), of_members]
+
+
+def _join(config: Config, state: State, images: int, cache: Path) -> bool:
+    """Return whether the first discriminator is faster if two batches pass it in one call."""
+    discriminators, side = state.discriminators, config.data.resolution
+    network = discriminators.members[0]
+    dtype = next(network.parameters()).dtype
+    images = min(images, JOINED_PIXELS // side**2)
+    pixels = torch.zeros(images, config.data.channels, side, side, dtype=dtype)
+    pixels = pixels.to(memory_format=torch.channels_last)
+    labels = torch.zeros(images, dtype=torch.int64) if state.classes else None
+    weights = list(network.parameters())
+
+    def work(join: bool) -> None:
+        discriminators.join = join
+        logits = discriminators(pixels, pixels, labels=labels, only=[0])
+        torch.autograd.grad(logits.sum(), weights)
+
+    layers = {name: kernel_of(layer) for name, layer in convolutions(network).items()}
+    name = f"calls of {network!r} {layers} {tuple(pixels.shape)} {config.train.precision}"
+    calls = {"two": partial(work, False), "one": partial(work, True)}
+    seconds = autotune.measured({name: partial(autotune.fastest, calls)}, cache)[name]
+    discriminators.join = False
+    return autotune.best(seconds, "two") == "one"
