@@ -30,6 +30,7 @@ def start_process(
     command: Sequence[object],
     *,
     folder: Path | None = None,
+    stdin: int | None = None,
     stdout: int | IO[str] = subprocess.PIPE,
     stderr: int | IO[str] = subprocess.PIPE,
     encoding: str | None = None,
@@ -40,6 +41,7 @@ def start_process(
         list(map(str, command)),
         cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         text=True,
@@ -71,7 +73,7 @@ def end_processes(grace_seconds: float = 5.0) -> None:
     for process in STARTED:
         kill_group(process)
         process.wait(timeout=10)
-        for stream in (process.stdout, process.stderr):
+        for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 stream.close()
     for worker in workers:

@@ -37,7 +37,7 @@ class DataConfig:
     flip: Annotated[bool, RESULT] = False
     """Mirror each image left to right at random."""
     limit: Annotated[int, Range(0, 10**12), RESULT] = 0
-    """Number of images to use, a fixed random choice; 0: all."""
+    """Number of images to use, a fixed random choice; only these are decoded. 0: all."""
     sharded: Annotated[bool, RESULT] = False
     """Show each discriminator its own disjoint part of the images only (MD-GAN)."""
     swap_every_epochs: Annotated[float, Range(0, 10**6), RESULT] = 0.0
@@ -48,7 +48,7 @@ class DataConfig:
     skip_broken: Annotated[bool, RESULT] = False
     """Leave out images that cannot be read instead of stopping; they are named and counted."""
     workers: Annotated[int, Range(0, 1024), MACHINE] = 0
-    """Number of threads that decode images, once; 0: one per CPU."""
+    """Number of threads that decode images, once; 0: one per CPU that the process may use."""
 
 
 @dataclass(frozen=True)

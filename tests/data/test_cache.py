@@ -1,15 +1,20 @@
+import dataclasses
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.program import finish, start_process
 
 from d3gan.config import DataConfig
-from d3gan.data import cache as store
+from d3gan.data import cache_entry, decode
 from d3gan.data.cache import ImageSet, load_images, require_classes
 from d3gan.errors import UserError
+from d3gan.images import Images
+from d3gan.rng import Stream, permutation
 
 
 @pytest.fixture
@@ -26,14 +31,29 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def values(source: Path, **options: bool) -> list[int]:
-    images = load_images(DataConfig(str(source), resolution=16, channels=1, **options))
+def values(source: Path, **options: int) -> list[int]:
+    images = load_images(DataConfig(str(source), resolution=16, channels=1, **options))  # type: ignore[arg-type]
     return [int(image.mean()) for image in images.images]
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The first pixels of the images that are decoded, in any order."""
+    found: list[int] = []
+    original = decode.to_array
+
+    def recorded(picture: Image.Image, resolution: int, channels: int) -> Images:
+        array = original(picture, resolution, channels)
+        found.append(int(array[0, 0, 0]))
+        return array
+
+    monkeypatch.setattr(decode, "to_array", recorded)
+    return found
 
 
 def test_decoding_happens_once(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert values(folder) == list(range(6))
-    monkeypatch.setattr(store, "decode_all", None)  # a second decoding would fail
+    monkeypatch.setattr(cache_entry, "decode_all", None)  # a second decoding would fail
     assert values(folder) == list(range(6))
 
 
@@ -126,6 +146,96 @@ def test_limit_is_a_fixed_random_subset(folder: Path, cache: Path) -> None:
     assert chosen[0] == chosen[1]
     assert len(set(chosen[0])) == 3
     assert chosen[2] == chosen[3] == list(range(6))
+
+
+@pytest.mark.parametrize("whole_first", [False, True])
+@pytest.mark.parametrize("kind", ["folder", "array", "parquet"])
+def test_a_subset_is_that_of_all_images_and_no_others_are_decoded(
+    kind: str, whole_first: bool, tmp_path: Path, cache: Path, decoded: list[int]
+) -> None:
+    number, limit = 40, 7
+    pixels = np.arange(number, dtype=np.uint8)[:, None, None].repeat(20, 1).repeat(20, 2)
+    source = tmp_path / f"{kind}.npz"
+    if kind == "array":
+        np.savez(source, images=pixels, labels=np.arange(number) % 5)
+    else:
+        source = tmp_path / kind
+        source.mkdir()
+        encoded = []
+        for label in range(5):
+            (source / str(label)).mkdir()
+        for i, image in enumerate(pixels):
+            file = source / str(i // 8) / f"{i:02d}.png"
+            Image.fromarray(image).save(file)
+            encoded.append(file.read_bytes())
+        if kind == "parquet":
+            table = {"image": encoded, "label": [i // 8 for i in range(number)]}
+            pq.write_table(pa.table(table), source / "train-00000-of-00001.parquet")
+    config = DataConfig(str(source), resolution=16, channels=1)
+    if whole_first:
+        load_images(config)
+        assert sorted(decoded) == list(range(number))
+        decoded.clear()
+    subset = load_images(dataclasses.replace(config, limit=limit))
+    order = permutation(0, Stream.SUBSET, 0, number)
+    expected = order[:limit].sort().values.tolist()
+    assert sorted(decoded) == ([] if whole_first else expected)
+    again = load_images(dataclasses.replace(config, limit=limit))
+    whole = load_images(config)
+    for found in (subset, again):
+        assert found.images[:, 0, 0, 0].tolist() == expected
+        assert np.array_equal(found.images, whole.images[expected])
+        assert isinstance(found.images, np.memmap)  # shared between processes
+        assert found.labels.tolist() == whole.labels[expected].tolist()
+        assert found._replace(images=[], labels=[]) == whole._replace(images=[], labels=[])  # type: ignore[arg-type]
+
+
+def test_a_subset_keeps_the_classes_of_the_source(
+    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in sorted(folder.iterdir()):
+        (folder / f"class {file.stem}").mkdir()
+        file.rename(folder / f"class {file.stem}" / file.name)
+    config = DataConfig(str(folder), resolution=16, channels=1, limit=2)
+    before = load_images(config)
+    assert (before.classes, len(before.class_names), len(before.labels)) == (6, 6, 2)
+    load_images(dataclasses.replace(config, limit=0))
+    monkeypatch.setenv("D3GAN_CACHE", str(cache.with_name("other")))
+    load_images(dataclasses.replace(config, limit=0))
+    after = load_images(config)  # copied from the whole
+    assert (after.classes, after.class_names) == (6, before.class_names)
+    assert after.labels.tolist() == before.labels.tolist()
+
+
+@pytest.mark.parametrize("whole_first", [False, True])
+def test_broken_images_of_a_subset_are_replaced_by_the_next_ones(
+    folder: Path, cache: Path, whole_first: bool
+) -> None:
+    order = permutation(0, Stream.SUBSET, 0, 6).tolist()
+    for position in (order[1], order[3]):  # one is chosen, the other its replacement
+        (folder / f"{position}.png").write_text("not an image")
+    if whole_first:
+        assert len(values(folder, skip_broken=True)) == 4
+    assert values(folder, skip_broken=True, limit=3) == sorted([order[0], order[2], order[4]])
+    assert values(folder, skip_broken=True, limit=5) == sorted(set(order) - {order[1], order[3]})
+    assert values(folder, limit=1) == [order[0]]
+    with pytest.raises(UserError, match=rf"broken image .*{order[1]}\.png.*1 of 3 images are"):
+        values(folder, limit=2)
+
+
+@pytest.mark.parametrize("whole_first", [False, True])
+def test_whether_images_of_a_subset_were_resized(
+    folder: Path, cache: Path, whole_first: bool
+) -> None:
+    first, second, *_ = permutation(0, Stream.SUBSET, 0, 6).tolist()
+    Image.new("L", (20, 16), second).save(folder / f"{second}.png")
+    config = DataConfig(str(folder), resolution=16, channels=1)
+    if whole_first:
+        assert load_images(config).resized is True
+    assert values(folder, limit=1) == [first]
+    assert load_images(dataclasses.replace(config, limit=1)).resized is False
+    assert load_images(dataclasses.replace(config, limit=2)).resized is True
+    assert load_images(config).resized is True
 
 
 def test_a_full_disk_is_reported_and_leaves_no_files(

@@ -94,9 +94,10 @@ def test_broken_images_are_named_and_the_others_keep_their_order() -> None:
         item("float.tiff", png_float(), 6),
     ]
     images = np.zeros((7, 1, 16, 16), np.uint8)
-    labels, broken, resized = decode_all(items, images, title="decoding", workers=3)
+    labels, numbers, resized, broken = decode_all(items, images, title="decoding", workers=3)
     assert labels.tolist() == [0, 4]
-    assert not resized
+    assert numbers.tolist() == [0, 4]
+    assert resized.tolist() == [False, False]
     assert (images[:2] == 7).all()
     assert [line.partition(":")[0] for line in broken] == [
         "cut.png", "text.png", "empty.png", "c.png", "float.tiff",

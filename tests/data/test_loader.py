@@ -3,7 +3,11 @@
 import gc
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +15,7 @@ import torch
 from torch import Tensor
 
 from d3gan.data import loader
-from d3gan.data.loader import Resident, Streamed, make_loader
+from d3gan.data.loader import Event, Resident, Ring, Streamed, make_loader, pinned_ring
 
 CPU = torch.device("cpu")
 LABELS = np.arange(7) % 4
@@ -95,6 +99,113 @@ def test_errors_of_the_thread_are_raised_where_the_batch_is_requested() -> None:
     for _ in range(2):  # and again, instead of waiting forever
         with pytest.raises(OSError, match="the disk is gone"):
             stream.prepare(2)
+
+
+def test_resident_images_on_the_cpu_are_not_copied(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", PIXELS)
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as torch's, that the map is read-only
+        made = make_loader(images, LABELS, order, CPU, torch.float32, "always")
+    assert isinstance(made, Resident)
+    assert made.pixels.data_ptr() == images.ctypes.data
+    assert torch.equal(made.pixels, torch.from_numpy(PIXELS))
+    backwards = make_loader(PIXELS[::-1], LABELS, order, CPU, torch.float32, "always")
+    assert torch.equal(backwards.pixels, torch.from_numpy(PIXELS[::-1].copy()))  # type: ignore[union-attr]
+
+
+class Copying:
+    """A made-up device, which copies from the buffers as late as it may."""
+
+    def __init__(self) -> None:
+        self.queued: list[tuple[Tensor, Tensor]] = []
+        self.copies = 0
+        self.buffers: list[Tensor] = []
+
+    def allocate(self) -> Tensor:
+        self.buffers.append(torch.empty((3, *PIXELS.shape[1:]), dtype=torch.uint8))
+        return self.buffers[-1]
+
+    def copy(self, source: Tensor, expected: Tensor) -> None:
+        self.queued.append((source, expected))
+
+    def record(self) -> Event:
+        return Mark(self, len(self.queued))
+
+
+@dataclass
+class Mark:
+    device: Copying
+    queued: int
+
+    def synchronize(self) -> None:
+        while self.device.copies < self.queued:
+            buffer, expected = self.device.queued[self.device.copies]
+            assert torch.equal(buffer, expected), f"batch {self.device.copies} was overwritten"
+            self.device.copies += 1
+
+
+# The size of a ring must not be a multiple of 7, the period of `order`.
+@pytest.mark.parametrize("lag", [2, 4, 6])
+def test_no_buffer_is_overwritten_before_it_is_copied(lag: int) -> None:
+    device = Copying()
+    threads: set[str] = set()
+
+    def make_ring(shape: tuple[int, ...]) -> Ring:
+        assert shape == (3, *PIXELS.shape[1:])
+        threads.add(threading.current_thread().name)
+        return Ring(device.allocate, device.record, lag)
+
+    stream = Streamed(PIXELS, LABELS, order, CPU, torch.float32, make_ring)
+    for number in range(40):
+        source = stream.prepare(number).source
+        expected = torch.from_numpy(PIXELS[order(number)[0].numpy()])
+        assert torch.equal(source, expected)
+        assert any(source is buffer for buffer in device.buffers)
+        device.copy(source, expected)
+        if number % 8 == 0:
+            time.sleep(0.02)  # the thread overwrites what it may
+    waited_for = device.copies
+    device.record().synchronize()  # the others are intact too
+    assert waited_for == 39 - lag  # none earlier than necessary
+    assert len(device.buffers) == loader.AHEAD + lag + 2
+    assert threads == {threading.current_thread().name}
+    stream.prepare(7)  # not the next one: another ring
+    assert len(device.buffers) == 2 * (loader.AHEAD + lag + 2)
+
+
+def test_the_ring_of_cuda_marks_the_current_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, pinned, marks = torch.device("cuda", 0), [], []
+    empty = torch.empty
+
+    def fake_empty(shape: tuple[int, ...], *, dtype: torch.dtype, pin_memory: bool) -> Tensor:
+        pinned.append(pin_memory)
+        return empty(shape, dtype=dtype)
+
+    def current_stream(asked: torch.device) -> SimpleNamespace:
+        return SimpleNamespace(record_event=lambda: marks.append(asked))
+
+    monkeypatch.setattr(torch, "empty", fake_empty)
+    monkeypatch.setattr(torch.cuda, "current_stream", current_stream)
+    ring = pinned_ring((2, 3), device=device, lag=4)
+    assert pinned == [True] * (loader.AHEAD + 6)
+    ring.hand_back(ring.take())
+    assert marks == [device]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_stream_on_cuda_gives_the_same_batches() -> None:
+    device = torch.device("cuda", 0)
+    made = make_loader(PIXELS, LABELS, order, device, torch.float32, "never", batches_per_step=2)
+    copied = []
+    for number in range(60):
+        prepared = made.prepare(number)
+        assert prepared.source.is_pinned()
+        copied.append(loader.moved(prepared.source, device))
+    for number, source in enumerate(copied):
+        assert source is not None
+        assert torch.equal(source.cpu(), torch.from_numpy(PIXELS[order(number)[0].numpy()]))
 
 
 def test_a_discarded_stream_ends_its_thread() -> None:

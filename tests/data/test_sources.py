@@ -1,5 +1,6 @@
 """Finding sources and reading them, in the layouts that the hub really has."""
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from tests.program import run_code
 
 from d3gan.config import DataConfig
+from d3gan.data import stacked_mnist
 from d3gan.data.cache import load_images
 from d3gan.data.hub_sources import HUB_SOURCES
 from d3gan.data.sources import SOURCES, find_source
@@ -165,6 +167,25 @@ def test_stacked_mnist_has_a_thousand_modes(data_folder: Path) -> None:
             assert ink[shown == digit].mean() == pytest.approx(
                 expected[digits.labels == digit].mean()
             )
+
+
+def test_a_subset_of_stacked_mnist_decodes_only_its_digits(
+    data_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DataConfig("stacked-mnist", "test", resolution=32, channels=3)
+    whole = load_images(config)
+    monkeypatch.setenv("D3GAN_CACHE", str(tmp_path))
+    opened: list[object] = []
+    original = stacked_mnist.open_image
+    monkeypatch.setattr(
+        stacked_mnist, "open_image", lambda data: (opened.append(data), original(data))[1]
+    )
+    subset = load_images(dataclasses.replace(config, limit=20))
+    chosen = permutation(0, Stream.SUBSET, 0, 10_000)[:20].sort().values.numpy()
+    assert np.array_equal(subset.images, whole.images[chosen])
+    assert subset.labels.tolist() == whole.labels[chosen].tolist()
+    assert subset.classes == 1000
+    assert 20 < len(opened) <= 60
 
 
 def test_digits_need_no_network() -> None:

@@ -64,7 +64,7 @@ def test_slots_on_cuda_devices(tiny: Config, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_slots_on_the_cpu_share_its_threads(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(launchers, "usable_cpus", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert local_slots(0, [tiny]) == [{}]
     assert local_slots(3, [tiny]) == [{"OMP_NUM_THREADS": "2"}] * 3

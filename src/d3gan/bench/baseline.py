@@ -6,7 +6,6 @@ same mathematics as `gan.step.train_step`, written independently of it.
 """
 
 import itertools
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,6 +22,7 @@ from d3gan.gan.ema import update_ema
 from d3gan.gan.game import Batch, Losses
 from d3gan.gan.objectives import JointObjective
 from d3gan.images import Images, to_picture
+from d3gan.machine import usable_cpus
 from d3gan.training import distributed
 from d3gan.training.build import build_rules
 from d3gan.training.draws import Draws
@@ -86,7 +86,7 @@ class Baseline:
             PictureDataset(images, labels, DTYPES[config.train.precision]),  # type: ignore[arg-type]
             batch_sampler=batches_in_order(self.order, self.batches().start),
             # On a CPU, loader processes would take the cores that compute.
-            num_workers=0 if device.type == "cpu" else config.data.workers or os.cpu_count() or 1,
+            num_workers=0 if device.type == "cpu" else config.data.workers or usable_cpus(),
         )
         self.loaded = iter(self.loader)
 

@@ -59,7 +59,11 @@ def bench(arguments: list[str]) -> int:
         raise UserError(f"name what to time: d3gan bench {'|'.join(KINDS)}")
     kind, *rest = arguments
     options = getattr(import_module(f"d3gan.cli.bench_{kind}"), KINDS[kind])
-    parse(options, rest, f"bench {kind}").run()
+    benchmark = parse(options, rest, f"bench {kind}")
+    from d3gan.training.threads import limit_threads  # imports torch
+
+    limit_threads()
+    benchmark.run()
     return 0
 
 

@@ -14,6 +14,7 @@ from d3gan.cli.printing import make_table, print_progress
 from d3gan.config import from_dict
 from d3gan.config_files import starting_point
 from d3gan.errors import UserError
+from d3gan.machine import usable_cpus
 from d3gan.report.plots import scaling_plots
 
 
@@ -87,7 +88,7 @@ class Scaling(Timing):
                 print(file, file=sys.stderr)
 
     def _processes(self, cuda: bool) -> tuple[int, ...]:
-        most = torch.cuda.device_count() if cuda else torch.multiprocessing.cpu_count()
+        most = torch.cuda.device_count() if cuda else usable_cpus()
         for count in self.processes:
             if count < 1 or (cuda and count > most):
                 raise UserError(

@@ -1,9 +1,7 @@
 """Decoded images, cached on disk."""
 
 import hashlib
-import json
 import os
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +12,15 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from d3gan.config import DataConfig
-from d3gan.data.decode import decode_all, open_image, refuse_broken
+from d3gan.data.cache_entry import (
+    Entry,
+    copy_subset,
+    decode_source,
+    decode_subset,
+    new_entry,
+    read_entry,
+)
+from d3gan.data.decode import open_image, refuse_broken
 from d3gan.data.readers import Source
 from d3gan.data.sources import find_source
 from d3gan.errors import UserError
@@ -38,7 +44,8 @@ class ImageSet(NamedTuple):
     skipped: list[str]
     """Broken images that were left out."""
     classes: int
-    """Number of classes K if every image has a label and labels are 0..K-1, otherwise 0."""
+    """Number of classes K if every image of the source has a label and labels are 0..K-1, otherwise
+    0. Some classes may be missing in a subset."""
     class_names: list[str]
     """Name of each class, [K], or empty where names are unknown."""
     resized: bool | None = None
@@ -50,23 +57,17 @@ class ImageSet(NamedTuple):
 def load_images(data: DataConfig) -> ImageSet:
     """Return the images of `data.source`, decoded now or read from the cache. Raises UserError.
 
-    `limit` > 0 selects a random subset of that size, which does not depend on the run's seed. Any
+    `limit` > 0 selects the first images of a fixed random order of the source's images, which does
+    not depend on the run's seed, and decodes no others. With `skip_broken`, the next ones of the
+    order replace those that are broken, so there are `limit` images if so many can be read. Any
     resolution is allowed here.
     """
-    everything = _cached(find_source(data.source, data.split), data)
+    images = _cached(find_source(data.source, data.split), data)
     if not data.skip_broken:
-        refuse_broken(everything.skipped, len(everything.images) + len(everything.skipped))
-    if not len(everything.images):
-        raise UserError(f"{data.source}: no image could be read ({everything.skipped[0]})")
-    if 0 < data.limit < len(everything.images):
-        from d3gan.rng import Stream, permutation  # imports torch
-
-        order = permutation(0, Stream.SUBSET, 0, len(everything.images))
-        chosen = order[: data.limit].sort().values.numpy()
-        return everything._replace(
-            images=everything.images[chosen], labels=everything.labels[chosen]
-        )
-    return everything
+        refuse_broken(images.skipped, len(images.images) + len(images.skipped))
+    if not len(images.images):
+        raise UserError(f"{data.source}: no image could be read ({images.skipped[0]})")
+    return images
 
 
 def check_enough(images: int, source: str, batch_size: int, key: str) -> None:
@@ -132,15 +133,22 @@ def _cached(source: Source, data: DataConfig) -> ImageSet:
         digest = source.digest or _content_digest(source.files, folder)
         shape = f"{data.resolution}/{data.channels}"
         key = f"{digest}/{shape}/{DECODER_VERSION}/{source.labelling}"
-        entry = folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
+        entry = whole = _entry_folder(folder, key)
+        limit = data.limit if data.limit < source.number else 0
+        if limit:
+            entry = _entry_folder(folder, f"{limit} of {key}")
         entry.parent.mkdir(exist_ok=True)
         with FileLock(f"{entry}.lock"):
-            loaded = _read_entry(source, entry, digest)
+            loaded = read_entry(entry)
             if loaded is None:
-                _write_entry(source, entry, data)
-                loaded = _read_entry(source, entry, digest)
+                with new_entry(entry) as temporary:
+                    if not limit:
+                        decode_source(source, data, temporary)
+                    elif not copy_subset(whole, limit, temporary):
+                        decode_subset(source, data, limit, temporary)
+                loaded = read_entry(entry)
         assert loaded is not None
-        return loaded
+        return _image_set(source, loaded, digest)
     except OSError as error:
         raise UserError(
             f"cannot decode {source.name} into the cache {folder}: {error}; "
@@ -148,20 +156,22 @@ def _cached(source: Source, data: DataConfig) -> ImageSet:
         ) from error
 
 
-def _read_entry(source: Source, entry: Path, digest: str) -> ImageSet | None:
-    try:
-        images = np.load(entry / "images.npy", mmap_mode="r")
-        labels = np.load(entry / "labels.npy")
-        skipped = json.loads((entry / "skipped.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, EOFError):
-        return None
-    classes = _count_classes(labels, source.class_names)
-    names = list(source.class_names) if classes else []
-    resized: bool | None = None
-    with suppress(OSError, ValueError):
-        resized = json.loads((entry / "resized.json").read_text(encoding="utf-8"))
+def _entry_folder(folder: Path, key: str) -> Path:
+    return folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
+
+
+def _image_set(source: Source, entry: Entry, digest: str) -> ImageSet:
+    classes = _count_classes(entry.source_labels, source.class_names)
     return ImageSet(
-        source.name, images, labels, digest, skipped, classes, names, resized, source.revision
+        source.name,
+        entry.images,
+        entry.labels,
+        digest,
+        entry.skipped,
+        classes,
+        list(source.class_names) if classes else [],
+        entry.resized,
+        source.revision,
     )
 
 
@@ -173,41 +183,6 @@ def _count_classes(labels: np.ndarray, names: tuple[str, ...]) -> int:
         return len(names) if labels.max() < len(names) else 0
     found = np.unique(labels)
     return len(found) if found[-1] == len(found) - 1 else 0
-
-
-def _write_entry(source: Source, entry: Path, data: DataConfig) -> None:
-    temporary = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        size = source.number * data.channels * data.resolution**2
-        if shutil.disk_usage(temporary).free < size:  # a memory map would end in a bus error
-            raise OSError(f"no space for {size:,} bytes")
-        images = np.lib.format.open_memmap(
-            temporary / "decoding.npy",
-            mode="w+",
-            dtype=np.uint8,
-            shape=(source.number, data.channels, data.resolution, data.resolution),
-        )
-        labels, skipped, resized = decode_all(
-            source.items(), images, title=f"decoding {source.name}", workers=data.workers
-        )
-        images.flush()
-        if skipped:
-            np.save(temporary / "images.npy", images[: len(labels)])
-        del images
-        decoding = temporary / "decoding.npy"
-        if skipped:
-            decoding.unlink()
-        else:
-            decoding.rename(temporary / "images.npy")
-        np.save(temporary / "labels.npy", labels)
-        for name, value in (("skipped", skipped), ("resized", resized)):
-            (temporary / f"{name}.json").write_text(json.dumps(value), encoding="utf-8")
-        shutil.rmtree(entry, ignore_errors=True)
-        temporary.rename(entry)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _content_digest(files: Iterable[Path], folder: Path) -> str:

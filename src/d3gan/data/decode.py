@@ -1,7 +1,6 @@
 """Decoding of images of any format to uint8 arrays of one shape."""
 
 import io
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -13,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from d3gan.errors import UserError
 from d3gan.images import Images
+from d3gan.machine import usable_cpus
 from d3gan.progress import progress_bar
 
 
@@ -22,30 +22,40 @@ class Item(NamedTuple):
     name: str
     """Name of the image in error messages."""
     read: Callable[[], bytes | Images]
-    """Returns the encoded file, or pixels [H, W] or [H, W, C]."""
+    """Returns the encoded file, or pixels [H, W] or [H, W, C]; any thread may call it."""
     label: int
     """Class, or -1 if it has none."""
 
 
-def decode_all(
-    items: Iterable[Item], images: Images, *, title: str, workers: int
-) -> tuple[npt.NDArray[np.int64], list[str], bool]:
+class Decoded(NamedTuple):
+    """What is known of decoded items, beside their pixels."""
+
+    labels: npt.NDArray[np.int64]
+    """[M], of the readable images."""
+    numbers: npt.NDArray[np.int64]
+    """Positions of the readable images among the items, [M]."""
+    resized: npt.NDArray[np.bool_]
+    """Which of the readable images were cropped or resized, [M]."""
+    broken: list[str]
+    """Name of each of the other images, and what is wrong with it."""
+
+
+def decode_all(items: Iterable[Item], images: Images, *, title: str, workers: int) -> Decoded:
     """Decode items into `images` [M, C, H, W] with a pool of threads and a progress bar.
 
-    Readable images come first. Returns their labels, for each of the other images its name and what
-    is wrong with it, and whether an image was cropped or resized.
+    Readable images come first.
     """
     count, channels, resolution, _ = images.shape
     labels: list[int] = []
+    numbers: list[int] = []
+    resized: list[bool] = []
     broken: list[str] = []
-    sizes: set[tuple[int, int]] = set()
 
-    def decode(item: Item) -> Images | str:
+    def decode(item: Item) -> tuple[Images, bool] | str:
         try:
             picture = open_image(item.read())
             array = to_array(picture, resolution, channels)
-            sizes.add(picture.size)
-            return array
+            return array, picture.size != (resolution, resolution)
         except UnidentifiedImageError:
             return f"{item.name}: not an image"
         except MemoryError:
@@ -53,19 +63,24 @@ def decode_all(
         except Exception as error:  # Pillow raises errors of many types for damaged files
             return f"{item.name}: {error}"
 
-    threads = workers or os.cpu_count() or 1
+    threads = workers or usable_cpus()
     with progress_bar(title, count) as bar, ThreadPoolExecutor(threads) as pool:
-        source = iter(items)
+        source = enumerate(items)
         # In blocks, because map() would read all items ahead.
         while block := list(islice(source, 64 * threads)):
-            for item, image in zip(block, pool.map(decode, block), strict=True):
-                if isinstance(image, str):
-                    broken.append(image)
-                else:
-                    images[len(labels)] = image
-                    labels.append(item.label)
+            results = pool.map(decode, [item for _, item in block])
+            for (number, item), result in zip(block, results, strict=True):
+                if isinstance(result, str):
+                    broken.append(result)
+                    continue
+                images[len(labels)], changed = result
+                labels.append(item.label)
+                numbers.append(number)
+                resized.append(changed)
             bar.advance(len(block))
-    return np.array(labels, np.int64), broken, sizes != {(resolution, resolution)}
+    return Decoded(
+        np.array(labels, np.int64), np.array(numbers, np.int64), np.array(resized, bool), broken
+    )
 
 
 def open_image(data: bytes | Images) -> Image.Image:

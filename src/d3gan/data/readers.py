@@ -7,6 +7,7 @@ iterate over them.
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,6 +30,7 @@ class Source(NamedTuple):
     number: int
     """Number of images."""
     items: Callable[[], Iterable[Item]]
+    """Returns all images in order; an image that is not needed is not read, or not decoded."""
     labelling: str = ""
     """What determines the labels (and their images) beside the content of the files."""
     class_names: tuple[str, ...] = ()
@@ -116,10 +118,8 @@ def read_parquet(
                 for batch in pq.ParquetFile(file).iter_batches(1024, columns=columns):
                     labels = batch[label_column].to_pylist() if label_column else [-1] * len(batch)
                     for image, label in zip(batch[image_column], labels, strict=True):
-                        data = image.as_py()
-                        encoded = data["bytes"] if isinstance(data, dict) else data
                         known = -1 if label is None else label
-                        yield Item(f"{file.name} row {row}", _constant(encoded), known)
+                        yield Item(f"{file.name} row {row}", partial(_encoded, image), known)
                         row += 1
             except (OSError, pa.ArrowException) as error:
                 raise UserError(
@@ -138,6 +138,12 @@ def _class_names(schema: "pa.Schema", label_column: str) -> tuple[str, ...]:
     except (KeyError, TypeError, ValueError):
         return ()
     return tuple(str(name) for name in names)
+
+
+def _encoded(image: "pa.Scalar[Any]") -> Any:
+    """Return the bytes of a row of a column of images."""
+    data = image.as_py()
+    return data["bytes"] if isinstance(data, dict) else data
 
 
 def _constant(value: Any) -> Callable[[], Any]:

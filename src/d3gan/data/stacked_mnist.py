@@ -4,12 +4,14 @@ Metz et al. 2017, "Unrolled generative adversarial networks", section 3.3.1.
 """
 
 from collections.abc import Iterator
+from functools import cache, partial
 
 import numpy as np
 
 from d3gan.data.decode import Item, open_image
 from d3gan.data.hub_sources import HUB_SOURCES, HubSource
-from d3gan.data.readers import Source, pixel_items
+from d3gan.data.readers import Source
+from d3gan.images import Images
 
 CLASSES = 1000
 
@@ -33,12 +35,19 @@ class StackedMnist:
             from d3gan.rng import Stream, permutation  # imports torch
 
             singles = list(mnist.items())
-            digits = np.stack([np.asarray(open_image(item.read())) for item in singles])
-            labels = np.array([item.label for item in singles])
-            orders = [permutation(0, Stream.STACK, k, len(digits)).numpy() for k in range(3)]
-            hundreds, tens, ones = (labels[order] for order in orders)
-            images = np.stack([digits[order] for order in orders], axis=-1)
-            yield from pixel_items(images, 100 * hundreds + 10 * tens + ones, self.name)
+
+            @cache  # each digit is in three images
+            def digit(number: int) -> Images:
+                return np.asarray(open_image(singles[number].read()))
+
+            def stacked(numbers: tuple[int, ...]) -> Images:
+                return np.stack([digit(number) for number in numbers], axis=-1)
+
+            orders = [permutation(0, Stream.STACK, k, len(singles)).tolist() for k in range(3)]
+            for i, numbers in enumerate(zip(*orders, strict=True)):
+                hundreds, tens, ones = (singles[number].label for number in numbers)
+                label = 100 * hundreds + 10 * tens + ones
+                yield Item(f"{self.name}[{i}]", partial(stacked, numbers), label)
 
         names = tuple(f"{number:03d}" for number in range(CLASSES))
         return mnist._replace(

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from d3gan.config import Config, to_toml
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
+from d3gan.machine import usable_cpus
 from d3gan.runs import RunFolder
 from d3gan.study.plan import PlannedRun, changes
 from d3gan.training.signals import handling
@@ -122,7 +123,7 @@ def local_slots(jobs: int, configs: Sequence[Config]) -> list[dict[str, str]]:
         return [{"CUDA_VISIBLE_DEVICES": devices[k % len(devices)]} for k in range(count)]
     if jobs <= 1:
         return [{}]
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, usable_cpus() // jobs)
     return [{"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))}] * jobs
 
 

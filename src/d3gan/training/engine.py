@@ -53,7 +53,9 @@ class Engine:
         self.draws = Draws(config, rules, shard, device)
         dtype, labels = DTYPES[config.train.precision], labels if state.classes else None
         resident = config.data.resident
-        self.loader = make_loader(images, labels, self.order, device, dtype, resident)
+        self.loader = make_loader(
+            images, labels, self.order, device, dtype, resident, config.batches_per_step
+        )
         scale = parallel.data / config.train.batch_size
         by_gradients = rules.aggregation.gradients and config.gan.discriminators > 1
         generator = parallel.generator(state.generator, reduce_gradients=not by_gradients)

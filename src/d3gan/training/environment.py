@@ -1,6 +1,5 @@
 """Versions, hardware and source on which the results of a run depend, besides its configuration."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from d3gan.config import Config, plugins
+from d3gan.machine import usable_cpus
 from d3gan.training import distributed
 
 
@@ -27,7 +27,7 @@ def environment(config: Config | None = None) -> dict[str, Any]:
         "packages": {name: version(name) for name in packages},
         "commit": _commit(),
         "cpu": _cpu_name(),
-        "cpus": os.cpu_count(),
+        "cpus": usable_cpus(),
         "threads": torch.get_num_threads(),
         "processes": distributed.world_size(),
         "launch": distributed.launch_name(),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
 
+from d3gan.machine import usable_cpus
 from d3gan.training import distributed
 from d3gan.training.signals import handling
 
@@ -28,7 +29,7 @@ def launch(
     `threads` of each process: default $OMP_NUM_THREADS, or else its share of the CPUs.
     """
     store = distributed.empty_store()
-    share = max(1, (os.cpu_count() or 1) // processes)
+    share = max(1, usable_cpus() // processes)
     environment = os.environ | {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
