@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.losses import unknown
 
 from d3gan import config as configs
 from d3gan.cli.main import main
@@ -105,8 +106,9 @@ def assert_trains(config: Config) -> None:
     state = make_state(config, CPU, classes=CLASSES)
     engine = Engine(config, state, images, CPU, np.arange(40) % CLASSES)
     for _ in range(2):
-        for name, values in engine.step().items():
-            assert values.isfinite().all(), name
+        losses = engine.step()
+        for name, values in losses.items():
+            assert (values.isfinite() | unknown(losses, name)).all(), name
     assert state.is_finite()
 
 

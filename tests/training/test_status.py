@@ -146,6 +146,7 @@ def test_operations_are_counted_once(tiny: Config, monkeypatch: pytest.MonkeyPat
 
 def test_an_edited_result_key_is_refused(tiny: Config, capsys: pytest.CaptureFixture[str]) -> None:
     run = train(tiny)
+    capsys.readouterr()
     text = run.config_file.read_text(encoding="utf-8")
     run.config_file.write_text(text.replace("batch_size = 8", "batch_size = 10"), encoding="utf-8")
     assert main(["train", str(run.path)]) == 2

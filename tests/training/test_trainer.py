@@ -301,7 +301,8 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tiny
     for row in rows:
         assert np.isfinite(row["loss_g"])
     assert last["kind"] == "diverged"
-    assert (last["step"], last["images"]) == (6, 48)
+    # The generator may not face the broken discriminator before its losses of the step after.
+    assert (last["step"], last["images"]) in ((6, 48), (7, 56))
     assert last["what"].startswith(("loss not finite", "weights not finite"))
 
 

@@ -25,7 +25,6 @@ from d3gan.errors import UserError
 from d3gan.files import write_text, writing
 from d3gan.networks.ensemble import joins_batches
 from d3gan.runs import RunFolder
-from d3gan.training import distributed
 from d3gan.training.build import build_discriminators, build_generator
 from d3gan.training.state import State
 
@@ -69,7 +68,7 @@ def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -
     device = next(state.generator.parameters()).device
     if device.type != "cpu" or config.train.autotune == "off" or config.train.deterministic:
         return
-    Kernels(**distributed.from_main(lambda: _chosen(config, state, run))).apply(state)
+    Kernels(**state.parallel.from_main(lambda: _chosen(config, state, run))).apply(state)
 
 
 def _chosen(config: Config, state: State, run: RunFolder | None) -> dict[str, Any]:

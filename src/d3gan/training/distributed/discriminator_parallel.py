@@ -1,7 +1,7 @@
 """How ranks divide the work: parts of the batch and, if requested, of the discriminators."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +21,7 @@ from d3gan.training.distributed.collectives import (
     all_gather,
     all_reduce,
     average_gradients,
+    from_main,
     gathered,
     mean_over_ranks,
     rank,
@@ -105,6 +106,10 @@ class DiscriminatorParallel:
     def mean_over_ranks(self, x: Tensor) -> Tensor:
         """Return the mean over all ranks, the same on each, bit for bit. It is differentiable."""
         return cast(Tensor, _Mean.apply(x)) if self.size > 1 else x  # type: ignore[no-untyped-call]
+
+    def from_main(self, work: Callable[[], T]) -> T:
+        """Run `work` on the main rank; return its result, or raise its UserError, on all ranks."""
+        return work() if self.size == 1 else from_main(work)
 
     def gather_row(self, part: T) -> list[T] | None:
         """Return the `part` of each rank of the first row on the main rank, else None.
