@@ -89,8 +89,10 @@ class TrainConfig:
     and spectral norm, which iterates once for each."""
     epochs: Annotated[Epochs, RESULT] = 25.0
     """Number of passes over the images; fractions are allowed."""
-    precision: Annotated[Literal["fp32", "bf16", "fp64"], RESULT] = "fp32"
-    """Numbers of the computation. bf16: mixed precision; fp64: for tests of exactness."""
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp64"], RESULT] = "fp32"
+    """Numbers of the computation. bf16: mixed precision; fp64: for tests of exactness; auto: bf16
+    where the device multiplies it faster than fp32, otherwise fp32, decided when a run is
+    created."""
     autotune: Annotated[Literal["on", "off"], MACHINE] = "on"
     """Measure which kernels compute the convolutions fastest, on CPUs, when a run is created; off:
     torch's own. The choice is stored with the run, because rounding depends on it."""

@@ -1,5 +1,6 @@
 """Planned runs, and the runs that exist."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.evaluation.features import inception_release
 from d3gan.study import plan
-from d3gan.study.plan import PlannedRun, changes, is_done, planned_steps, with_features
+from d3gan.study.plan import (
+    PlannedRun,
+    changes,
+    check_precision,
+    is_done,
+    planned_steps,
+    with_features,
+)
 from d3gan.study.study_file import make_study
 from d3gan.training.trainer import train
 
@@ -37,6 +45,16 @@ def test_an_existing_run_that_is_not_the_planned_one(
     for decide in (changes, is_done):
         with pytest.raises(UserError, match=re.escape(f"is not the planned run: {message}")):
             decide(planned)
+
+
+def test_the_runs_of_a_study_have_one_precision_on_all_machines(tiny: Config) -> None:
+    study = study_of(tiny, {"a": "classifier", "b": "classifier"})
+    check_precision(study)
+    run = study.runs[0]
+    auto = configs.from_dict({"train": {"precision": "auto"}}, run.config)
+    study = dataclasses.replace(study, runs=(dataclasses.replace(run, config=auto),))
+    with pytest.raises(UserError, match=r"a-seed-0: train.precision = 'auto': .* fp32 or bf16"):
+        check_precision(study)
 
 
 def test_an_existing_run_may_be_trained_for_longer(tiny: Config) -> None:

@@ -20,6 +20,7 @@ from d3gan.evaluation.metrics.names import metric_names
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks import ARCHITECTURES
 from d3gan.runs import RunFolder
+from d3gan.training import preparation
 from d3gan.training.checkpoint import write_checkpoint
 from d3gan.training.trainer import train
 
@@ -304,6 +305,27 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tiny
     # The generator may not face the broken discriminator before its losses of the step after.
     assert (last["step"], last["images"]) in ((6, 48), (7, 56))
     assert last["what"].startswith(("loss not finite", "weights not finite"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_config_says_what_auto_became(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], precision: str
+) -> None:
+    monkeypatch.setattr(preparation, "chosen_precision", lambda _: (precision, "for a reason"))
+    run = train(changed(tiny, train={"precision": "auto", "epochs": 1.0}))
+    assert run.config()["train"]["precision"] == precision
+    line = f"d3gan: train.precision = {precision}: for a reason"
+    assert line in capfd.readouterr().err.splitlines()
+    train(changed(tiny, train={"precision": precision}), resume=True)  # on any machine
+
+
+def test_losses_of_discriminators_that_were_never_faced_are_null(tiny: Config) -> None:
+    run = train(changed(tiny, train={"log_every_steps": 1}))
+    rows = [row for row in run.metrics() if row["kind"] == "train"]
+    for row in rows:
+        faced = [loss is not None for loss in row["loss_g_adversarial"]]
+        assert faced == [weight == 1 for weight in row["weights"]]
+    assert json.loads(run.metrics_file.read_text().splitlines()[0]) == run.metrics()[0]
 
 
 def test_each_update_of_the_discriminators_takes_a_batch(tiny: Config) -> None:

@@ -9,8 +9,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from d3gan.acceleration.processor import computes_bfloat16, processor_name
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
 """Type of parameters and images; bf16 keeps both in float32 and computes in bfloat16."""
+
+
+def chosen_precision(device: torch.device) -> tuple[str, str]:
+    """Return the precision that "auto" stands for on this device, and why."""
+    if device.type == "cuda":
+        what = f"{torch.cuda.get_device_name(device)} multiplies bfloat16"
+        why_not = "the device has a compute capability below 8.0"
+    else:
+        what = f"{processor_name()} multiplies bfloat16"
+        why_not = f"{processor_name()} has neither AVX512_BF16 nor AMX"
+    return ("bf16", what) if computes_bfloat16(device) else ("fp32", why_not)
 
 
 def compute_in_bfloat16(network: nn.Module) -> None:

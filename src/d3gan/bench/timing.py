@@ -12,6 +12,7 @@ from d3gan.data.cache import ImageSet
 from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.engine import Engine
 from d3gan.training.kernels import choose_kernels
+from d3gan.training.preparation import with_precision
 from d3gan.training.state import make_state
 from d3gan.training.usage import synchronise
 
@@ -32,6 +33,7 @@ def make_trainer(
 
     Without `graph` no step is replayed as a CUDA graph.
     """
+    config = with_precision(config, device)
     plain = name == "baseline"
     if plain and config.train.precision == "bf16":
         config = from_dict({"train": {"precision": "fp32"}}, config)

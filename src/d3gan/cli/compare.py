@@ -19,7 +19,7 @@ from d3gan.cli.report import print_comparison, write_report
 from d3gan.cli.watching import watching
 from d3gan.errors import Interrupted, UserError
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
-from d3gan.study.plan import Study, with_features
+from d3gan.study.plan import Study, check_precision, with_features
 from d3gan.study.records import Axis
 from d3gan.study.run import Entry, run_grid, survey
 from d3gan.study.saved_study import save
@@ -113,6 +113,7 @@ def compare(arguments: list[str]) -> int:
     if options.jobs < 0:
         raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")
     study, line = with_features(planned(options, changes))
+    check_precision(study)
     if line:
         print(f"d3gan: {line}", file=sys.stderr)
     if options.power:

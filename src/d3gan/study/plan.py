@@ -93,6 +93,16 @@ def with_features(study: Study) -> tuple[Study, str]:
     return dataclasses.replace(study, runs=runs), line
 
 
+def check_precision(study: Study) -> None:
+    """Raise UserError if a method computes in another precision on another machine."""
+    for run in study.runs:
+        if run.config.train.precision == "auto":
+            raise UserError(
+                f"{run.name}: train.precision = 'auto': the runs of a study have one precision on "
+                "every machine; choose fp32 or bf16"
+            )
+
+
 def _with_features(run: PlannedRun, features: str, metric: str) -> PlannedRun:
     evaluation = dataclasses.replace(run.config.eval, features=features)
     try:

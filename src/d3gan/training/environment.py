@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from d3gan.acceleration.processor import processor_features, processor_name
 from d3gan.config import Config, plugins
 from d3gan.machine import usable_cpus
 from d3gan.training import distributed
@@ -26,7 +27,8 @@ def environment(config: Config | None = None) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: version(name) for name in packages},
         "commit": _commit(),
-        "cpu": _cpu_name(),
+        "cpu": processor_name(),
+        "cpu_features": processor_features(),
         "cpus": usable_cpus(),
         "threads": torch.get_num_threads(),
         "processes": distributed.world_size(),
@@ -39,7 +41,10 @@ def environment(config: Config | None = None) -> dict[str, Any]:
 
 def hardware() -> dict[str, Any]:
     """Return the part of `environment` on which the results of a benchmark depend."""
-    names = ("time", "commit", "cpu", "cpus", "gpus", "cuda", "python", "platform", "packages")
+    names = (
+        *("time", "commit", "cpu", "cpu_features", "cpus", "threads", "gpus", "cuda"),
+        *("python", "platform", "packages"),
+    )
     here = environment()
     return {name: here[name] for name in names}
 
@@ -67,14 +72,3 @@ def _commit() -> str | None:
         return described.stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def _cpu_name() -> str:
-    """Return the model of the CPU, or what the platform says of it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor()

@@ -6,7 +6,8 @@ import sys
 import torch
 from torch import nn
 
-from d3gan.config import Config
+from d3gan.acceleration.precision import chosen_precision
+from d3gan.config import Config, TrainConfig
 from d3gan.data.cache import ImageSet, cache_folder, check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator
@@ -59,6 +60,20 @@ def with_features(config: Config) -> Config:
     if line and distributed.is_main():
         print(f"d3gan: {line}", file=sys.stderr)
     return dataclasses.replace(config, eval=evaluation)
+
+
+def with_precision(config: Config, device: torch.device) -> Config:
+    """Return the config with the precision that train.precision = "auto" stands for here.
+
+    The main rank chooses, and says which and why.
+    """
+    if config.train.precision != "auto":
+        return config
+    precision, why = distributed.from_main(lambda: chosen_precision(device))
+    if distributed.is_main():
+        print(f"d3gan: train.precision = {precision}: {why}", file=sys.stderr)
+    train: TrainConfig = dataclasses.replace(config.train, precision=precision)  # type: ignore[arg-type]
+    return dataclasses.replace(config, train=train)
 
 
 def make_evaluator(config: Config, images: ImageSet, device: torch.device) -> Evaluator | None:

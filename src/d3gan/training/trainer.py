@@ -43,6 +43,7 @@ from d3gan.training.preparation import (
     load_training_images,
     make_evaluator,
     with_features,
+    with_precision,
 )
 from d3gan.training.sampling import class_grid, generate, to_uint8
 from d3gan.training.signals import stop_request
@@ -81,6 +82,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
             if config.model.conditional:
                 require_classes(images, "model.conditional = true")
         config = with_features(config)
+        config = with_precision(config, device)
         evaluator = make_evaluator(config, images, device)
         saved = checkpoint_to_resume(run) if resume else None
         with distributed.raise_together():
