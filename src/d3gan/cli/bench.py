@@ -60,9 +60,9 @@ def bench(arguments: list[str]) -> int:
     kind, *rest = arguments
     options = getattr(import_module(f"d3gan.cli.bench_{kind}"), KINDS[kind])
     benchmark = parse(options, rest, f"bench {kind}")
-    from d3gan.training.threads import limit_threads  # imports torch
+    from d3gan.training.process import prepare_process  # imports torch
 
-    limit_threads()
+    prepare_process()
     benchmark.run()
     return 0
 

@@ -168,16 +168,23 @@ def _join(config: Config, state: State, images: int, cache: Path) -> bool:
     images = min(images, JOINED_PIXELS // side**2)
     pixels = torch.zeros(images, config.data.channels, side, side, dtype=dtype)
     pixels = pixels.to(memory_format=torch.channels_last)
+    penalised = bool(config.gan.penalties)
+    pixels.requires_grad_(penalised)
     labels = torch.zeros(images, dtype=torch.int64) if state.classes else None
     weights = list(network.parameters())
 
     def work(join: bool) -> None:
         discriminators.join = join
         logits = discriminators(pixels, pixels, labels=labels, only=[0])
-        torch.autograd.grad(logits.sum(), weights)
+        loss = logits.sum()
+        if penalised:
+            (slope,) = torch.autograd.grad(loss, pixels, create_graph=True)
+            loss = loss + slope.square().sum()
+        torch.autograd.grad(loss, weights)
 
     layers = {name: kernel_of(layer) for name, layer in convolutions(network).items()}
     name = f"calls of {network!r} {layers} {tuple(pixels.shape)} {config.train.precision}"
+    name += f" penalised={penalised}"
     calls = {"two": partial(work, False), "one": partial(work, True)}
     seconds = autotune.measured({name: partial(autotune.fastest, calls)}, cache)[name]
     discriminators.join = False

@@ -49,7 +49,7 @@ from d3gan.training.sampling import class_grid, generate, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
 from d3gan.training.status import Diverged, StatusFile
-from d3gan.training.threads import limit_threads
+from d3gan.training.process import prepare_process
 
 
 def train(config: Config, *, resume: bool = False) -> RunFolder:
@@ -59,7 +59,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
     Diverged if training diverges, and Interrupted after a signal, once a checkpoint is written.
     """
     config = validate(config)
-    limit_threads()
+    prepare_process()
     run = RunFolder(config.run_dir)
     timeout = config.train.timeout_seconds
     with distributed.process_group(config.train.device, timeout) as device, ExitStack() as stack:

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from d3gan.training import threads
+from d3gan.training import process
 
 
 @pytest.mark.parametrize(
@@ -18,11 +18,11 @@ def test_threads_are_limited_to_the_usable_cpus(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if variable:
         monkeypatch.setenv("OMP_NUM_THREADS", variable)
-    monkeypatch.setattr(threads, "usable_cpus", lambda: cpus)
+    monkeypatch.setattr(process, "usable_cpus", lambda: cpus)
     original = torch.get_num_threads()
     try:
         torch.set_num_threads(before)
-        threads.limit_threads()
+        process.limit_threads()
         assert torch.get_num_threads() == after
     finally:
         torch.set_num_threads(original)

@@ -1,10 +1,17 @@
-"""The number of threads with which torch computes on the CPU."""
+"""How the process of a training run uses the CPUs and the memory of its machine."""
 
 import os
 
 import torch
 
+from d3gan.acceleration.memory import keep_freed_memory
 from d3gan.machine import usable_cpus
+
+
+def prepare_process() -> None:
+    """Limit torch's threads (`limit_threads`), and keep freed memory (`keep_freed_memory`)."""
+    limit_threads()
+    keep_freed_memory()
 
 
 def limit_threads() -> None:
