@@ -6,10 +6,10 @@ JOB.json describes what to time; the main process writes the result to the file 
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from d3gan.data.cache import load_images
 from d3gan.training import distributed
 from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.usage import Utilisation, peak_memory_bytes, synchronise
+
+T = TypeVar("T")
 
 
 def main(job_file: str) -> None:
@@ -104,6 +106,12 @@ class Silent(DiscriminatorParallel):
 
     def mean_over_ranks(self, x: Tensor) -> Tensor:
         return x
+
+    def first_reason(self, reason: str) -> str:
+        return reason
+
+    def from_main(self, work: Callable[[], T]) -> T:
+        return work()
 
     def all_gather_discriminators(self, x: Tensor) -> Tensor:
         members = self.members()
