@@ -89,10 +89,12 @@ class TrainConfig:
     and spectral norm, which iterates once for each."""
     epochs: Annotated[Epochs, RESULT] = 25.0
     """Number of passes over the images; fractions are allowed."""
-    precision: Annotated[Literal["fp32", "bf16", "fp64"], RESULT] = "fp32"
-    """Numbers of the computation. bf16: mixed precision; fp64: for tests of exactness."""
+    precision: Annotated[Literal["fp32", "tf32", "bf16", "fp64"], RESULT] = "fp32"
+    """Numbers of the computation. tf32: fp32 whose products are computed in TF32 on CUDA; bf16:
+    mixed precision; fp64: for tests of exactness."""
     deterministic: Annotated[bool, MACHINE] = False
-    """Use deterministic algorithms only, even where they are slower (CUDA)."""
+    """Use deterministic algorithms only, even where they are slower, and choose none by measuring
+    (CUDA)."""
     device: Annotated[Literal["auto", "cpu", "cuda"], MACHINE] = "auto"
     """Device of each process. auto: CUDA if available."""
     mesh: Annotated[

@@ -9,8 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
-"""Type of parameters and images; bf16 keeps both in float32 and computes in bfloat16."""
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.float32,
+    "fp64": torch.float64,
+}
+"""Type of parameters and images; tf32 and bf16 keep both in float32 and compute in TF32 or
+bfloat16."""
 
 
 def compute_in_bfloat16(network: nn.Module) -> None:

@@ -26,6 +26,7 @@ from d3gan.images import Images, to_picture
 from d3gan.training import distributed
 from d3gan.training.build import build_rules
 from d3gan.training.draws import Draws
+from d3gan.training.numerics import training_numerics
 from d3gan.training.order import make_order, of_each_member
 from d3gan.training.schedule import make_schedule
 from d3gan.training.state import State
@@ -110,15 +111,16 @@ class Baseline:
         state.optimizer_d.param_groups[0] |= {"lr": values.lr_d, "betas": betas}
         probability = values.augmentation_probability
         batches = [self.draws.batch(n, *self.real_images(n), probability) for n in self.batches()]
-        for batch in batches[: config.gan.discriminator_steps]:
-            fake = _call(state.generator, batch.z, batch.labels)
-            d_terms, penalties = self._train_discriminators(
-                batch, fake.detach(), values.penalty_factor
-            )
-        if config.gan.fresh_batch:
-            batch = batches[-1]
-            fake = _call(state.generator, batch.z, batch.labels)
-        losses = self._train_generator(batch, fake, d_terms)
+        with training_numerics(config.train, self.device):
+            for batch in batches[: config.gan.discriminator_steps]:
+                fake = _call(state.generator, batch.z, batch.labels)
+                d_terms, penalties = self._train_discriminators(
+                    batch, fake.detach(), values.penalty_factor
+                )
+            if config.gan.fresh_batch:
+                batch = batches[-1]
+                fake = _call(state.generator, batch.z, batch.labels)
+            losses = self._train_generator(batch, fake, d_terms)
         if state.ema is not None:
             update_ema(state.ema, state.generator, values.ema_decay)
         state.step += 1
