@@ -55,6 +55,19 @@ def test_it_is_warmed_up_recorded_once_and_replayed(cuda: FakeCuda) -> None:
     assert not cuda.ended
 
 
+def test_graphs_are_released(cuda: FakeCuda) -> None:
+    work = Work(cuda)
+    graphed = GraphedFunction(work, bool)
+    for _ in range(WARM_UP + 2):
+        graphed()
+    graph: Any = graphed._graph
+    cuda_graph.release_graphs()
+    assert graph.was_reset
+    graphed()
+    assert graph.replays == 2
+    assert len(work.streams) == WARM_UP + 2, "computed without the graph"
+
+
 @pytest.mark.parametrize("end_fails", [True, False])
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_failure_leaves_everything_as_it_was(cuda: FakeCuda, end_fails: bool, lost: bool) -> None:

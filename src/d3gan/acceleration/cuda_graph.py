@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, get_args
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -112,6 +113,22 @@ class GraphedFunction:
             graph.reset()
             return
         self._graph, self._result = graph, result
+        _recorded.add(self)
+
+    def release(self) -> None:
+        """Destroy the graph; further calls compute `work` directly."""
+        if self._graph is not None:
+            self._graph.reset()
+        self._graph, self._result = None, {}
+
+
+_recorded: "WeakSet[GraphedFunction]" = WeakSet()
+
+
+def release_graphs() -> None:
+    """Destroy all graphs of this process: NCCL's communicators last as long as graphs use them."""
+    for function in list(_recorded):
+        function.release()
 
 
 @contextmanager

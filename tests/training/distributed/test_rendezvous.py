@@ -26,6 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(rendezvous, "_store", lambda *_: None)
     monkeypatch.setattr(rendezvous, "_check_own_device", lambda *_: None)
     monkeypatch.setattr(rendezvous, "backend_of", lambda device: "nccl")
+    monkeypatch.setattr(rendezvous, "release_graphs", lambda: made.append("no graphs"))
     monkeypatch.setattr(rendezvous._aborted, "set", lambda: made.append("aborted"))
     monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: made.append(backend))
     monkeypatch.setattr(dist, "destroy_process_group", lambda: made.append("destroyed"))
@@ -36,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_control_messages_are_sent_by_gloo(calls: list[Any]) -> None:
     with distributed.process_group("cuda") as device:
         assert device == CUDA
-    assert calls == ["cpu:gloo,cuda:nccl", "destroyed"]
+    assert calls == ["cpu:gloo,cuda:nccl", "no graphs", "destroyed"]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_backends(device: str, backend: str, expected: str) -> None:
 def test_nccl_is_aborted_after_an_error(calls: list[Any]) -> None:
     with pytest.raises(ZeroDivisionError), distributed.process_group("cuda"):
         raise ZeroDivisionError
-    assert calls[1:] == ["aborted", "abort"]
+    assert calls[1:] == ["aborted", "no graphs", "abort"]
 
 
 def test_gloo_is_destroyed_after_an_error(
@@ -59,7 +60,7 @@ def test_gloo_is_destroyed_after_an_error(
     monkeypatch.setattr(rendezvous, "backend_of", lambda device: "gloo")
     with pytest.raises(ZeroDivisionError), distributed.process_group("cuda"):
         raise ZeroDivisionError
-    assert calls[1:] == ["destroyed"]
+    assert calls[1:] == ["no graphs", "destroyed"]
 
 
 def test_an_abort_that_hangs_or_fails_is_left_alone(

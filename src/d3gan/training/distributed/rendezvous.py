@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from d3gan.acceleration.cuda_graph import release_graphs
 from d3gan.errors import ProcessesLost, UserError
 from d3gan.training.distributed.collectives import backend_of
 
@@ -93,6 +94,7 @@ def _backends(device: torch.device, backend: str) -> str:
 
 
 def _destroy() -> None:
+    release_graphs()  # NCCL waits for graphs that hold its operations (pytorch issue 115388)
     time.sleep(SECONDS_BEFORE_DESTROYING)
     dist.destroy_process_group()
 
@@ -102,6 +104,7 @@ def _abort() -> None:
 
     def abort() -> None:
         with suppress(Exception):  # the communicators may be in any state
+            release_graphs()
             dist.distributed_c10d._abort_process_group()
 
     _aborted.set()
