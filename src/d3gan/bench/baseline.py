@@ -60,7 +60,10 @@ def batches_in_order(order: Order, first: int) -> Iterator[list[Item]]:
 
 
 class Baseline:
-    """Trains `state` as `training.engine.Engine` does, on one process. In fp32 or fp64."""
+    """Trains `state` as `training.engine.Engine` does, on one process. In all but bf16."""
+
+    warm_up_steps = 0
+    """Number of first steps that take longer (`Engine.warm_up_steps`)."""
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Baseline:
         if distributed.world_size() > 1:
             raise UserError("the baseline runs on one process")
         if config.train.precision == "bf16":
-            raise UserError("train.precision = 'bf16': the baseline computes in fp32 or fp64")
+            raise UserError("train.precision = 'bf16': the baseline computes in fp32, tf32 or fp64")
         self.config, self.state, self.device = config, state, device
         self.schedule = make_schedule(config, len(images))
         shard = range(config.train.batch_size)

@@ -11,7 +11,14 @@ import torch
 from torch.profiler import profile
 
 from d3gan.acceleration.precision import DTYPES, multiplies_bfloat16
-from d3gan.bench.timing import Trainer, make_trainer, spread, timed, timed_steps
+from d3gan.bench.timing import (
+    Trainer,
+    make_trainer,
+    spread,
+    timed,
+    timed_steps,
+    warmed_up,
+)
 from d3gan.config import Config
 from d3gan.data.cache import ImageSet
 from d3gan.evaluation.numerics import float32_products
@@ -40,7 +47,7 @@ def measure(
     flops, parts = {}, {}
     for name in engines:  # one at a time, before the others occupy memory
         reset_peak_memory(device)
-        timed_steps(make_trainer(name, config, data, device), warm_up)
+        warmed_up(make_trainer(name, config, data, device), warm_up)
         memory[name] = peak_memory_bytes(device)
         plain = make_trainer(name, config, data, device, graph=False)
         flops[name] = counted_flops(plain.step)
@@ -48,7 +55,7 @@ def measure(
         del plain
     trainers = {name: make_trainer(name, config, data, device) for name in names}
     for trainer in trainers.values():
-        timed_steps(trainer, warm_up)
+        warmed_up(trainer, warm_up)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     limits: list[tuple[float, float]] = []
     for _ in range(rounds):

@@ -83,6 +83,12 @@ class Engine:
         """Whether the aggregation rule chooses one discriminator at every step."""
         return self.game.aggregation.selects
 
+    @property
+    def warm_up_steps(self) -> int:
+        """Number of first steps that take longer: until the step is recorded as a CUDA graph."""
+        graph = self._static and self._static.graph
+        return graph.warm_up + 1 if graph else 0
+
     def step(self) -> Losses:
         """Train for one step, and update the moving average."""
         state = self.state
