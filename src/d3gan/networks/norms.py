@@ -43,14 +43,13 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         if self.sum_over_ranks is None or not (self.training or self.running_mean is None):
             return super().forward(input)
-        channels = input.shape[1]
-        here = torch.cat(
-            [input.sum(dim=(0, 2, 3)), input.new_ones(1) * (input.numel() // channels)]
-        )
+        # In mixed precision the input is bfloat16, which cannot even count the pixels.
+        x = input if input.dtype == torch.float64 else input.float()
+        here = torch.cat([x.sum(dim=(0, 2, 3)), x.new_ones(1) * (x.numel() // x.shape[1])])
         total = self.sum_over_ranks(here)
         count = total[-1].detach()
         mean = total[:-1] / count
-        centred = input - mean[:, None, None]
+        centred = x - mean[:, None, None]
         # Squared deviations from the mean: E[x^2] - E[x]^2 would cancel in float32.
         variance = self.sum_over_ranks(centred.square().sum(dim=(0, 2, 3))) / count
         if self.running_mean is not None and self.running_var is not None:
@@ -60,9 +59,11 @@ class SyncBatchNorm2d(nn.BatchNorm2d):
                 if self.num_batches_tracked is not None:
                     self.num_batches_tracked.add_(1)
         scale = (variance + self.eps).rsqrt()
-        if not self.affine:
-            return centred * scale[:, None, None]
-        return centred * (self.weight * scale)[:, None, None] + self.bias[:, None, None]
+        if self.affine:
+            output = centred * (self.weight * scale)[:, None, None] + self.bias[:, None, None]
+        else:
+            output = centred * scale[:, None, None]
+        return output.to(input.dtype)
 
 
 class ConditionalNorm(nn.Module):

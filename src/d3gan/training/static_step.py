@@ -82,10 +82,9 @@ class StaticStep:
             shape, dtype = (shard, channels, side, side), engine.draws.dtype
             images = torch.zeros(shape, dtype=dtype, device=device)
             labels = torch.zeros(shard, dtype=torch.int64, device=device) if state.classes else None
-            with training_numerics(config.train, device):
-                state.discriminators.way = state.parallel.from_main(
-                    lambda: fastest_way(state.discriminators, images, labels)
-                )
+            with training_numerics(config.train, device):  # all ranks: `sync` norms communicate
+                fastest = fastest_way(state.discriminators, images, labels)
+            state.discriminators.way = state.parallel.from_main(lambda: fastest)
             if state.discriminators.way == "concurrent" and state.parallel.size > 1:
                 _accept_streams_of_members()
         self.number = torch.zeros((), dtype=torch.int64, device=device)
