@@ -209,14 +209,16 @@ def test_fp32_is_not_tf32() -> None:
 @pytest.mark.parametrize("graph", [True, False])
 def test_a_step_never_waits_for_the_device(tiny: Config, graph: bool, resident: str) -> None:
     made = engine(
-        configs.from_dict({"data": {"resident": resident, "flip": True}}, on("cuda", tiny)),
+        configs.from_dict(
+            {"data": {"resident": resident, "flip": True}}, on("cuda", tiny, epochs=8.0)
+        ),
         graph=graph,
     )
     for _ in range(6):
         made.step()
-    try:
+    try:  # longer than latents are drawn ahead
         torch.cuda.set_sync_debug_mode("error")
-        for _ in range(3):
+        for _ in range(20):
             made.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -105,7 +105,7 @@ class StaticStep:
         self.optimizers = (state.optimizer_g, state.optimizer_d)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = torch.tensor(group["lr"], dtype=precision, device=device)
+                group["lr"] = torch.tensor(float(group["lr"]), dtype=precision, device=device)
         self.graph: GraphedFunction | None = None
         if cuda and _has_constant_beta2(config):
             several = state.parallel.size > 1

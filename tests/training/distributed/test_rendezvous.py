@@ -26,6 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(rendezvous, "_store", lambda *_: None)
     monkeypatch.setattr(rendezvous, "_check_own_device", lambda *_: None)
     monkeypatch.setattr(rendezvous, "backend_of", lambda device: "nccl")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(rendezvous, "release_graphs", lambda: made.append("no graphs"))
     monkeypatch.setattr(rendezvous._aborted, "set", lambda: made.append("aborted"))
     monkeypatch.setattr(dist, "init_process_group", lambda backend, **_: made.append(backend))

@@ -24,8 +24,9 @@ these threads while it holds that lock, forever (pytorch issue 56297)."""
 START_TIMEOUT = timedelta(minutes=5)
 """Longest time between the starts of two processes, also where the group's timeout is shorter."""
 
-SECONDS_TO_ABORT = 10.0
-"""Longest time for aborting NCCL's communicators."""
+SECONDS_TO_ABORT = 3.0
+"""Longest time for aborting NCCL's communicators; the error is printed only after it, and whatever
+has started the processes ends them a few seconds after the first error."""
 
 _aborted = threading.Event()
 
@@ -80,7 +81,7 @@ def process_group(
         yield device
     except BaseException:
         if device.type == "cuda" and backend_of("cuda") == "nccl":
-            _abort()
+            _abort(device)
         else:
             _destroy()
         raise
@@ -99,11 +100,12 @@ def _destroy() -> None:
     dist.destroy_process_group()
 
 
-def _abort() -> None:
+def _abort(device: torch.device) -> None:
     """Abort the communicators of all groups, waiting for neither kernels nor other ranks."""
 
     def abort() -> None:
         with suppress(Exception):  # the communicators may be in any state
+            torch.cuda.set_device(device)  # of this thread
             release_graphs()
             dist.distributed_c10d._abort_process_group()
 
