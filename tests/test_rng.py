@@ -52,6 +52,16 @@ def test_numbers_depend_only_on_their_coordinates() -> None:
     assert torch.equal(all_numbers, as_tensor)
 
 
+def test_numbers_of_several_steps_at_once() -> None:
+    steps = torch.tensor([[0, 7], [8, 10**9]])
+    together = normal(2**63 - 1, Stream.NOISE, steps, torch.arange(3, 13), 5)
+    assert together.shape == (2, 2, 10, 5)
+    for row, numbers in zip(steps.tolist(), together, strict=True):
+        for step, of_step in zip(row, numbers, strict=True):
+            alone = normal(2**63 - 1, Stream.NOISE, step, torch.arange(3, 13), 5)
+            assert torch.equal(of_step, alone)
+
+
 @pytest.mark.parametrize("change", ["seed", "stream", "step"])
 def test_numbers_depend_on_every_coordinate(change: str) -> None:
     coordinates = {"seed": 3, "stream": Stream.NOISE, "step": 7}

@@ -60,27 +60,51 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ _shift_right(x, 31)
 
 
+def _wrapped(x: int) -> int:
+    """Return the signed 64-bit number that `x` wraps around to."""
+    return (x + 2**63) % 2**64 - 2**63
+
+
+def _mix_on_host(x: int) -> int:
+    """Return what `_mix` returns, of a Python integer."""
+    x %= 2**64
+    x = (x ^ (x >> 30)) * _MULTIPLIER_1 % 2**64
+    x = (x ^ (x >> 27)) * _MULTIPLIER_2 % 2**64
+    return _wrapped(x ^ (x >> 31))
+
+
 def random_bits(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
-    """Return `count` random 64-bit numbers per index: int64 [B, count] for `index` int64 [B]."""
-    key = _mix(index.new_full((), seed) + _GOLDEN)
-    key = _mix(key + index.new_full((), int(stream)) * _GOLDEN)
-    key = _mix(key + torch.as_tensor(step, device=index.device) * _GOLDEN)
+    """Return `count` random 64-bit numbers per index: int64 [B, count] for `index` int64 [B].
+
+    For a tensor `step` [...] they are [..., B, count]. Whatever is known on the host is hashed
+    there, because moving a number to a CUDA device would wait for the device.
+    """
+    start = _mix_on_host(_mix_on_host(seed + _GOLDEN) + int(stream) * _GOLDEN)
     counter = index[:, None] * count + torch.arange(1, count + 1, device=index.device)
-    return _mix(key + counter * _GOLDEN)
+    if isinstance(step, Tensor):
+        key = _mix(step * _GOLDEN + start)
+        return _mix(key[..., None, None] + counter * _GOLDEN)
+    return _mix(counter * _GOLDEN + _mix_on_host(start + step * _GOLDEN))
 
 
 def uniform(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
-    """Return uniform numbers in (0, 1), float64 [B, count]: odd multiples of 2^-54."""
+    """Return uniform numbers in (0, 1), float64 [B, count]: odd multiples of 2^-54.
+
+    As for `random_bits`, the shape of a tensor `step` comes first.
+    """
     numbers = _shift_right(random_bits(seed, stream, step, index, count), 11)
     return (numbers.double() + 0.5) * 2.0**-53
 
 
 def normal(seed: int, stream: Stream, step: int | Tensor, index: Tensor, count: int) -> Tensor:
-    """Return standard normal numbers, float64 [B, count], by Box and Muller (1958)."""
+    """Return standard normal numbers, float64 [B, count], by Box and Muller (1958).
+
+    As for `random_bits`, the shape of a tensor `step` comes first.
+    """
     pairs = (count + 1) // 2
-    u, v = uniform(seed, stream, step, index, 2 * pairs).split(pairs, dim=1)
+    u, v = uniform(seed, stream, step, index, 2 * pairs).split(pairs, dim=-1)
     radius, angle = (-2.0 * u.log()).sqrt(), 2.0 * math.pi * v
-    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :count]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=-1)[..., :count]
 
 
 def permutation(seed: int, stream: Stream, step: int, length: int) -> Tensor:

@@ -89,15 +89,16 @@ class TrainConfig:
     and spectral norm, which iterates once for each."""
     epochs: Annotated[Epochs, RESULT] = 25.0
     """Number of passes over the images; fractions are allowed."""
-    precision: Annotated[Literal["auto", "fp32", "bf16", "fp64"], RESULT] = "fp32"
-    """Numbers of the computation. bf16: mixed precision; fp64: for tests of exactness; auto: bf16
-    where the device multiplies it faster than fp32, otherwise fp32, decided when a run is
-    created."""
+    precision: Annotated[Literal["auto", "fp32", "tf32", "bf16", "fp64"], RESULT] = "fp32"
+    """Numbers of the computation. tf32: fp32 whose products are computed in TF32 on CUDA; bf16:
+    mixed precision; fp64: for tests of exactness; auto: bf16 where the device multiplies it faster
+    than fp32, otherwise fp32, decided when a run is created."""
     autotune: Annotated[Literal["on", "off"], MACHINE] = "on"
-    """Measure which kernels compute the convolutions fastest, on CPUs, when a run is created; off:
-    torch's own. The choice is stored with the run, because rounding depends on it."""
+    """Measure which kernels compute the networks fastest when a run is created; off: torch's own.
+    The choice is stored with the run, because rounding depends on it."""
     deterministic: Annotated[bool, MACHINE] = False
-    """Use deterministic algorithms only, even where they are slower (CUDA)."""
+    """Use deterministic algorithms only, even where they are slower, and choose none by measuring
+    (CUDA)."""
     device: Annotated[Literal["auto", "cpu", "cuda"], MACHINE] = "auto"
     """Device of each process. auto: CUDA if available."""
     mesh: Annotated[

@@ -138,3 +138,14 @@ def test_random_is_fair() -> None:
     ]
     counts = torch.bincount(torch.tensor(draws), minlength=4)
     assert (counts - 1000).abs().max() < 5 * (4000 * 0.25 * 0.75) ** 0.5
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_random_numbers_are_drawn_for_the_rules_that_use_them(name: str) -> None:
+    rule = AGGREGATIONS.build(name)
+    score = torch.tensor([[3.0], [1.0], [2.0]], dtype=torch.float64)
+    draws = torch.rand(20, 3, 1, generator=torch.Generator().manual_seed(0)).double()
+    unused = torch.full((3, 1), torch.nan, dtype=torch.float64)
+    expected = weights_of(rule, score, unused)
+    equal = [torch.equal(weights_of(rule, score, uniform), expected) for uniform in draws]
+    assert all(equal) != rule.uses_random

@@ -90,3 +90,29 @@ def test_discriminators_with_buffers_are_not_skipped() -> None:
     losses = play(played, 2, steps=3)
     assert not any(value.isnan().any() for one in losses for value in one.values())
     assert [int(member.calls) for member in ensemble.members] == [9, 9]
+
+
+@pytest.mark.parametrize("objective", ["non_saturating", "relativistic"])
+@pytest.mark.parametrize("rule", ["original", "random"])
+def test_a_choice_that_only_the_device_knows(
+    rule: str, objective: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU computes, which must not tell the host which discriminator it has chosen."""
+    if objective != "non_saturating" and rule == "original":
+        return  # the configuration refuses the pair
+    generator, ensemble = networks(3)
+    on_host = game(*map(copy.deepcopy, (generator, ensemble)), rule, objective)
+    expected = play(on_host, 3)
+
+    def on_device(*given: Any) -> tuple[Tensor | None, Tensor]:
+        w, _ = weights_before_losses(*given)
+        assert w is not None
+        return w, w.argmax(dim=0)
+
+    monkeypatch.setattr(step, "weights_before_losses", on_device)
+    choosing = game(generator, ensemble, rule, objective)
+    losses = play(choosing, 3)
+    assert_same_parameters(choosing.generator, on_host.generator)
+    assert_same_parameters(choosing.discriminators, on_host.discriminators)
+    for one, other in zip(losses, expected, strict=True):
+        torch.testing.assert_close(one, other, equal_nan=True)

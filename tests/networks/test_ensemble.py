@@ -167,6 +167,22 @@ def test_members_that_are_left_out_are_not_computed(way: Way) -> None:
     torch.testing.assert_close(ensemble(images, only=[2]), expected[[2]])
 
 
+def test_a_member_chosen_on_the_device() -> None:
+    ensemble = make_discriminators("dcgan", 3).double()
+    assert ensemble.are_alike()
+    images, own = torch.randn(2, 4, 3, 16, 16).double(), torch.randn(3, 4, 3, 16, 16).double()
+    expected = ensemble(images[0], own)
+    for k in range(3):
+        chosen = ensemble(images[0], own, only=torch.tensor([k]))
+        torch.testing.assert_close(chosen, expected[[k]])
+    labelled = make_discriminators("dcgan", 2, classes=4).double()
+    labels = torch.tensor([0, 3, 1, 2])
+    expected = labelled(images[0], labels=labels)
+    chosen = labelled(images[0], labels=labels, only=torch.tensor([1]))
+    torch.testing.assert_close(chosen, expected[[1]])
+    assert not make_discriminators(members=("dcgan", "dcgan(width=2)")).are_alike()
+
+
 def joined_and_separate(ensemble: Ensemble, labels: Tensor | None = None) -> None:
     """Assert that one call for two batches gives the same, with R1, as a call for each."""
     images = torch.randn(5, 3, 16, 16, dtype=torch.float64)

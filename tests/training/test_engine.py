@@ -215,7 +215,7 @@ def test_the_baseline_runs_on_one_process(tiny: Config, monkeypatch: pytest.Monk
 
 
 def test_the_baseline_has_no_bf16(tiny: Config) -> None:
-    with pytest.raises(UserError, match="computes in fp32 or fp64"):
+    with pytest.raises(UserError, match="computes in fp32, tf32 or fp64"):
         made(tiny, "baseline", train={"precision": "bf16"})
 
 

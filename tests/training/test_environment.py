@@ -1,6 +1,7 @@
 """What is recorded about the machine and the program of a session."""
 
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -20,3 +21,16 @@ def test_the_hardware_is_part_of_the_environment() -> None:
     everything = environment()
     for name, value in hardware().items():
         assert name == "time" or value == everything[name]
+
+
+def test_packages_that_are_not_installed_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """d3gan itself, if it runs from its source."""
+
+    def version(package: str) -> str:
+        if package == "d3gan":
+            raise PackageNotFoundError(package)
+        return "1.0"
+
+    monkeypatch.setattr("d3gan.training.environment.version", version)
+    packages = hardware()["packages"]
+    assert (packages["d3gan"], packages["torch"]) == (None, "1.0")

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from d3gan.training.usage import Utilisation, peak_memory_bytes
+from d3gan.training.usage import Utilisation, cuda_utilisation, peak_memory_bytes
 
 CPU = torch.device("cpu")
 
@@ -30,3 +30,19 @@ def test_utilisation_is_computing_time_over_wall_time() -> None:
     assert idle.share is not None
     assert busy.share is not None
     assert idle.share < 0.3 < 5 * busy.share
+
+
+@pytest.mark.parametrize("error", [RuntimeError, ModuleNotFoundError, KeyError])
+def test_utilisation_is_unknown_where_nvml_refuses(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """NVML answers that the query is not supported on a part of a device (MIG)."""
+
+    def refuse(device: torch.device) -> int:
+        raise error("not supported")
+
+    monkeypatch.setattr(torch.cuda, "utilization", refuse)
+    assert cuda_utilisation(torch.device("cuda")) is None
+    with Utilisation(torch.device("cuda")) as usage:
+        time.sleep(0.1)
+    assert usage.share is None

@@ -11,8 +11,14 @@ from torch.overrides import TorchFunctionMode
 
 from d3gan.acceleration.processor import computes_bfloat16, processor_name
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
-"""Type of parameters and images; bf16 keeps both in float32 and computes in bfloat16."""
+DTYPES = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.float32,
+    "fp64": torch.float64,
+}
+"""Type of parameters and images; tf32 and bf16 keep both in float32 and compute in TF32 or
+bfloat16."""
 
 
 def chosen_precision(device: torch.device) -> tuple[str, str]:

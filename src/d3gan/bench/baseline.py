@@ -26,6 +26,7 @@ from d3gan.machine import usable_cpus
 from d3gan.training import distributed
 from d3gan.training.build import build_rules
 from d3gan.training.draws import Draws
+from d3gan.training.numerics import training_numerics
 from d3gan.training.order import make_order, of_each_member
 from d3gan.training.schedule import make_schedule
 from d3gan.training.state import State
@@ -59,7 +60,10 @@ def batches_in_order(order: Order, first: int) -> Iterator[list[Item]]:
 
 
 class Baseline:
-    """Trains `state` as `training.engine.Engine` does, on one process. In fp32 or fp64."""
+    """Trains `state` as `training.engine.Engine` does, on one process. In all but bf16."""
+
+    warm_up_steps = 0
+    """Number of first steps that take longer (`Engine.warm_up_steps`)."""
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class Baseline:
         if distributed.world_size() > 1:
             raise UserError("the baseline runs on one process")
         if config.train.precision == "bf16":
-            raise UserError("train.precision = 'bf16': the baseline computes in fp32 or fp64")
+            raise UserError("train.precision = 'bf16': the baseline computes in fp32, tf32 or fp64")
         self.config, self.state, self.device = config, state, device
         self.schedule = make_schedule(config, len(images))
         shard = range(config.train.batch_size)
@@ -110,15 +114,16 @@ class Baseline:
         state.optimizer_d.param_groups[0] |= {"lr": values.lr_d, "betas": betas}
         probability = values.augmentation_probability
         batches = [self.draws.batch(n, *self.real_images(n), probability) for n in self.batches()]
-        for batch in batches[: config.gan.discriminator_steps]:
-            fake = _call(state.generator, batch.z, batch.labels)
-            d_terms, penalties = self._train_discriminators(
-                batch, fake.detach(), values.penalty_factor
-            )
-        if config.gan.fresh_batch:
-            batch = batches[-1]
-            fake = _call(state.generator, batch.z, batch.labels)
-        losses = self._train_generator(batch, fake, d_terms)
+        with training_numerics(config.train, self.device):
+            for batch in batches[: config.gan.discriminator_steps]:
+                fake = _call(state.generator, batch.z, batch.labels)
+                d_terms, penalties = self._train_discriminators(
+                    batch, fake.detach(), values.penalty_factor
+                )
+            if config.gan.fresh_batch:
+                batch = batches[-1]
+                fake = _call(state.generator, batch.z, batch.labels)
+            losses = self._train_generator(batch, fake, d_terms)
         if state.ema is not None:
             update_ema(state.ema, state.generator, values.ema_decay)
         state.step += 1

@@ -6,7 +6,14 @@ from typing import Any
 import torch
 
 from d3gan.bench.step import timed_parts
-from d3gan.bench.timing import Trainer, make_trainer, spread, timed, timed_steps
+from d3gan.bench.timing import (
+    Trainer,
+    make_trainer,
+    spread,
+    timed,
+    timed_steps,
+    warmed_up,
+)
 from d3gan.config import Config, from_dict, validate
 from d3gan.data.cache import ImageSet
 
@@ -35,8 +42,8 @@ def measure(
         trainers[name] = make_trainer(engine, changed, data, device)
         without_graph[name] = make_trainer(engine, changed, data, device, graph=False)
         load[name] = _load(make_trainer(engine, changed, data, device))
-        timed_steps(trainers[name], warm_up)
-        timed_steps(without_graph[name], warm_up)
+        warmed_up(trainers[name], warm_up)
+        warmed_up(without_graph[name], warm_up)
         for _ in range(warm_up):
             load[name]()
     alone: dict[str, list[float]] = {name: [] for name in FEEDS}

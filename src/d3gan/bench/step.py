@@ -11,9 +11,17 @@ import torch
 from torch.profiler import profile
 
 from d3gan.acceleration.precision import DTYPES, multiplies_bfloat16
-from d3gan.bench.timing import Trainer, make_trainer, spread, timed, timed_steps
+from d3gan.bench.timing import (
+    Trainer,
+    make_trainer,
+    spread,
+    timed,
+    timed_steps,
+    warmed_up,
+)
 from d3gan.config import Config
 from d3gan.data.cache import ImageSet
+from d3gan.evaluation.numerics import float32_products
 from d3gan.training.flops import counted_flops
 from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
 
@@ -39,7 +47,7 @@ def measure(
     flops, parts = {}, {}
     for name in engines:  # one at a time, before the others occupy memory
         reset_peak_memory(device)
-        timed_steps(make_trainer(name, config, data, device), warm_up)
+        warmed_up(make_trainer(name, config, data, device), warm_up)
         memory[name] = peak_memory_bytes(device)
         plain = make_trainer(name, config, data, device, graph=False)
         flops[name] = counted_flops(plain.step)
@@ -47,7 +55,7 @@ def measure(
         del plain
     trainers = {name: make_trainer(name, config, data, device) for name in names}
     for trainer in trainers.values():
-        timed_steps(trainer, warm_up)
+        warmed_up(trainer, warm_up)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     limits: list[tuple[float, float]] = []
     for _ in range(rounds):
@@ -148,7 +156,8 @@ def device_limits(device: torch.device, precision: str) -> tuple[float, float]:
         dtype = torch.bfloat16
     side = 8192 if device.type == "cuda" else 1024
     a = torch.ones(side, side, device=device, dtype=dtype)
-    matmul = min(timed(lambda: a @ a, 1, device) for _ in range(5))
+    with float32_products(tf32=precision == "tf32"):  # as the steps compute
+        matmul = min(timed(lambda: a @ a, 1, device) for _ in range(5))
     x = torch.ones(2**28 if device.type == "cuda" else 2**25, device=device)
     y = torch.empty_like(x)
     copy = min(timed(lambda: y.copy_(x), 1, device) for _ in range(5))

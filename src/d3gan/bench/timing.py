@@ -59,6 +59,12 @@ def timed_steps(trainer: Trainer, steps: int) -> float:
     return timed(trainer.step, steps, trainer.device)
 
 
+def warmed_up(trainer: Trainer, steps: int) -> Trainer:
+    """Return the trainer after `steps` steps, or more if its step is recorded only after them."""
+    timed_steps(trainer, max(steps, trainer.warm_up_steps))
+    return trainer
+
+
 def spread(name: str, values: Sequence[float]) -> dict[str, float]:
     """Return median and extremes of repeated timings: name, name_low, name_high."""
     return {

@@ -50,7 +50,7 @@ def timed(job: Mapping[str, Any], config: Config, one: Config) -> dict[str, Any]
             "together": make_trainer("d3gan", config, data, device, parallel)
         }
         start_seconds = time.perf_counter() - began
-        warm_up_seconds = _timed_steps(trainers["together"], job["warm_up"], device)
+        warm_up_seconds = _warmed_up(trainers["together"], job["warm_up"], device)
         with Utilisation(device) as usage:
             _timed_steps(trainers["together"], job["steps"], device)
         memory = peak_memory_bytes(device)
@@ -62,7 +62,7 @@ def timed(job: Mapping[str, Any], config: Config, one: Config) -> dict[str, Any]
                 make_trainer("d3gan", one, data, device, alone) if distributed.is_main() else None
             )
         for kind in ("silent", "alone"):
-            _timed_steps(trainers.get(kind), job["warm_up"], device)
+            _warmed_up(trainers.get(kind), job["warm_up"], device)
         seconds: dict[str, list[float]] = {kind: [] for kind in trainers}
         for _ in range(job["blocks"]):
             for kind, trainer in trainers.items():
@@ -110,9 +110,17 @@ class Silent(DiscriminatorParallel):
     def mean_over_ranks(self, x: Tensor) -> Tensor:
         return x
 
+    def first_reason(self, reason: str) -> str:
+        return reason
+
     def all_gather_discriminators(self, x: Tensor) -> Tensor:
         members = self.members()
         return functional.pad(x, (0, 0, members.start, self.discriminators - members.stop))
+
+
+def _warmed_up(trainer: Trainer | None, steps: int, device: torch.device) -> float:
+    """Return the seconds of so many steps, or of more until the step is recorded as a graph."""
+    return _timed_steps(trainer, max(steps, trainer.warm_up_steps) if trainer else 0, device)
 
 
 def _timed_steps(trainer: Trainer | None, steps: int, device: torch.device) -> float:

@@ -30,7 +30,7 @@ class Step(Timing):
     """Numbers of discriminators."""
     batch_sizes: tuple[int, ...] = (64,)
     """Images per step."""
-    precisions: tuple[Literal["fp32", "bf16", "fp64"], ...] = ("fp32",)
+    precisions: tuple[Literal["fp32", "tf32", "bf16", "fp64"], ...] = ("fp32",)
     """The baseline computes in fp32 where bf16 is requested."""
     plot: str = ""
     """Draw throughput against batch size into this file."""

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
@@ -26,7 +27,28 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status (0, 1, 2, 130, 143)."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        status = _status(sys.argv[1:] if arguments is None else list(arguments))
+    except BaseException:
+        if not _group_was_aborted():
+            raise
+        traceback.print_exc()
+        status = 1
+    if _group_was_aborted():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _group_was_aborted() -> bool:
+    """Return whether the end of the interpreter could wait for CUDA kernels forever."""
+    distributed = sys.modules.get("d3gan.training.distributed")
+    return distributed is not None and bool(distributed.was_aborted())
+
+
+def _status(arguments: list[str]) -> int:
+    """Run one command, print its error if it ends with one that has a line, return the status."""
     try:
         status = _run(arguments)
         sys.stdout.flush()

@@ -124,12 +124,12 @@ def _spent_here(run: PlannedRun, here: Mapping[str, Any]) -> float | None:
 
 def _timed(run: PlannedRun) -> float:
     """Return the seconds that the steps of a run take, from a few of them."""
-    from d3gan.bench.timing import make_trainer, timed_steps
+    from d3gan.bench.timing import make_trainer, timed_steps, warmed_up
     from d3gan.data.cache import load_images
     from d3gan.training import distributed
 
     config: Config = run.config
     with distributed.process_group(config.train.device) as device:
         trainer = make_trainer("d3gan", config, load_images(config.data), device)
-        timed_steps(trainer, WARM_UP)
+        warmed_up(trainer, WARM_UP)
         return timed_steps(trainer, STEPS) / STEPS * planned_steps(run)

@@ -1,19 +1,25 @@
-"""How numbers are computed in an evaluation."""
+"""How products of float32 numbers are computed on CUDA."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
 
-@contextmanager
-def without_tf32() -> Iterator[None]:
-    """Compute products of float32 on CUDA in float32 within the block, whatever is set outside.
+def without_tf32() -> AbstractContextManager[None]:
+    """Return a context in which an evaluation computes, whatever is set outside."""
+    return float32_products(tf32=False)
 
-    By default torch rounds the factors of convolutions to the 10 bits of TF32, which changes
-    features in the third digit. It has an older switch and newer settings for it, and refuses to
-    read the switch where the two contradict each other, so both are set.
+
+@contextmanager
+def float32_products(*, tf32: bool) -> Iterator[None]:
+    """Compute products of float32 on CUDA in float32 within the block, or in TF32.
+
+    By default torch rounds the factors of convolutions, not those of matrix products, to the 10
+    bits of TF32, which changes results in the third digit. It has an older switch and newer
+    settings for it, and refuses to read the switch where the two contradict each other, so both are
+    set.
     """
     cudnn: Any = torch.backends.cudnn
     matmul: Any = torch.backends.cuda.matmul
@@ -22,9 +28,9 @@ def without_tf32() -> Iterator[None]:
     switches = {cudnn: _switch(cudnn, default=True), matmul: _switch(matmul, default=False)}
     try:
         for place in switches:
-            place.allow_tf32 = False
+            place.allow_tf32 = tf32
         for setting in settings:
-            setting.fp32_precision = "ieee"
+            setting.fp32_precision = "tf32" if tf32 else "ieee"
         yield
     finally:
         for place, value in switches.items():

@@ -69,7 +69,7 @@ class Game:
     aggregation rule uses those of each discriminator (`Aggregation.gradients`)."""
     discriminators: nn.Module
     """Batches [B, C, H, W], each normalised separately, and ``labels=`` -> logits [n, sum of B]
-    of the n discriminators that are trained on this rank."""
+    of the n discriminators that are trained on this rank; with ``only=`` of some of them."""
     members: range
     """The indices k of these n discriminators among all N."""
     optimizer_g: Optimizer
@@ -88,6 +88,9 @@ class Game:
     Gradients flow to the n of this rank."""
     aggregation_state: dict[str, Tensor] = field(default_factory=dict)
     """State of an adaptive aggregation rule, updated in place, the same on every rank."""
+    alike: bool = False
+    """Whether all discriminators are the same network with other weights, so that one of them can
+    be computed whose number only the device knows."""
     accumulate: int = 1
     """Number of micro-batches over which gradients are accumulated."""
     no_sync: Callable[[], AbstractContextManager[object]] = nullcontext

@@ -188,6 +188,7 @@ def _per_discriminator(
     if not game.objective.asymmetric:
         return dict(terms(slice(None), game.members.start))
     numbers = game.members if faced is None else faced
+    assert not isinstance(numbers, Tensor), "only symmetric objectives choose on the device"
     rows = [terms(row, k) for row, k in enumerate(numbers)]
     return {name: torch.stack([each[name] for each in rows]) for name in rows[0]}
 
@@ -223,7 +224,7 @@ def _frozen_logits(
     return logits
 
 
-def _only(faced: Faced) -> dict[str, Sequence[int]]:
+def _only(faced: Faced) -> dict[str, Sequence[int] | Tensor]:
     return {} if faced is None else {"only": faced}
 
 

@@ -20,7 +20,7 @@ class Ensemble(nn.Module):
     generated images apart), so that a wrapper that reduces gradients sees one forward pass for
     each backward pass. A batch [N, B, C, H, W] holds other images for each member. `labels` [B] are
     those of every batch. `only` are the numbers of the members to compute, in increasing order,
-    instead of all.
+    instead of all; or the number int64 [1] of one of them on the device, if they are alike.
     """
 
     def __init__(self, discriminators: Iterable[nn.Module]) -> None:
@@ -37,8 +37,13 @@ class Ensemble(nn.Module):
         return len(self.members)
 
     def forward(
-        self, *batches: Tensor, labels: Tensor | None = None, only: Sequence[int] | None = None
+        self,
+        *batches: Tensor,
+        labels: Tensor | None = None,
+        only: Sequence[int] | Tensor | None = None,
     ) -> Tensor:
+        if isinstance(only, Tensor):
+            return self._chosen(only, batches, labels)
         numbers = range(len(self)) if only is None else only
         if self.way == "stacked" and len(numbers) > 1:
             return self._stacked(numbers, batches, labels)
@@ -79,6 +84,23 @@ class Ensemble(nn.Module):
             with separate_statistics(member, parts):
                 return _call(member, torch.cat(list(batches)), labels)
         return torch.cat([_call(member, images, labels) for images in batches])
+
+    def _chosen(self, number: Tensor, batches: Sequence[Tensor], labels: Tensor | None) -> Tensor:
+        """Return the logits [1, sum of all B] of a member whose number only the device knows."""
+        named = [dict(member.named_parameters()) for member in self.members]
+        weights = {
+            name: torch.stack([each[name] for each in named]).index_select(0, number)[0]
+            for name in named[0]
+        }
+        own = [images.index_select(0, number)[0] if _of_each_member(images) else images
+               for images in batches]  # fmt: skip
+        inputs = () if labels is None else (labels,)
+        logits = [functional_call(self.members[0], weights, (x, *inputs)) for x in own]
+        return torch.cat(logits)[None]
+
+    def are_alike(self) -> bool:
+        """Return whether all members are the same network without buffers, with other weights."""
+        return len(self._alike(range(len(self)))) == 1
 
     def _stacked(
         self, numbers: Sequence[int], batches: Sequence[Tensor], labels: Tensor | None

@@ -13,21 +13,42 @@ AUGMENTED = 4
 """Sets of images augmented in a step: real and generated ones, in the steps of both players."""
 
 
+BATCHES_AT_ONCE = 16
+"""Batches whose latents are drawn together. The latents of one batch take dozens of small kernels,
+as many as those of several batches; on CUDA each kernel costs its launch."""
+NUMBERS_AT_ONCE = 2**22
+"""Most numbers that are drawn together, so that large batches do not fill the memory."""
+
+
 class Draws:
     """Random numbers of a step: functions of the seed, the batch and the global image index."""
 
     def __init__(self, config: Config, rules: Rules, shard: range, device: torch.device) -> None:
         self.config, self.dtype = config, DTYPES[config.train.precision]
+        self.latent_dim = config.model.latent_dim
         self.here = torch.arange(shard.start, shard.stop, device=device)
         self.discriminators = torch.arange(config.gan.discriminators, device=device)
+        self._aggregates_at_random = rules.aggregation.uses_random and config.gan.discriminators > 1
+        self._unused = torch.zeros(
+            (len(self.discriminators), 1), dtype=torch.float64, device=device
+        )
+        each = max(1, len(shard) * self.latent_dim)
+        self._at_once = max(1, min(BATCHES_AT_ONCE, NUMBERS_AT_ONCE // each))
+        self._latents: tuple[int, Tensor] | None = None
         self.augmentations = len(rules.augmentations)
         self.augmentation_draws = sum(each.draws for each in rules.augmentations)
         self.interpolates = any(penalty.interpolates for penalty in rules.penalties)
 
-    def latents(self, batch: int | Tensor) -> Tensor:
+    def latents(self, batch: int) -> Tensor:
         """Return this rank's latents z [B, latent] of a batch."""
-        latent_dim = self.config.model.latent_dim
-        return normal(self.config.seed, Stream.NOISE, batch, self.here, latent_dim).to(self.dtype)
+        block, place = divmod(batch, self._at_once)
+        if self._latents is None or self._latents[0] != block:
+            self._latents = None  # frees the previous block before the next one is drawn
+            first = block * self._at_once
+            batches = torch.arange(first, first + self._at_once, device=self.here.device)
+            z = normal(self.config.seed, Stream.NOISE, batches, self.here, self.latent_dim)
+            self._latents = block, z.to(self.dtype)
+        return self._latents[1][place]
 
     def augmentation(self, batch: int | Tensor) -> Tensor | None:
         """Return `Batch.augmentation` [4, B, draws]; None without augmentations."""
@@ -55,7 +76,12 @@ class Draws:
         return uniform(self.config.seed, Stream.INTERPOLATION, batch, self.here, 1)
 
     def aggregation(self, step: int | Tensor) -> Tensor:
-        """Return the random numbers [N, 1] in (0, 1) of the rule, the same on every rank."""
+        """Return the random numbers [N, 1] in (0, 1) of the rule, the same on every rank.
+
+        They are zeros for a rule that does not use them.
+        """
+        if not self._aggregates_at_random:
+            return self._unused
         return uniform(self.config.seed, Stream.AGGREGATION, step, self.discriminators, 1)
 
     def batch(
@@ -64,11 +90,17 @@ class Draws:
         real: Tensor,
         labels: Tensor | None,
         augmentation_probability: float | Tensor | None = None,
+        *,
+        latents: Tensor | None = None,
     ) -> Batch:
         """Return batch `number` with its real images and labels.
 
-        Each augmentation changes an image with the given probability; None: every image.
+        Each augmentation changes an image with the given probability; None: every image. The
+        `latents` must be given if `number` is a tensor.
         """
+        if latents is None:
+            assert isinstance(number, int)
+            latents = self.latents(number)
         random = (self.augmentation(number), self.interpolation(number))
         augmented = self.augmented(number, augmentation_probability)
-        return Batch(real, self.latents(number), labels, *random, augmented)
+        return Batch(real, latents, labels, *random, augmented)

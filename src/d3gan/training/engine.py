@@ -6,30 +6,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from d3gan.acceleration.cuda_graph import GraphedFunction, fastest_way
 from d3gan.acceleration.precision import DTYPES
 from d3gan.config import Config
-from d3gan.data.loader import Prepared, make_loader, moved
+from d3gan.data.loader import make_loader, moved
 from d3gan.gan.ema import update_ema
 from d3gan.gan.game import Batch, Game, Losses, Scheduled
-from d3gan.gan.schedules import SCHEDULES, Constant
 from d3gan.gan.step import train_step
 from d3gan.images import Images
 from d3gan.training.build import build_rules
-from d3gan.training.distributed import world_size
 from d3gan.training.draws import Draws
+from d3gan.training.numerics import training_numerics
 from d3gan.training.order import make_order, of_each_member
 from d3gan.training.schedule import StepValues, make_schedule
 from d3gan.training.state import State
+from d3gan.training.static_step import StaticStep, is_recorded, wrapping
 
 
 class Engine:
     """Trains `state` on `images` [M, C, H, W], one step at a time. All ranks call it together.
 
-    `labels` int64 [M] are needed if the model is conditional. With `graph` (the default on one
-    CUDA device) the step is recorded once as a CUDA graph and replayed, so everything that differs
-    between steps is written into tensors that stay in place. Adam's fused kernel takes no such
-    tensor for beta2, so with `optim.beta2_schedule` the step is launched kernel by kernel.
+    `labels` int64 [M] are needed if the model is conditional. With `graph` (the default on CUDA,
+    see `is_recorded`) the step is recorded once as a CUDA graph and replayed, so everything that
+    differs between steps is written into tensors that stay in place.
     """
 
     def __init__(
@@ -58,8 +56,11 @@ class Engine:
         )
         scale = parallel.data / config.train.batch_size
         by_gradients = rules.aggregation.gradients and config.gan.discriminators > 1
-        generator = parallel.generator(state.generator, reduce_gradients=not by_gradients)
-        discriminators = parallel.ensemble(state.discriminators)
+        graph = is_recorded(config, rules, parallel, device) if graph is None else graph
+        with wrapping(device, recorded=graph):
+            generator = parallel.generator(state.generator, reduce_gradients=not by_gradients)
+            discriminators = parallel.ensemble(state.discriminators)
+        self.wrapped = (generator, discriminators)
         self.game = Game(
             generator=_with_labels(generator),
             discriminators=discriminators,
@@ -74,17 +75,22 @@ class Engine:
             mean_over_ranks=parallel.mean_over_ranks,
             all_gather_discriminators=parallel.all_gather_discriminators,
             aggregation_state=state.aggregation,
+            alike=state.discriminators.are_alike(),
             accumulate=config.train.accumulate,
             no_sync=lambda: parallel.no_sync(generator, discriminators),
         )
-        if graph is None:  # a rule that sees gradients may compute its weights on the host
-            graph = device.type == "cuda" and world_size() == 1 and not by_gradients
-        self._static = _Static(self, len(shard)) if graph else None
+        self._static = StaticStep(self, len(shard)) if graph else None
 
     @property
     def selects(self) -> bool:
         """Whether the aggregation rule chooses one discriminator at every step."""
         return self.game.aggregation.selects
+
+    @property
+    def warm_up_steps(self) -> int:
+        """Number of first steps that take longer: until the step is recorded as a CUDA graph."""
+        graph = self._static and self._static.graph
+        return graph.warm_up + 1 if graph else 0
 
     def step(self) -> Losses:
         """Train for one step, and update the moving average."""
@@ -130,13 +136,14 @@ class Engine:
     ) -> Losses:
         fresh = batches[-1] if self.config.gan.fresh_batch else None
         batches = batches[: self.config.gan.discriminator_steps]
-        losses = train_step(
-            self.game,
-            batches,
-            self.draws.aggregation(step),
-            fresh=fresh,
-            scheduled=Scheduled(penalty_factor),
-        )
+        with training_numerics(self.config.train, self.device):
+            losses = train_step(
+                self.game,
+                batches,
+                self.draws.aggregation(step),
+                fresh=fresh,
+                scheduled=Scheduled(penalty_factor),
+            )
         if self.state.ema is not None:
             update_ema(self.state.ema, self.state.generator, ema_decay)
         return losses
@@ -155,68 +162,3 @@ class Engine:
 def _with_labels(generator: Callable[..., Tensor]) -> Callable[[Tensor, Tensor | None], Tensor]:
     """Return the generator as a function of z and labels, which an unconditional one never gets."""
     return lambda z, labels: generator(z) if labels is None else generator(z, labels)
-
-
-class _Static:
-    """The inputs of a graphed step: tensors that stay in place and are overwritten every step."""
-
-    def __init__(self, engine: Engine, shard: int) -> None:
-        self.engine, state, device = engine, engine.state, engine.device
-        config, cuda = engine.config, engine.device.type == "cuda"
-        if cuda and not config.train.deterministic:
-            side, channels = config.data.resolution, config.data.channels
-            state.discriminators.way = fastest_way(
-                state.discriminators,
-                torch.zeros((shard, channels, side, side), dtype=engine.draws.dtype, device=device),
-                torch.zeros(shard, dtype=torch.int64, device=device) if state.classes else None,
-            )
-        self.number = torch.zeros((), dtype=torch.int64, device=device)
-        self.ema_decay, self.penalty_factor = torch.zeros(
-            2, dtype=engine.draws.dtype, device=device
-        )
-        self.augmentation_probability: Tensor | None = None
-        if config.gan.skips_augmentations:
-            self.augmentation_probability = torch.zeros((), dtype=torch.float64, device=device)
-        self.inputs: list[Prepared] = []
-        # CUDA's fused kernel reads a learning rate on the device as float32.
-        precision = torch.float32 if cuda else torch.float64
-        for optimizer in (state.optimizer_g, state.optimizer_d):
-            for group in optimizer.param_groups:
-                group["lr"] = torch.tensor(group["lr"], dtype=precision, device=device)
-        fixed_beta2 = SCHEDULES.build(config.optim.beta2_schedule) == Constant()
-        self.graph = GraphedFunction(self._whole_step) if cuda and fixed_beta2 else None
-
-    def step(self, step: int, values: StepValues) -> Losses:
-        self.number.fill_(step)
-        self.ema_decay.fill_(values.ema_decay)
-        self.penalty_factor.fill_(values.penalty_factor)
-        if self.augmentation_probability is not None:
-            assert values.augmentation_probability is not None
-            self.augmentation_probability.fill_(values.augmentation_probability)
-        for place, batch in enumerate(self.engine.batches()):
-            self._overwrite(place, self.engine.loader.prepare(batch))
-        return self.graph() if self.graph else self._whole_step()
-
-    def _overwrite(self, place: int, new: Prepared) -> None:
-        device = self.engine.device
-        if place == len(self.inputs):
-            self.inputs.append(Prepared(*(None if x is None else x.to(device) for x in new)))  # type: ignore[arg-type]
-            return
-        for old, x in zip(self.inputs[place], new, strict=True):
-            if old is not None and x is not None:
-                x = x.pin_memory() if device.type == "cuda" else x
-                old.copy_(x, non_blocking=True)
-
-    def _whole_step(self) -> Losses:
-        """Compute the step from the tensors in place, without a synchronisation."""
-        engine, each = self.engine, self.engine.config.batches_per_step
-        batches = [
-            engine.draws.batch(
-                self.number * each + place,
-                engine.normalised(inputs.source, inputs.mirrored),
-                inputs.labels,
-                self.augmentation_probability,
-            )
-            for place, inputs in enumerate(self.inputs)
-        ]
-        return engine._update(self.number, batches, self.ema_decay, self.penalty_factor)

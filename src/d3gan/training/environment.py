@@ -4,7 +4,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def environment(config: Config | None = None) -> dict[str, Any]:
         "command": _command(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "packages": {name: version(name) for name in packages},
+        "packages": {name: _version(name) for name in packages},
         "commit": _commit(),
         "cpu": processor_name(),
         "cpu_features": processor_features(),
@@ -47,6 +47,14 @@ def hardware() -> dict[str, Any]:
     )
     here = environment()
     return {name: here[name] for name in names}
+
+
+def _version(package: str) -> str | None:
+    """Return the version of a package; None if it is not installed (d3gan may run from source)."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _command() -> list[str]:

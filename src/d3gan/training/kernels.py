@@ -18,15 +18,19 @@ import torch
 
 from d3gan.acceleration import autotune
 from d3gan.acceleration.convolutions import LIBRARY, convolutions, kernel_of, use_kernels
+from d3gan.acceleration.cuda_graph import fastest_way
+from d3gan.acceleration.precision import DTYPES
 from d3gan.acceleration.processor import processor_name
 from d3gan.config import Config
 from d3gan.data.cache import cache_folder
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
-from d3gan.networks.ensemble import joins_batches
+from d3gan.networks.ensemble import Way, joins_batches
 from d3gan.runs import RunFolder
-from d3gan.training.build import build_discriminators, build_generator
+from d3gan.training.build import build_discriminators, build_generator, build_rules
+from d3gan.training.numerics import training_numerics
 from d3gan.training.state import State
+from d3gan.training.static_step import is_recorded
 
 JOINED_PIXELS = 64 * 32**2
 """Pixels of the largest batch with which one call of a discriminator is compared with two."""
@@ -37,12 +41,14 @@ class Kernels:
     """The content of kernels.json."""
 
     processor: str = ""
-    """The processor on which they were chosen."""
+    """The processor or CUDA device on which they were chosen."""
     generator: dict[str, str] = field(default_factory=dict)
     """Kernel of each convolution, by the name of its layer."""
     discriminators: dict[str, str] = field(default_factory=dict)
     join: bool = False
     """Whether real and generated images pass a discriminator in one call (`Ensemble.join`)."""
+    way: Way = "sequential"
+    """How several discriminators are computed (`Ensemble.way`)."""
 
     def apply(self, state: State) -> None:
         """Compute the networks of `state` with these kernels. Raises UserError."""
@@ -56,17 +62,17 @@ class Kernels:
                 f"{error}; delete kernels.json in the run's folder to choose others, which changes "
                 "the run's rounding"
             ) from error
-        state.discriminators.join = self.join
+        state.discriminators.join, state.discriminators.way = self.join, self.way
 
 
 def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -> None:
     """Use the kernels of the run, or measure which are fastest here. All ranks call this together.
 
-    Without `train.autotune`, with `train.deterministic` and on other devices than CPUs, every
-    convolution is computed by the library. Raises UserError.
+    On CPUs these are the kernels of every convolution. On CUDA, where cuDNN chooses those, it is
+    the way in which several discriminators are computed. Without `train.autotune`, and with
+    `train.deterministic`, nothing is measured. Raises UserError.
     """
-    device = next(state.generator.parameters()).device
-    if device.type != "cpu" or config.train.autotune == "off" or config.train.deterministic:
+    if config.train.autotune == "off" or config.train.deterministic:
         return
     Kernels(**state.parallel.from_main(lambda: _chosen(config, state, run))).apply(state)
 
@@ -76,7 +82,11 @@ def _chosen(config: Config, state: State, run: RunFolder | None) -> dict[str, An
     if run is not None and run.kernels_file.exists():
         return _read(run.kernels_file)
     start = time.perf_counter()
-    kernels, line = measure(config, state, cache_folder() / "kernels")
+    device = next(state.generator.parameters()).device
+    if device.type == "cuda":
+        kernels, line = measure_on_cuda(config, state, device)
+    else:
+        kernels, line = measure(config, state, cache_folder() / "kernels")
     found = dataclasses.asdict(kernels)
     if run is not None:
         with writing(run.path):
@@ -96,6 +106,20 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file} cannot be read ({error}); delete it to choose the kernels again, which "
             "changes the run's rounding"
         ) from error
+
+
+def measure_on_cuda(config: Config, state: State, device: torch.device) -> tuple[Kernels, str]:
+    """Return the fastest way to compute the discriminators, if the step is a CUDA graph."""
+    images, side = len(state.parallel.images(config.train.batch_size)), config.data.resolution
+    kernels = Kernels(torch.cuda.get_device_name(device))
+    if is_recorded(config, build_rules(config.gan), state.parallel, device):
+        shape, dtype = (images, config.data.channels, side, side), DTYPES[config.train.precision]
+        pixels = torch.zeros(shape, dtype=dtype, device=device)
+        labels = torch.zeros(images, dtype=torch.int64, device=device) if state.classes else None
+        with training_numerics(config.train, device):
+            way = fastest_way(state.discriminators, pixels, labels)
+        kernels = dataclasses.replace(kernels, way=way)
+    return kernels, f"discriminators are computed in the way {kernels.way!r}"
 
 
 def measure(config: Config, state: State, cache: Path) -> tuple[Kernels, str]:

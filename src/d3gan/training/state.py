@@ -128,10 +128,7 @@ def make_state(
     if config.ema_half_life > 0:
         ema = copy.deepcopy(generator).requires_grad_(False)
     betas = (config.optim.beta1, config.optim.beta2)
-    options: dict[str, Any] = {
-        "fused": not plain,
-        "capturable": not plain and device.type == "cuda",
-    }
+    options: dict[str, Any] = {"fused": not plain}
     adam = Adam if plain or device.type != "cpu" else ChannelsLastAdam
     rule = AGGREGATIONS.build(config.gan.aggregation)
     if config.train.precision == "bf16":

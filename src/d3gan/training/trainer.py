@@ -45,11 +45,11 @@ from d3gan.training.preparation import (
     with_features,
     with_precision,
 )
+from d3gan.training.process import prepare_process
 from d3gan.training.sampling import class_grid, generate, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
 from d3gan.training.status import Diverged, StatusFile
-from d3gan.training.process import prepare_process
 
 
 def train(config: Config, *, resume: bool = False) -> RunFolder:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Mean(Aggregation):
     """Weigh all discriminators equally, 1 / N each."""
 
+    uses_random: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     needs_scores: ClassVar[bool] = False
     equal_weights: ClassVar[bool] = True

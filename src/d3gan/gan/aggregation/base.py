@@ -40,6 +40,8 @@ class Aggregation:
     gradients: ClassVar[bool] = False
     """Whether the score is the matrix [N, N] of inner products of the gradients of the g_k with
     respect to the generator's parameters, over all images and ranks."""
+    uses_random: ClassVar[bool] = True
+    """Whether the weights depend on `uniform`. If not, no random numbers are drawn for the rule."""
     feedback: ClassVar[bool] = False
     """Whether `update` receives the mean outputs of the discriminators for a batch of generated
     images before and after the generator's update."""
@@ -55,7 +57,7 @@ class Aggregation:
         """Return weights [N, B] from scores [N, B], where B = 1 unless the rule is per sample.
 
         Scores are [N, N] and weights [N, 1] for a rule of `gradients`. `uniform` [N, 1] is random
-        on (0, 1) and the same on every rank.
+        on (0, 1) and the same on every rank; zeros unless `uses_random`.
         """
         raise NotImplementedError
 

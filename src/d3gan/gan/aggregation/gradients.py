@@ -24,6 +24,7 @@ class Hypervolume(Aggregation):
     CIFAR-10, and fresh latents for the generator: `gan.fresh_batch`.
     """
 
+    uses_random: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     takes_signed: ClassVar[bool] = False
     delta: float = 1.1
@@ -48,6 +49,7 @@ class MinimumNorm(Aggregation):
     every g_k. It is the baseline MGD of Albuquerque et al. 2019.
     """
 
+    uses_random: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     gradients: ClassVar[bool] = True
 

@@ -28,6 +28,7 @@ class GmanStar(Aggregation):
     above c, lambda falls and the weights become more equal. `initial` is the first l.
     """
 
+    uses_random: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     c: float = 0.001
     lr: float = 0.0002
@@ -89,6 +90,7 @@ class Adaptive(Aggregation):
     uncertain: public reimplementations have 0.1 and 0.01.
     """
 
+    uses_random: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     feedback: ClassVar[bool] = True
     inverse_temperature: float = 15.0

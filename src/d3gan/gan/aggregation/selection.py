@@ -28,6 +28,7 @@ class Original(Aggregation):
     same; the pairing only decides which discriminator the generator faces.
     """
 
+    uses_random: ClassVar[bool] = False
     needs_separable: ClassVar[bool] = True
 
     def early_score(self, terms: Mapping[str, Tensor]) -> Tensor:
@@ -44,6 +45,8 @@ class Max(Aggregation):
 
     Durugkar, Gemp and Mahadevan 2017, "Generative multi-adversarial networks", section 3.1.
     """
+
+    uses_random: ClassVar[bool] = False
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
         return _one_hot(score.argmax(dim=0), score)
@@ -65,6 +68,8 @@ class Min(Aggregation):
 
     The forgiving teacher of GMAN, section 3.2.
     """
+
+    uses_random: ClassVar[bool] = False
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
         return _one_hot(score.argmin(dim=0), score)

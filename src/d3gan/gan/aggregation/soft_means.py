@@ -38,6 +38,7 @@ class Softmax(Aggregation):
     `through_weights`, w_k = s_k (1 + (g_k - F) / temperature), which sums to one.
     """
 
+    uses_random: ClassVar[bool] = False
     selects: ClassVar[bool] = False
     temperature: float = 1.0
     through_weights: bool = False

@@ -25,4 +25,9 @@ from d3gan.training.distributed.discriminator_parallel import (
     make_discriminator_parallel,
     mesh_shape,
 )
-from d3gan.training.distributed.rendezvous import empty_store, launch_name, process_group
+from d3gan.training.distributed.rendezvous import (
+    empty_store,
+    launch_name,
+    process_group,
+    was_aborted,
+)

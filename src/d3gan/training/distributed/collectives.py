@@ -1,6 +1,8 @@
 """The rank of this process, and the collective operations of all ranks."""
 
+import itertools
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -16,6 +18,11 @@ T = TypeVar("T")
 _failed: list[RuntimeError] = []
 """Errors of collectives in gradient reductions, whose type is lost on the way through autograd."""
 
+_long_works = itertools.count()
+"""Numbers of the blocks of `_main_first` that this process has entered, the same on every rank."""
+
+LONGEST_POLL_SECONDS = 0.1
+
 
 def rank() -> int:
     """Return this process's number in its group, also before the group is joined."""
@@ -30,6 +37,12 @@ def world_size() -> int:
 def is_main() -> bool:
     """Return whether this process writes files and messages for all."""
     return rank() == 0
+
+
+def backend_of(device_type: str, group: Any = None) -> str:
+    """Return the backend of a group (default: all processes) for tensors on such a device."""
+    pairs = (pair.split(":") for pair in dist.get_backend_config(group).split(","))
+    return dict(pairs).get(device_type, "")
 
 
 @contextmanager
@@ -99,10 +112,8 @@ def average_gradients(
 
 
 def barrier() -> None:
-    """Wait for all processes."""
-    if world_size() > 1:
-        with collective():
-            dist.barrier()
+    """Wait for all processes, on the host; their devices may still compute."""
+    any_rank(0)
 
 
 def all_reduce(x: Tensor, group: Any = None, op: Any = dist.ReduceOp.SUM) -> None:
@@ -159,13 +170,39 @@ def gathered(part: T, group: Any = None) -> list[T] | None:
 
 
 def from_main(work: Callable[[], T]) -> T:
-    """Run `work` on the main rank; return its result, or raise its UserError, on all ranks."""
-    with raise_together():
+    """Run `work` on the main rank; return its result, or raise its UserError, on all ranks.
+
+    The other ranks wait for as long as it takes, not only for `train.timeout_seconds`.
+    """
+    with raise_together(), _main_first():
         answer = [work() if is_main() else None]
     if world_size() > 1:
         with collective():
             dist.broadcast_object_list(answer)
     return cast(T, answer[0])
+
+
+@contextmanager
+def _main_first() -> Iterator[None]:
+    """Make the other ranks wait at the end of the block until the main rank has left it.
+
+    They ask the store, which has no timeout, and which is lost if the main rank holds it and ends;
+    otherwise whatever has started the processes ends them.
+    """
+    if world_size() == 1:
+        yield
+        return
+    store = dist.distributed_c10d._get_default_store()
+    key, seconds = f"d3gan/long/{next(_long_works)}", 0.001
+    try:
+        yield
+    finally:
+        if is_main():
+            store.set(key, "")
+    with collective():
+        while not store.check([key]):
+            time.sleep(seconds)
+            seconds = min(2 * seconds, LONGEST_POLL_SECONDS)
 
 
 @contextmanager
@@ -190,13 +227,24 @@ def average_buffers(module: nn.Module) -> None:
 
 
 def any_rank(flag: int) -> int:
-    """Return the largest `flag` of all ranks."""
+    """Return the largest `flag` of all ranks.
+
+    It is reduced on the CPU by gloo, so that no rank waits for its CUDA device.
+    """
     if world_size() == 1:
         return flag
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    largest = torch.tensor(flag, device=device)
+    largest = torch.tensor(flag)
     all_reduce(largest, op=dist.ReduceOp.MAX)
     return int(largest)
+
+
+def first_reason(reason: str) -> str:
+    """Return the first `reason` of all ranks that is not empty, or else ""."""
+    reasons = [reason] * world_size()
+    if world_size() > 1:
+        with collective():
+            dist.all_gather_object(reasons, reason)
+    return next(filter(None, reasons), "")
 
 
 @contextmanager

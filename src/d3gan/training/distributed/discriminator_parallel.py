@@ -1,6 +1,5 @@
 """How ranks divide the work: parts of the batch and, if requested, of the discriminators."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,21 +10,25 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd import Function
-from torch.nn.parallel import DistributedDataParallel
 
 from d3gan.config import TrainConfig
 from d3gan.data.sampler import shard
 from d3gan.errors import UserError
-from d3gan.networks.norms import SyncBatchNorm2d
 from d3gan.training.distributed.collectives import (
     all_gather,
-    all_reduce,
-    average_gradients,
+    backend_of,
+    first_reason,
     from_main,
     gathered,
-    mean_over_ranks,
     rank,
     world_size,
+)
+from d3gan.training.distributed.reductions import (
+    Mean,
+    RowGenerator,
+    averaging,
+    data_parallel_modules,
+    share_statistics,
 )
 
 T = TypeVar("T")
@@ -71,28 +74,39 @@ class DiscriminatorParallel:
         The gradients that the discriminators of a row give the generated images are summed.
         Without `reduce_gradients` the caller averages the gradients of the parameters.
         """
-        _share_statistics(network, self.column, self.data)
-        wrapped = _averaging(network, None, self.size) if reduce_gradients else network
-        return wrapped if self.discriminator == 1 else _RowGenerator(wrapped, self.row)
+        share_statistics(network, self.column, self.data)
+        wrapped = averaging(network, None, self.size) if reduce_gradients else network
+        return wrapped if self.discriminator == 1 else RowGenerator(wrapped, self.row)
 
     def ensemble(self, network: nn.Module) -> nn.Module:
         """Return this rank's discriminators with their gradients averaged over its column.
 
         Their buffers, if they have any, are those of the column's first rank in every forward pass.
         """
-        _share_statistics(network, self.column, self.data)
+        share_statistics(network, self.column, self.data)
         buffered = next(network.buffers(), None) is not None
-        return _averaging(network, self.column, self.data, broadcast_buffers=buffered)
+        return averaging(network, self.column, self.data, broadcast_buffers=buffered)
 
     @contextmanager
     def no_sync(self, *networks: nn.Module) -> Iterator[None]:
         """Accumulate gradients in these networks within the block, without averaging them."""
         with ExitStack() as stack:
-            for network in networks:
-                for module in network.modules():
-                    if isinstance(module, DistributedDataParallel):
-                        stack.enter_context(module.no_sync())
+            for module in data_parallel_modules(networks):
+                stack.enter_context(module.no_sync())
             yield
+
+    def is_recordable(self) -> bool:
+        """Return whether a CUDA graph can hold a step's collectives: there are none, or NCCL's."""
+        return self.size == 1 or backend_of("cuda") == "nccl"
+
+    def forget_unfinished(self, *networks: nn.Module) -> None:
+        """Let these networks start anew after a backward pass that was not completed."""
+        for module in data_parallel_modules(networks):
+            module.reducer._reset_state()
+
+    def first_reason(self, reason: str) -> str:
+        """Return the first reason of all ranks that is not empty, or else ""."""
+        return first_reason(reason) if self.size > 1 else reason
 
     def all_gather_discriminators(self, x: Tensor) -> Tensor:
         """Return [..., N, B] of all discriminators, given [..., n, B] of this rank's.
@@ -105,7 +119,7 @@ class DiscriminatorParallel:
 
     def mean_over_ranks(self, x: Tensor) -> Tensor:
         """Return the mean over all ranks, the same on each, bit for bit. It is differentiable."""
-        return cast(Tensor, _Mean.apply(x)) if self.size > 1 else x  # type: ignore[no-untyped-call]
+        return cast(Tensor, Mean.apply(x)) if self.size > 1 else x  # type: ignore[no-untyped-call]
 
     def from_main(self, work: Callable[[], T]) -> T:
         """Run `work` on the main rank; return its result, or raise its UserError, on all ranks."""
@@ -155,99 +169,6 @@ def make_discriminator_parallel(train: TrainConfig, discriminators: int) -> Disc
     row, _ = dist.new_subgroups_by_enumeration(ranks.tolist(), timeout=timeout)
     column, _ = dist.new_subgroups_by_enumeration(ranks.T.tolist(), timeout=timeout)
     return DiscriminatorParallel(rows, columns, discriminators, row, column)
-
-
-def _averaging(
-    network: nn.Module, group: Any, size: int, *, broadcast_buffers: bool = False
-) -> nn.Module:
-    """Return the network with its gradients averaged over a group during the backward pass.
-
-    One backward pass must follow every forward pass.
-    """
-    if size == 1:
-        return network
-    device = next(network.parameters()).device
-    # A 1 x 1 kernel or a single channel leaves the strides ambiguous, which costs nothing here.
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
-    with warnings.catch_warnings():
-        # torch 2.13 renames broadcast_buffers; 2.9 has no other name for it.
-        warnings.simplefilter("ignore", FutureWarning)
-        wrapped = DistributedDataParallel(
-            network,
-            device_ids=[device.index] if device.type == "cuda" else None,
-            process_group=group,
-            broadcast_buffers=broadcast_buffers,
-            gradient_as_bucket_view=True,
-        )
-    if dist.get_backend(group) == "gloo":
-        wrapped.register_comm_hook(group, average_gradients)
-    return wrapped
-
-
-def _share_statistics(module: nn.Module, group: Any, size: int) -> None:
-    """Make batch norms of the kind `sync` compute their statistics over the group."""
-
-    def total(x: Tensor) -> Tensor:
-        return cast(Tensor, _Sum.apply(x, group))  # type: ignore[no-untyped-call]
-
-    for layer in module.modules():
-        if isinstance(layer, SyncBatchNorm2d) and size > 1:
-            layer.sum_over_ranks = total
-
-
-def _summed(x: Tensor, group: Any) -> Tensor:
-    total = x.clone(memory_format=torch.contiguous_format)
-    all_reduce(total, group)
-    return total
-
-
-class _Sum(Function):
-    """The sum over a group's ranks. The sum of the losses over ranks is what is differentiated."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
-        ctx.group = group
-        return _summed(x, group)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _Sum.apply(gradients[0], ctx.group), None  # type: ignore[no-untyped-call]
-
-
-class _Mean(Function):
-    """The mean over all ranks. The mean of the losses over ranks is what is differentiated."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return mean_over_ranks(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return mean_over_ranks(gradients[0])
-
-
-class _RowGenerator(nn.Module):
-    """A generator whose images collect the gradients of a row's discriminators."""
-
-    def __init__(self, wrapped: nn.Module, row: Any) -> None:
-        super().__init__()
-        self.wrapped, self.row = wrapped, row
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return cast(Tensor, _SumOfGradients.apply(self.wrapped(*inputs), self.row))  # type: ignore[no-untyped-call]
-
-
-class _SumOfGradients(Function):
-    """The same tensor; its gradient is the sum over a group's ranks."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: Any) -> Tensor:
-        ctx.group = group
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _summed(gradients[0], ctx.group), None
 
 
 class _AllGatherDiscriminators(Function):

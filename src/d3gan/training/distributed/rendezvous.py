@@ -1,17 +1,20 @@
 """How processes find each other and form a process group."""
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from d3gan.acceleration.cuda_graph import release_graphs
 from d3gan.errors import ProcessesLost, UserError
+from d3gan.training.distributed.collectives import backend_of
 
 SECONDS_BEFORE_DESTROYING = 0.1
 """Time for gloo's threads to release the tensors of the last collective, for which they need
@@ -20,6 +23,21 @@ these threads while it holds that lock, forever (pytorch issue 56297)."""
 
 START_TIMEOUT = timedelta(minutes=5)
 """Longest time between the starts of two processes, also where the group's timeout is shorter."""
+
+SECONDS_TO_ABORT = 3.0
+"""Longest time for aborting NCCL's communicators; the error is printed only after it, and whatever
+has started the processes ends them a few seconds after the first error."""
+
+_aborted = threading.Event()
+
+
+def was_aborted() -> bool:
+    """Return whether this process left a process group by aborting it.
+
+    Kernels that wait for other ranks may still run then, and the end of the interpreter would wait
+    for them; only `os._exit` does not.
+    """
+    return _aborted.is_set()
 
 
 def launch_name() -> str | None:
@@ -34,9 +52,12 @@ def process_group(
     """Join the process group that torchrun's environment variables describe; yield the device.
 
     Without these variables the process is alone and there is no group. `device_name` is auto, cpu
-    or cuda. The default backend is NCCL on CUDA and gloo on the CPU. Collectives fail when another
-    process does not answer within `timeout_seconds`. Raises UserError without a CUDA device for
-    this process.
+    or cuda. The default backend is NCCL for tensors on CUDA devices and gloo for those on the CPU,
+    among them all control messages. Collectives fail when another process does not answer within
+    `timeout_seconds`. Raises UserError without a CUDA device for this process.
+
+    After an error in the block NCCL's communicators are aborted: to destroy the group is to wait
+    for the other ranks, which need not have failed (pytorch issues 119250 and 132696).
     """
     device = _device(device_name)
     size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -49,7 +70,7 @@ def process_group(
     if device.type == "cuda":
         _check_own_device(store, device, number, size)
     dist.init_process_group(
-        backend or ("nccl" if device.type == "cuda" else "gloo"),
+        _backends(device, backend),
         store=store,
         rank=number,
         world_size=size,
@@ -58,9 +79,40 @@ def process_group(
     )
     try:
         yield device
-    finally:
-        time.sleep(SECONDS_BEFORE_DESTROYING)
-        dist.destroy_process_group()
+    except BaseException:
+        if device.type == "cuda" and backend_of("cuda") == "nccl":
+            _abort(device)
+        else:
+            _destroy()
+        raise
+    _destroy()
+
+
+def _backends(device: torch.device, backend: str) -> str:
+    """Return the backends of the group by kind of device, given the one for the gradients."""
+    backend = backend or ("nccl" if device.type == "cuda" else "gloo")
+    return "cpu:gloo,cuda:nccl" if backend == "nccl" else backend
+
+
+def _destroy() -> None:
+    release_graphs()  # NCCL waits for graphs that hold its operations (pytorch issue 115388)
+    time.sleep(SECONDS_BEFORE_DESTROYING)
+    dist.destroy_process_group()
+
+
+def _abort(device: torch.device) -> None:
+    """Abort the communicators of all groups, waiting for neither kernels nor other ranks."""
+
+    def abort() -> None:
+        with suppress(Exception):  # the communicators may be in any state
+            torch.cuda.set_device(device)  # of this thread
+            release_graphs()
+            dist.distributed_c10d._abort_process_group()
+
+    _aborted.set()
+    thread = threading.Thread(target=abort, daemon=True)
+    thread.start()
+    thread.join(SECONDS_TO_ABORT)
 
 
 def _device(name: str) -> torch.device:
