@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from tests.program import written
 
+from d3gan.acceleration.processor import processor_name
 from d3gan.bench import step as stepping
 from d3gan.bench.timing import Trainer, make_trainer, warmed_up
 from d3gan.cli.main import main
@@ -61,9 +62,7 @@ def test_the_engines_are_compared_block_by_block(
         return "d3gan" if isinstance(trainer, Engine) else "baseline"
 
     images = load_images(tiny.data)
-    row, other = stepping.measure(
-        tiny, ["d3gan", "baseline"], images, CPU, steps=2, warm_up=1, rounds=3
-    )
+    row, other = stepping.measure(tiny, images, CPU, steps=2, warm_up=1, rounds=3)
     assert (row["engine"], other["engine"]) == ("d3gan", "baseline")
     low_and_high = (row["ratio_to_baseline_low"], row["ratio_to_baseline_high"])
     assert (row["ratio_to_baseline"], *low_and_high) == (3.0, 1.5, 5.0)
@@ -97,13 +96,46 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path, capfd: Any) -> None:
     found = json.loads((tmp_path / "step.json").read_text())
     cases = [(r["discriminators"], r["batch_size"], r["engine"]) for r in found["rows"]]
     assert cases == [(n, b, e) for n in (1, 2) for b in (4, 8) for e in ("d3gan", "baseline")]
+    assert errors.startswith(f"d3gan: {processor_name()}")
+    assert "GFLOP/s of a large matrix product" in errors
     for row in found["rows"]:
+        assert sum(row["kernels"].values()) > 0
         assert row["images_per_second_low"] <= row["images_per_second"]
         assert row["peak_memory_bytes"] is None or row["peak_memory_bytes"] > 1e7
     with Image.open(tmp_path / "step.png") as picture:
         assert picture.size == (780, 540)
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert all(len(line) <= 80 for line in output.splitlines())
+
+
+def test_a_block_takes_half_a_second(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def seconds(trainer: Trainer, steps: int) -> float:
+        asked.append(steps)
+        return 0.1 * steps
+
+    monkeypatch.setattr(stepping, "timed_steps", seconds)
+    rows = stepping.measure(tiny, load_images(tiny.data), CPU, steps=0, warm_up=1, rounds=2)
+    assert {row["steps"] for row in rows} == {5}
+    assert asked[-4:] == [5] * 4
+
+
+def test_widths_and_resolutions(tiny: Config, tmp_path: Path, capsys: Any) -> None:
+    file = written(tiny, tmp_path, train={"precision": "fp32"})
+    flags = ["--widths", "2", "4", "--resolutions", "16", "32", "--discriminators", "1"]
+    flags += ["--batch-sizes", "4", "--warm-up", "1", "--rounds", "1", "--images", "10"]
+    out = tmp_path / "step.json"
+    assert main(["bench", "step", "--preset", str(file), *flags, "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"][::2]
+    assert [(row["resolution"], row["width"]) for row in rows] == [
+        (16, 2),
+        (16, 4),
+        (32, 2),
+        (32, 4),
+    ]
+    operations = [row["flops_per_step"] for row in rows]
+    assert operations == sorted(operations)
 
 
 def test_more_images_than_there_are(tiny: Config, tmp_path: Path, capsys: Any) -> None:

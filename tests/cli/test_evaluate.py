@@ -38,6 +38,7 @@ def evaluated(capsys: pytest.CaptureFixture[str]) -> Callable[..., Any]:
 @pytest.fixture
 def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     def run(*arguments: object) -> str:
+        capsys.readouterr()  # what was printed before the command
         assert main(["evaluate", *map(str, arguments)]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         return line.removeprefix("d3gan: error: ")

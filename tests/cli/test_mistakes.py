@@ -19,6 +19,7 @@ from d3gan.training.trainer import train
 
 def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """Return the error message of a command that fails with exit status 2."""
+    capsys.readouterr()  # what was printed before the command
     status = main([str(argument) for argument in arguments])
     output = capsys.readouterr()
     assert status == 2

@@ -28,3 +28,9 @@ def keep_freed_memory() -> bool:
     return bool(
         mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     )
+
+
+def release_freed_memory() -> None:
+    """Return the memory that the process has freed to the system, where that is possible."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,7 +1,8 @@
 """Time of a training step of d3gan and of the baseline, and the limits of the device."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -10,53 +11,44 @@ from typing import Any
 import torch
 from torch.profiler import profile
 
-from d3gan.acceleration.precision import DTYPES, multiplies_bfloat16
+from d3gan.acceleration.convolutions import convolutions as convolutions_of
+from d3gan.acceleration.convolutions import kernel_of
+from d3gan.acceleration.memory import release_freed_memory
+from d3gan.bench.limits import device_limits
 from d3gan.bench.timing import (
     Trainer,
     make_trainer,
     spread,
-    timed,
     timed_steps,
     warmed_up,
 )
 from d3gan.config import Config
 from d3gan.data.cache import ImageSet
-from d3gan.evaluation.numerics import float32_products
 from d3gan.training.flops import counted_flops
 from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
 
+ENGINES = ("d3gan", "baseline")
+
+LEAST_SECONDS = 0.5
+"""Time of a block whose number of steps is not given."""
+
 
 def measure(
-    config: Config,
-    engines: Sequence[str],
-    data: ImageSet,
-    device: torch.device,
-    *,
-    steps: int,
-    warm_up: int,
-    rounds: int,
+    config: Config, data: ImageSet, device: torch.device, *, steps: int, warm_up: int, rounds: int
 ) -> list[dict[str, Any]]:
-    """Return a row of results for each of `engines` ("d3gan", "baseline").
+    """Return two rows of results, of d3gan and of the baseline.
 
-    After `warm_up` steps, `rounds` blocks of `steps` steps of every engine alternate, with the
-    baseline always among them; each round also measures the limits of the device. Numbers are
-    medians over rounds; `..._low` and `..._high` are the smallest and the largest.
+    After `warm_up` steps, `rounds` blocks of `steps` steps of both alternate; each round also
+    measures the limits of the device. With `steps` = 0, a block has as many steps of d3gan as take
+    half a second. Numbers are medians over rounds; `..._low` and `..._high` are the smallest and
+    the largest. The memory is the peak of the first steps, each engine alone.
     """
-    names = list(dict.fromkeys([*engines, "baseline"]))
-    memory: dict[str, int | None] = {}
-    flops, parts = {}, {}
-    for name in engines:  # one at a time, before the others occupy memory
-        reset_peak_memory(device)
-        warmed_up(make_trainer(name, config, data, device), warm_up)
-        memory[name] = peak_memory_bytes(device)
-        plain = make_trainer(name, config, data, device, graph=False)
-        flops[name] = counted_flops(plain.step)
-        parts[name] = timed_parts(plain, steps)
-        del plain
-    trainers = {name: make_trainer(name, config, data, device) for name in names}
+    alone = {name: _alone(name, config, data, device, warm_up) for name in ENGINES}
+    trainers = {name: make_trainer(name, config, data, device) for name in ENGINES}
     for trainer in trainers.values():
         warmed_up(trainer, warm_up)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    steps = steps or max(1, round(LEAST_SECONDS / timed_steps(trainers["d3gan"], 1)))
+    seconds: dict[str, list[float]] = {name: [] for name in ENGINES}
     limits: list[tuple[float, float]] = []
     for _ in range(rounds):
         for name, trainer in trainers.items():
@@ -64,28 +56,55 @@ def measure(
         limits.append(device_limits(device, config.train.precision))
     matmul, copy = (median(column) for column in zip(*limits, strict=True))
     rows = []
-    for name in engines:
+    for name in ENGINES:
         ratios = [b / s for b, s in zip(seconds["baseline"], seconds[name], strict=True)]
         rows.append(
             {
                 "engine": name,
+                "preset": config.name,
                 "discriminators": config.gan.discriminators,
                 "batch_size": config.train.batch_size,
+                "width": config.model.discriminator_width,
+                "resolution": config.data.resolution,
                 "precision": trainers[name].config.train.precision,
                 "processes": 1,
                 **spread("images_per_second", [config.images_per_step / s for s in seconds[name]]),
                 **spread("ms_per_step", [1000 * s for s in seconds[name]]),
                 **spread("ratio_to_baseline", ratios),
-                "parts_ms": parts[name],
-                "flops_per_step": flops[name],
-                "flops_per_second": flops[name] / median(seconds[name]),
+                **alone[name],
+                "flops_per_second": alone[name]["flops_per_step"] / median(seconds[name]),
                 "matmul_flops_per_second": matmul,
                 "copy_bytes_per_second": copy,
-                "peak_memory_bytes": memory[name],
+                "steps": steps,
                 "rounds": rounds,
             }
         )
     return rows
+
+
+def _alone(
+    name: str, config: Config, data: ImageSet, device: torch.device, warm_up: int
+) -> dict[str, Any]:
+    """Return what is measured of an engine before the other one occupies memory."""
+    release_freed_memory()
+    reset_peak_memory(device)
+    trainer = warmed_up(make_trainer(name, config, data, device), warm_up)
+    memory = peak_memory_bytes(device)
+    if device.type == "cuda":  # a recorded step has no parts
+        trainer = make_trainer(name, config, data, device, graph=False)
+    convolutions = [
+        kernel_of(module)
+        for network in (trainer.state.generator, trainer.state.discriminators)
+        for module in convolutions_of(network).values()
+    ]
+    return {
+        "peak_memory_bytes": memory,
+        "flops_per_step": counted_flops(trainer.step),
+        "parts_ms": timed_parts(trainer, 1),
+        "kernels": dict(Counter(convolutions)),
+        "joined": trainer.state.discriminators.join,
+        "way": trainer.state.discriminators.way,
+    }
 
 
 def timed_parts(trainer: Trainer, steps: int) -> dict[str, float]:
@@ -144,24 +163,6 @@ def _parts(trainer: Trainer, times: dict[str, float]) -> Iterator[None]:
         del trainer.real_images
         for hook in hooks:
             hook.remove()
-
-
-def device_limits(device: torch.device, precision: str) -> tuple[float, float]:
-    """Return the operations per second of a large matrix product and bytes per second of a copy.
-
-    A copy reads and writes, and both are counted.
-    """
-    dtype = DTYPES[precision]
-    if precision == "bf16" and multiplies_bfloat16(device):
-        dtype = torch.bfloat16
-    side = 8192 if device.type == "cuda" else 1024
-    a = torch.ones(side, side, device=device, dtype=dtype)
-    with float32_products(tf32=precision == "tf32"):  # as the steps compute
-        matmul = min(timed(lambda: a @ a, 1, device) for _ in range(5))
-    x = torch.ones(2**28 if device.type == "cuda" else 2**25, device=device)
-    y = torch.empty_like(x)
-    copy = min(timed(lambda: y.copy_(x), 1, device) for _ in range(5))
-    return 2 * side**3 / matmul, 2 * x.nbytes / copy
 
 
 def write_trace(trainer: Trainer, steps: int, file: Path) -> None:

@@ -20,6 +20,7 @@ from d3gan.config import Config, from_dict
 from d3gan.data.cache import load_images
 from d3gan.training import distributed
 from d3gan.training.distributed import DiscriminatorParallel
+from d3gan.training.process import prepare_process
 from d3gan.training.usage import Utilisation, peak_memory_bytes, synchronise
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 def main(job_file: str) -> None:
     """Time the job's configuration with the processes that were launched for it."""
+    prepare_process()
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
     result = timed(job, from_dict(job["config"]), from_dict(job["one"]))
     if result is not None:

@@ -36,10 +36,11 @@ class Timing:
     json: str = ""
     """Write the numbers to this file; -: to standard output, and nothing else."""
 
-    def check(self, *more: str) -> None:
+    def check(self, *more: str, without: tuple[str, ...] = ()) -> None:
         """Raise UserError if a count (also of the flags `more`) or the JSON file is invalid."""
         check_json(self.json)
-        check_at_least_one(self, *more, "steps", "warm_up", "rounds")
+        counts = (*more, "steps", "warm_up", "rounds")
+        check_at_least_one(self, *(name for name in counts if name not in without))
 
     def finish(self, rows: list[Row], table: Callable[[list[Row]], Table]) -> None:
         """Write and print the results."""

@@ -6,8 +6,9 @@ from rich.table import Table
 
 from d3gan import config as configs
 from d3gan.bench.data import measure
+from d3gan.bench.limits import limits_line
 from d3gan.cli.bench import Row, Timing, cell, load_enough_images
-from d3gan.cli.printing import make_table
+from d3gan.cli.printing import make_table, print_progress
 from d3gan.config_files import starting_point
 from d3gan.training import distributed
 
@@ -28,6 +29,7 @@ class Data(Timing):
         train = {"batch_size": self.batch_size, "precision": "fp32", "mesh": ""}
         config = configs.validate(configs.from_dict({"train": train}, start))
         with distributed.process_group(self.device) as device:
+            print_progress(limits_line(device))
             images = load_enough_images(config.data, self.batch_size, "batch_size")
             rows = measure(
                 config, images, device, steps=self.steps, warm_up=self.warm_up, rounds=self.rounds

@@ -9,6 +9,7 @@ import torch
 from rich.table import Table
 
 from d3gan.bench import scaling
+from d3gan.bench.limits import limits_line
 from d3gan.cli.bench import Row, Timing, cell, gigabytes, load_enough_images
 from d3gan.cli.printing import make_table, print_progress
 from d3gan.config import from_dict
@@ -74,6 +75,7 @@ class Scaling(Timing):
         )
         for config in found:
             load_enough_images(config.data, self.batch_size, "batch_size")
+        print_progress(limits_line(torch.device("cuda" if cuda else "cpu")))
         rows = scaling.measure(
             cases,
             rounds=self.rounds,

@@ -1,5 +1,6 @@
 """d3gan bench step."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from rich.table import Table
 
 from d3gan import config as configs
+from d3gan.bench.limits import limits_line
 from d3gan.bench.step import measure, write_trace
 from d3gan.bench.timing import make_trainer
 from d3gan.cli.bench import Row, Timing, cell, gigabytes, load_enough_images
@@ -20,42 +22,56 @@ from d3gan.training import distributed
 
 @dataclass(frozen=True)
 class Step(Timing):
-    """Measure how long a training step takes on one device, compared with a plain loop."""
+    """Measure how long a training step takes on one device, compared with a plain loop.
+
+    Both train the same networks in one process, block by block in turn. The plain loop has a
+    DataLoader and trains one discriminator after another; it computes in fp32 where bf16 is
+    requested.
+    """
 
     preset: str = "cifar10-d3gan"
     """What to train: a preset, a .toml file or a run."""
-    engines: tuple[Literal["d3gan", "baseline"], ...] = ("d3gan", "baseline")
-    """baseline: a loop with a DataLoader, one discriminator after another."""
     discriminators: tuple[int, ...] = (1, 2)
     """Numbers of discriminators."""
     batch_sizes: tuple[int, ...] = (64,)
     """Images per step."""
-    precisions: tuple[Literal["fp32", "tf32", "bf16", "fp64"], ...] = ("fp32",)
-    """The baseline computes in fp32 where bf16 is requested."""
+    widths: tuple[int, ...] = ()
+    """Widths of both networks; none: those of the preset."""
+    resolutions: tuple[int, ...] = ()
+    """Sides of the images in pixels; none: that of the preset."""
+    precisions: tuple[Literal["auto", "fp32", "tf32", "bf16", "fp64"], ...] = ("fp32",)
+    """Numbers of d3gan's computation."""
+    images: int = 4096
+    """Images to train on, at most; none is decoded during a step of d3gan."""
+    steps: int = 0
+    """Steps in a block; 0: as many as take half a second."""
+    rounds: int = 7
+    """Blocks of each kind, in turn; results are medians and extremes."""
     plot: str = ""
     """Draw throughput against batch size into this file."""
     profile: str = ""
-    """Write a Chrome trace of the first engine's steps in the last case to this file."""
+    """Write a Chrome trace of d3gan's steps in the last case to this file."""
 
     def run(self) -> None:
         """Measure, print and write."""
-        self.check()
-        for name in ("engines", "discriminators", "batch_sizes", "precisions"):
+        self.check("images", without=("steps",))
+        for name in ("discriminators", "batch_sizes", "precisions"):
             if not getattr(self, name):
                 raise UserError(f"{name}: name at least one")
         start, _ = starting_point(self.preset)
         cases = self._cases(start)
         rows: list[Row] = []
         with distributed.process_group(self.device) as device:
-            images = load_enough_images(start.data, max(self.batch_sizes), "batch_sizes")
+            print_progress(limits_line(device))
             for number, config in enumerate(cases):
                 print_progress(
                     f"{number + 1} of {len(cases)}: N = {config.gan.discriminators}, batch "
-                    f"{config.train.batch_size}, {config.train.precision}"
+                    f"{config.train.batch_size}, width {config.model.discriminator_width}, "
+                    f"{config.data.resolution} px, {config.train.precision}"
                 )
+                images = load_enough_images(config.data, config.train.batch_size, "batch_sizes")
                 rows += measure(
                     config,
-                    self.engines,
                     images,
                     device,
                     steps=self.steps,
@@ -63,43 +79,56 @@ class Step(Timing):
                     rounds=self.rounds,
                 )
             if self.profile:
-                trainer = make_trainer(self.engines[0], cases[-1], images, device)
-                write_trace(trainer, self.steps, Path(self.profile))
+                trainer = make_trainer("d3gan", cases[-1], images, device)
+                write_trace(trainer, self.steps or 2, Path(self.profile))
         self.finish(rows, step_table)
         if self.plot:
             step_plot(rows, Path(self.plot))
 
     def _cases(self, start: Config) -> list[Config]:
-        return [
-            configs.validate(
-                configs.from_dict(
-                    {
-                        "gan": {"discriminators": count},
-                        "train": {"batch_size": size, "precision": precision, "mesh": ""},
-                    },
-                    start,
-                )
-            )
-            for precision in self.precisions
-            for count in self.discriminators
-            for size in self.batch_sizes
-        ]
+        widths = self.widths or (None,)
+        resolutions = self.resolutions or (start.data.resolution,)
+        cases = itertools.product(
+            self.precisions, resolutions, widths, self.discriminators, self.batch_sizes
+        )
+        return [self._case(start, *values) for values in cases]
+
+    def _case(
+        self,
+        start: Config,
+        precision: str,
+        resolution: int,
+        width: int | None,
+        discriminators: int,
+        batch_size: int,
+    ) -> Config:
+        most = max(self.images, batch_size)
+        limit = min(start.data.limit or most, most)
+        widths = {"generator_width": width, "discriminator_width": width} if width else {}
+        changes = {
+            "data": {"resolution": resolution, "limit": limit},
+            "model": widths,
+            "gan": {"discriminators": discriminators},
+            "train": {"batch_size": batch_size, "precision": precision, "mesh": ""},
+        }
+        return configs.validate(configs.from_dict(changes, start))
 
 
 def step_table(rows: list[Row]) -> Table:
-    """Return a table of at most 80 columns with one line for each case and engine."""
+    """Return a table of at most 80 columns with one line for each case."""
     table = make_table(
-        *("engine", "N", "batch", "type", "images/s", "ms/step"),
-        *("times baseline", "of matmul", "GB"),
+        *("N", "batch", "width", "px", "type", "ms/step", "plain", "times plain"),
+        *("matmul", "GB"),
     )
-    for row in rows:
+    for row, plain in zip(rows[::2], rows[1::2], strict=True):
         table.add_row(
-            row["engine"],
             str(row["discriminators"]),
             str(row["batch_size"]),
+            str(row["width"]),
+            str(row["resolution"]),
             row["precision"],
-            f"{row['images_per_second']:,.0f}",
             f"{row['ms_per_step']:,.1f}",
+            f"{plain['ms_per_step']:,.1f}",
             cell(row, "ratio_to_baseline"),
             f"{row['flops_per_second'] / row['matmul_flops_per_second']:.0%}",
             gigabytes(row),

@@ -14,6 +14,13 @@ def prepare_process() -> None:
     keep_freed_memory()
 
 
+def use_deterministic_algorithms(deterministic: bool) -> None:
+    """Make torch use deterministic algorithms only, or any, on all devices."""
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it
+    torch.use_deterministic_algorithms(deterministic)
+
+
 def limit_threads() -> None:
     """Limit torch's threads to the CPUs that this process may use.
 

@@ -8,7 +8,7 @@ from d3gan import run_status
 from d3gan.config import Config
 from d3gan.errors import Interrupted, ProcessesLost, UserError
 from d3gan.run_status import Status
-from d3gan.runs import RunFolder
+from d3gan.runs import RunFolder, numbered
 from d3gan.training import distributed
 from d3gan.training.flops import flops_per_step
 from d3gan.training.logging import Clock
@@ -17,6 +17,16 @@ from d3gan.training.state import State
 
 class Diverged(UserError):
     """A loss or a weight is infinite or not a number."""
+
+
+def diverged(reason: str, run: RunFolder) -> Diverged:
+    """Return the error of a run that diverged, which names its last good checkpoint."""
+    saved = numbered(run.checkpoints, "pt")
+    last = f"the last good checkpoint is {saved[-1]}" if saved else "nothing was saved yet"
+    return Diverged(
+        f"{reason}: training diverged; {last}; start a new run, under another --name, with lower "
+        "optim.lr_g and optim.lr_d or a stronger R1 penalty"
+    )
 
 
 class StatusFile:

@@ -4,7 +4,6 @@ The same code serves one process and torchrun. All ranks call every function of 
 """
 
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from d3gan.evaluation.protocol import SELECTION_SEED
 from d3gan.files import writing
 from d3gan.images import grid, save_picture
 from d3gan.progress import progress_bar
-from d3gan.runs import RunFolder, numbered
+from d3gan.runs import RunFolder
 from d3gan.training import distributed
 from d3gan.training.checkpoint import (
     check_same_run,
@@ -45,11 +44,11 @@ from d3gan.training.preparation import (
     with_features,
     with_precision,
 )
-from d3gan.training.process import prepare_process
+from d3gan.training.process import prepare_process, use_deterministic_algorithms
 from d3gan.training.sampling import class_grid, generate, to_uint8
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
-from d3gan.training.status import Diverged, StatusFile
+from d3gan.training.status import StatusFile, diverged
 
 
 def train(config: Config, *, resume: bool = False) -> RunFolder:
@@ -63,9 +62,7 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
     run = RunFolder(config.run_dir)
     timeout = config.train.timeout_seconds
     with distributed.process_group(config.train.device, timeout) as device, ExitStack() as stack:
-        if config.train.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it
-        torch.use_deterministic_algorithms(config.train.deterministic)
+        use_deterministic_algorithms(config.train.deterministic)
         parallel = distributed.make_discriminator_parallel(config.train, config.gan.discriminators)
         check_batch_size(config, parallel.data)
         with distributed.raise_together():
@@ -293,12 +290,7 @@ class _Training:
             yield
         except NonFinite as error:
             self._write(self.recorder.row("diverged", error.step, what=str(error)))
-            saved = numbered(self.run.checkpoints, "pt")
-            last = f"the last good checkpoint is {saved[-1]}" if saved else "nothing was saved yet"
-            raise Diverged(
-                f"{error}: training diverged; {last}; start a new run, under another --name, with "
-                "lower optim.lr_g and optim.lr_d or a stronger R1 penalty"
-            ) from error
+            raise diverged(str(error), self.run) from error
 
     def _stop_early(self) -> None:
         """Say why training ends before its last step."""
