@@ -276,7 +276,8 @@ def test_training_on_real_images_writes_every_file(
     run = tmp_path / name
     found = {file.name.partition(".tfevents")[0] for file in run.iterdir()} - {".lock"}
     assert found == {
-        "config.toml", "environment.json", "kernels.json", "status.json", "metrics.jsonl", "samples",
+        "config.toml", "environment.json", "kernels.json", "status.json", "metrics.jsonl",
+        "samples",
         "checkpoints", "events.out",
     }  # fmt: skip
     assert {file.name for file in (run / "checkpoints").iterdir()} == {
