@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.kernels import use_everywhere
 from tests.program import MAIN, group, written
 
 from d3gan import config as configs
+from d3gan.acceleration.convolutions import KERNELS
 from d3gan.bench.baseline import Baseline
 from d3gan.config import Config
 from d3gan.data.cache import load_images
@@ -72,3 +74,17 @@ def test_the_number_does_not_depend_on_the_number_of_processes(
     status = RunFolder(tiny.run_dir).status()
     assert status is not None
     assert status.flops_per_step == flops_per_step(tiny)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_kernel_has_the_operations_of_the_convolution(tiny: Config, precision: str) -> None:
+    """Among them products by oneDNN, which torch's counter does not know."""
+    images = load_images(tiny.data).images
+    config = configs.from_dict({"train": {"precision": precision}}, tiny)
+    counts = {}
+    for kernel in KERNELS:
+        state = make_state(config, CPU)
+        for network in (state.generator, state.discriminators):
+            use_everywhere(network, kernel)
+        counts[kernel] = counted_flops(Engine(config, state, images, CPU).step)
+    assert len(set(counts.values())) == 1, counts

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+ONEDNN_PRODUCT = "mkldnn::_linear_pointwise"
+"""Name of the operator, [n, m] and [k, m] -> [n, k]."""
+
 
 def has_onednn_product() -> bool:
     """Return whether this build of torch has oneDNN's product."""

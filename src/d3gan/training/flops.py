@@ -8,6 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from d3gan.acceleration.products import ONEDNN_PRODUCT
 from d3gan.config import Config, DataConfig, TrainConfig
 from d3gan.training.engine import Engine
 from d3gan.training.state import make_state
@@ -60,4 +61,6 @@ class _Counter(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         if count := flop_registry.get(func.overloadpacket):
             self.operations += int(count(*args, **(kwargs or {}), out_val=out))
+        elif func.name() == ONEDNN_PRODUCT:
+            self.operations += 2 * args[0].numel() * args[1].shape[0]
         return out
