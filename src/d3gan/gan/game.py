@@ -91,6 +91,9 @@ class Game:
     alike: bool = False
     """Whether all discriminators are the same network with other weights, so that one of them can
     be computed whose number only the device knows."""
+    one_by_one: bool = False
+    """Whether the losses of the discriminators are differentiated one after another, which saves
+    memory. A wrapper that reduces gradients needs one backward pass for all."""
     accumulate: int = 1
     """Number of micro-batches over which gradients are accumulated."""
     no_sync: Callable[[], AbstractContextManager[object]] = nullcontext

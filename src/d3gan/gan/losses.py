@@ -11,22 +11,46 @@ from d3gan.gan.facing import Faced, placed
 from d3gan.gan.game import Batch, Game, Losses
 from d3gan.gan.objectives import JointObjective, Terms
 
+Rows = Sequence[int] | None
+"""Some of this rank's n discriminators, by their place among them; None: all."""
+
 # The discriminators' losses
 
 
-def discriminator_losses(game: Game, batch: Batch, fake: Tensor | None) -> tuple[Losses, Losses]:
-    """Return the terms of d_k [n or N, B] and the penalties' values [n, B] of a micro-batch."""
-    if fake is None:
-        with torch.no_grad():
-            fake = game.generator(batch.z, batch.labels)
+def at_once(game: Game, batch: Batch) -> list[Rows]:
+    """Return the groups of discriminators whose losses are differentiated together.
+
+    One after another (`Game.one_by_one`) needs the memory of one only. A joint objective needs the
+    logits of all together.
+    """
+    together = isinstance(game.objective, JointObjective) or batch.real.dim() == 5
+    if together or not game.one_by_one:
+        return [None]
+    return [[row] for row in range(len(game.members))]
+
+
+@torch.no_grad()
+def generated(game: Game, batch: Batch, fake: Tensor | None) -> Tensor:
+    """Return G(z) for the step of the discriminators, unless `fake` is it already."""
+    return game.generator(batch.z, batch.labels) if fake is None else fake
+
+
+def discriminator_losses(
+    game: Game, batch: Batch, fake: Tensor, rows: Rows = None
+) -> tuple[Losses, Losses]:
+    """Return the terms of d_k [n or N, B] and the penalties' values [n, B] of a micro-batch.
+
+    With `rows` they are those of some of this rank's n discriminators.
+    """
     real, fake = batch.real.detach(), fake.detach()
     points = [penalty.points(real, fake, batch.interpolation) for penalty in game.penalties]
-    leaves = {id(images): _of_each(game, images).requires_grad_() for images in points}
+    count = len(game.members) if rows is None else len(rows)
+    leaves = {id(images): _of_each(images, count).requires_grad_() for images in points}
     real, fake, *points = (leaves.get(id(images), images) for images in (real, fake, *points))
     between = [images for images in points if images is not real and images is not fake]
     inputs = [_augmented(game, batch, x, draws) for draws, x in ((0, real), (1, fake))]
     inputs += [_augmented(game, batch, x, 0) for x in between]
-    logits = game.discriminators(*inputs, labels=batch.labels)
+    logits = game.discriminators(*inputs, labels=batch.labels, **_only(rows))
     on_real, on_fake, *_ = logits.split(len(batch.z), dim=1)
     objective = game.objective
     if isinstance(objective, JointObjective):
@@ -34,7 +58,9 @@ def discriminator_losses(game: Game, batch: Batch, fake: Tensor | None) -> tuple
         terms = dict(objective.joint_discriminator(on_real, on_fake, game.mean_over_images))
     else:
         terms = _per_discriminator(
-            game, lambda n, k: objective.discriminator(on_real[n], on_fake[n], k)
+            game,
+            lambda n, k: objective.discriminator(on_real[n], on_fake[n], k),
+            None if rows is None else [game.members[row] for row in rows],
         )
     return terms, _penalties(game, logits, points)
 
@@ -55,12 +81,12 @@ def _penalties(game: Game, logits: Tensor, points: Sequence[Tensor]) -> Losses:
     return values
 
 
-def _of_each(game: Game, images: Tensor) -> Tensor:
-    """Return images [B, C, H, W] as [n, B, C, H, W], so that each of n discriminators has its own
+def _of_each(images: Tensor, count: int) -> Tensor:
+    """Return images [B, C, H, W] as [count, B, C, H, W], so that each discriminator has its own
     gradient with respect to them, and one backward pass gives all of these."""
-    if images.dim() == 5 or len(game.members) == 1:
+    if images.dim() == 5 or count == 1:
         return images
-    return torch.stack([images] * len(game.members))
+    return torch.stack([images] * count)
 
 
 def of_all_discriminators(game: Game, terms: Losses, values: Losses) -> tuple[Losses, Losses]:
@@ -198,12 +224,18 @@ def total(terms: Terms) -> Tensor:
     return torch.stack([*terms.values()]).sum(dim=0)
 
 
-def joined(parts: Iterable[Losses]) -> Losses:
-    """Return the losses [N, B] of a batch from those of its micro-batches."""
+def joined(parts: Iterable[Losses], dim: int = 1) -> Losses:
+    """Return the losses [N, B] of a batch from those of its micro-batches, or, along the other
+    dimension, of all discriminators from those of each."""
     first, *others = parts
     if not others:
         return first
-    return {name: torch.cat([first[name], *(x[name] for x in others)], dim=1) for name in first}
+    return {name: torch.cat([first[name], *(x[name] for x in others)], dim) for name in first}
+
+
+def detached(losses: Losses) -> Losses:
+    """Return the losses without the graphs that lead to the networks."""
+    return {name: loss.detach() for name, loss in losses.items()}
 
 
 def over_all_images(game: Game, score: Tensor) -> Tensor:

@@ -8,7 +8,10 @@ from torch import Tensor
 from d3gan.gan.facing import unknown_where_not_faced, weights_before_losses
 from d3gan.gan.game import Batch, Game, Losses, Scheduled
 from d3gan.gan.losses import (
+    at_once,
+    detached,
     discriminator_losses,
+    generated,
     generator_losses,
     gradient_of_each,
     joined,
@@ -59,12 +62,16 @@ def discriminator_step(
     E, played = game.expectation, []
     game.optimizer_d.zero_grad()
     for part in micro_batches(game, batch):
-        terms, values = discriminator_losses(game, part, fake)
-        loss = E(total(terms)).sum()
-        for penalty in game.penalties:
-            weight = penalty.weight * scheduled.penalty_factor
-            loss = loss + weight * E(values[penalty.name]).sum()
-        loss.backward()
+        images, of_each = generated(game, part, fake), []
+        for rows in at_once(game, part):
+            terms, values = discriminator_losses(game, part, images, rows)
+            loss = E(total(terms)).sum()
+            for penalty in game.penalties:
+                weight = penalty.weight * scheduled.penalty_factor
+                loss = loss + weight * E(values[penalty.name]).sum()
+            loss.backward()
+            of_each.append((detached(terms), detached(values)))
+        terms, values = (joined(each, dim=0) for each in zip(*of_each, strict=True))
         played.append(of_all_discriminators(game, terms, values))
     game.optimizer_d.step()
     terms, values = (joined(each) for each in zip(*played, strict=True))

@@ -76,6 +76,7 @@ class Engine:
             all_gather_discriminators=parallel.all_gather_discriminators,
             aggregation_state=state.aggregation,
             alike=state.discriminators.are_alike(),
+            one_by_one=device.type == "cpu" and discriminators is state.discriminators,
             accumulate=config.train.accumulate,
             no_sync=lambda: parallel.no_sync(generator, discriminators),
         )
