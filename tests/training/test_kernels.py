@@ -15,6 +15,7 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.runs import RunFolder
 from d3gan.training import kernels
+from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.kernels import choose_kernels
 from d3gan.training.state import State, make_state
 from d3gan.training.trainer import train
@@ -51,12 +52,16 @@ def small(config: Config, **train: object) -> tuple[Config, State]:
 def test_every_convolution_gets_a_kernel(tiny: Config, tmp_path: Path) -> None:
     config, state = small(tiny)
     found, line = kernels.measure(config, state, tmp_path)
-    for network, names in (
-        (state.generator, found.generator),
-        (state.discriminators, found.discriminators),
-    ):
-        assert {name: kernel_of(m) for name, m in convolutions(network).items()} == names
-        assert names
+    of_generator = {name: kernel_of(m) for name, m in convolutions(state.generator).items()}
+    of_discriminators = {
+        f"{k}.{name}": kernel_of(m)
+        for k, member in enumerate(state.discriminators.members)
+        for name, m in convolutions(member).items()
+    }
+    assert of_generator == found.generator
+    assert of_discriminators == found.discriminators
+    assert of_generator
+    assert of_discriminators
     count = len(found.generator) + len(found.discriminators)
     assert f"kernels of {count} convolutions" in line
 
@@ -122,6 +127,28 @@ def test_a_damaged_choice_is_reported(
     run.kernels_file.write_text(content)
     with pytest.raises(UserError, match=line):
         choose_kernels(config, state, run)
+
+
+def test_each_process_of_a_mesh_has_the_kernels_of_its_discriminators(tiny: Config) -> None:
+    """The main one has chosen for all, and the others hold other networks."""
+    members = {"gan": {"members": ["dcgan", "dcgan(norm='none')", "dcgan(stages=2)"]}}
+    config = configs.validate(configs.from_dict(members, tiny))
+    whole = make_state(config, CPU)
+    names = {
+        f"{k}.{name}": "contiguous" if k == 2 else "im2col"
+        for k, member in enumerate(whole.discriminators.members)
+        for name in convolutions(member)
+    }
+    state = make_state(config, CPU, LastShare(1, 2, 3))
+    kernels.Kernels(discriminators=names).apply(state)
+    assert [used(member) for member in state.discriminators.members] == [{"im2col"}, {"contiguous"}]
+
+
+class LastShare(DiscriminatorParallel):
+    """The second process of a mesh, which has the discriminators 1 and 2 of 3."""
+
+    def members(self) -> range:
+        return range(1, 3)
 
 
 def test_two_processes_choose_once(tiny: Config, tmp_path: Path) -> None:

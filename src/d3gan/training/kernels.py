@@ -45,6 +45,7 @@ class Kernels:
     generator: dict[str, str] = field(default_factory=dict)
     """Kernel of each convolution, by the name of its layer."""
     discriminators: dict[str, str] = field(default_factory=dict)
+    """The same, after the number k of the discriminator among all N."""
     join: bool = False
     """Whether real and generated images pass a discriminator in one call (`Ensemble.join`)."""
     way: Way = "sequential"
@@ -56,13 +57,23 @@ class Kernels:
             for network in (state.generator, state.ema):
                 if network is not None:
                     use_kernels(network, self.generator)
-            use_kernels(state.discriminators, self.discriminators)
+            for k, member in zip(
+                state.parallel.members(), state.discriminators.members, strict=True
+            ):
+                use_kernels(member, _of_member(self.discriminators, k))
         except ValueError as error:
             raise UserError(
                 f"{error}; delete kernels.json in the run's folder to choose others, which changes "
                 "the run's rounding"
             ) from error
         state.discriminators.join, state.discriminators.way = self.join, self.way
+
+
+def _of_member(kernels: dict[str, str], k: int) -> dict[str, str]:
+    """Return the kernels of discriminator k, by the names of its layers."""
+    start = f"{k}."
+    return {name.removeprefix(start): kernel for name, kernel in kernels.items()
+            if name.startswith(start)}  # fmt: skip
 
 
 def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -> None:
@@ -131,7 +142,7 @@ def measure(config: Config, state: State, cache: Path) -> tuple[Kernels, str]:
     images = -(-images // config.train.accumulate)
     try:
         layers = _layers(config, state, images)
-    except (RuntimeError, NotImplementedError) as error:  # a plugin that computes on the host
+    except RuntimeError as error:  # a plugin that computes on the host
         reason = str(error).partition("\n")[0]
         return Kernels(processor_name()), f"every convolution is computed by torch ({reason})"
     wanted = {str(x): partial(autotune.seconds_of, x) for each in layers for x in each.values()}
@@ -149,18 +160,17 @@ def measure(config: Config, state: State, cache: Path) -> tuple[Kernels, str]:
         for each, names in zip(layers, chosen, strict=True)
         for kernel, layer in zip(names.values(), each.values(), strict=True)
     ]
-    return kernels, _sentence(of_each, join=kernels.join)
+    return kernels, _sentence(of_each)
 
 
-def _sentence(chosen: list[tuple[str, autotune.Seconds]], *, join: bool) -> str:
+def _sentence(chosen: list[tuple[str, autotune.Seconds]]) -> str:
     counts = Counter(kernel for kernel, _ in chosen).most_common()
     listed = ", ".join(f"{kernel} {count}" for kernel, count in counts)
     library = sum(seconds[LIBRARY] for _, seconds in chosen)
     ratio = sum(seconds[kernel] for kernel, seconds in chosen) / library if library else 1.0
-    calls = "one call" if join else "two calls"
     return (
-        f"kernels of {len(chosen)} convolutions: {listed or 'none'}; real and generated images in "
-        f"{calls}; the convolutions should take {ratio:.2f} times as long as torch's"
+        f"kernels of {len(chosen)} convolutions: {listed or 'none'}; expected to take "
+        f"{ratio:.2f} times as long as torch's"
     )
 
 
@@ -170,14 +180,13 @@ def _layers(config: Config, state: State, images: int) -> list[dict[str, autotun
     classes = state.classes
     with torch.device("meta"):
         generator = build_generator(config, classes, initialise=False)
-        members = state.parallel.members()
-        discriminators = build_discriminators(config, classes, members, initialise=False)
+        discriminators = build_discriminators(config, classes, initialise=False)
         labels = (torch.empty(images, dtype=torch.int64),) if classes else ()
         z = torch.empty(images, config.model.latent_dim)
         seen = torch.empty(images, config.data.channels, side, side)
     twice = bool(config.gan.penalties)
     of_members = {
-        f"members.{k}.{name}": layer
+        f"{k}.{name}": layer
         for k, member in enumerate(discriminators.members)
         for name, layer in autotune.layers(member, (seen, *labels), precision, twice=twice).items()
     }
@@ -189,7 +198,7 @@ def _join(config: Config, state: State, images: int, cache: Path) -> bool:
     discriminators, side = state.discriminators, config.data.resolution
     network = discriminators.members[0]
     dtype = next(network.parameters()).dtype
-    images = min(images, JOINED_PIXELS // side**2)
+    images = min(images, max(2, JOINED_PIXELS // side**2))
     pixels = torch.zeros(images, config.data.channels, side, side, dtype=dtype)
     pixels = pixels.to(memory_format=torch.channels_last)
     penalised = bool(config.gan.penalties)
