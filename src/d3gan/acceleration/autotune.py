@@ -26,11 +26,13 @@ OPERATIONS = 1.5e9
 """Operations of a timed forward pass at most: batches that need more are timed in part."""
 
 LEAST_IMAGES = 8
-ROUNDS = 3
-"""Measurements of each kernel, in turn; the smallest time counts."""
+ROUNDS, MOST_ROUNDS, SECONDS = 3, 30, 0.15
+"""Measurements of each kernel, in turn: as many as take `SECONDS` for all kernels together, within
+these limits. The smallest time counts, so short kernels need many on a machine that is busy."""
 
-HOPELESS = 1.6
-"""A kernel that takes so many times as long as the best one is not measured again."""
+HOPEFUL, HOPELESS = 2, 1.6
+"""A kernel that takes so many times as long as the best one is measured in no further round after
+the first ones."""
 
 GAIN = 0.97
 """Share of the library's time that another kernel may take at most to replace it."""
@@ -158,15 +160,18 @@ def seconds_of(layer: Layer) -> Seconds:
 
 
 def fastest(work: Mapping[str, Callable[[], object]]) -> Seconds:
-    """Return the smallest time of each kind of work, of `ROUNDS` in turn after a warm-up.
+    """Return the smallest time of each kind of work, in turn after a warm-up.
 
-    Work that is much slower than the best is left out after the first round.
+    Work that is much slower than the best is left out after the first rounds.
     """
     seconds: Seconds = {}
-    for work_round in range(ROUNDS + 1):
+    begun = time.perf_counter()
+    for work_round in range(MOST_ROUNDS + 1):
+        if work_round > ROUNDS and time.perf_counter() - begun > SECONDS:
+            break
         for name, run in work.items():
             best = min(seconds.values(), default=float("inf"))
-            if work_round > 1 and seconds[name] > HOPELESS * best:
+            if work_round > HOPEFUL and seconds[name] > HOPELESS * best:
                 continue
             start = time.perf_counter()
             run()
