@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from d3gan import config as configs
-from d3gan.bench import step as stepping
+from d3gan.bench import limits
 from d3gan.bench.timing import make_trainer
 from d3gan.config import Config, TrainConfig
 from d3gan.data.cache import load_images
@@ -79,6 +79,6 @@ def test_the_limit_of_the_device_is_measured_as_steps_compute(
         seen.append(torch.backends.cuda.matmul.allow_tf32)
         return 1.0
 
-    monkeypatch.setattr(stepping, "timed", timed)
-    stepping.device_limits(torch.device("cpu"), precision)
+    monkeypatch.setattr(limits, "timed", timed)
+    limits.device_limits(torch.device("cpu"), precision)
     assert seen[:5] == [precision == "tf32"] * 5
