@@ -12,6 +12,7 @@ import pytest
 from tests.benchmark_program import benchmark_program
 
 ROOT = Path(__file__).parents[1]
+TABLES = benchmark_program("tables")
 RESULTS = json.loads(
     (ROOT / "benchmarks" / "results" / "real-against-real.json").read_text(encoding="utf-8")
 )
@@ -83,36 +84,8 @@ AVX512, BF16, AVX2, NETWORKS, DATA = (
 def test_the_docs_have_the_tables_of_the_results() -> None:
     """`python benchmarks/tables.py` writes them."""
     text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    assert text.count("<!-- table: ") == 6
-    assert benchmark_program("tables").with_tables(text) == text
-
-
-def spread(row: dict[str, Any], name: str, digits: int = 2) -> str:
-    """Return a median with the smallest and the largest value."""
-    return f"{row[name]:.{digits}f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
-
-
-def scaling_markdown(rows: list[dict[str, Any]]) -> str:
-    """Return the table of docs/benchmarks.md; `python tests/test_benchmarks.py` prints it."""
-    lines = [
-        "| preset | scaling | mesh | processes | batch | images/s | ms/step | efficiency | exposed "
-        "| warm-up, s | utilisation | peak memory, GB |",
-        "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row['preset']} | {row['scaling']} | {row['mesh'] or '-'} | {row['processes']} "
-            f"| {row['batch_size']} | {row['images_per_second']:.1f} | {row['ms_per_step']:.0f} "
-            f"| {spread(row, 'efficiency')} | {row['exposed_communication_share']:.1%} "
-            f"| {row['warm_up_seconds']:.1f} | {row['utilisation']:.0%} "
-            f"| {row['peak_memory_bytes'] / 1e9:.2f} |"
-        )
-    return "\n".join(lines)
-
-
-def test_the_docs_have_the_scaling_results() -> None:
-    text = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    assert scaling_markdown(SCALING["rows"]) in text
+    assert text.count("<!-- table: ") == 7
+    assert TABLES.with_tables(text) == text
 
 
 def exchange_markdown(rows: list[dict[str, Any]]) -> str:
@@ -122,7 +95,7 @@ def exchange_markdown(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         lines.append(
             f"| {names[row['preset']]} | {row['ms_per_step']:.0f} "
-            f"| {spread(row, 'efficiency')} | {row['exposed_communication_share']:.1%} |"
+            f"| {TABLES.spread(row, 'efficiency')} | {row['exposed_communication_share']:.1%} |"
         )
     return "\n".join(lines)
 
@@ -168,7 +141,3 @@ def test_the_readme_quotes_the_step_results() -> None:
     assert f"{avx2['ratio_to_baseline']:.2f} times without AVX-512" in text
     assert f"waits for data {100 * resident['waiting_share']:.1f} % of the time" in text
     assert f"runs at {100 * share:.0f} % of the rate of a large matrix product" in text
-
-
-if __name__ == "__main__":
-    print(scaling_markdown(SCALING["rows"]))

@@ -46,6 +46,14 @@ class RunFolder:
         if not self.exists():
             raise UserError(f"there is no run at {self.path} (no config.toml in it)")
 
+    def require_none(self) -> None:
+        """Raise UserError if a run was begun here."""
+        if self.exists():
+            raise UserError(
+                f"there is a run at {self.path} already; continue it with 'd3gan train "
+                f"{self.path}', or choose another --name for the new one"
+            )
+
     def config(self) -> dict[str, Any]:
         """Return the content of config.toml. Raises UserError if this is not a run folder."""
         self.require()

@@ -31,7 +31,7 @@ def pretend(
         ("AVX512", True, False, "bf16"),
         ("AVX512", False, True, "bf16"),
         ("AVX512", False, False, "fp32"),
-        ("AVX2", True, False, "fp32"),  # torch was told not to use it
+        ("AVX2", True, False, "fp32"),  # torch does not use it
         ("DEFAULT", True, True, "fp32"),
     ],
 )

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from d3gan.acceleration.convolutions import TORCH_CLASS, kernels_for, use_kernel
+from d3gan.acceleration.convolutions import convolutions, kernels_for, use_kernel
 from d3gan.acceleration.precision import DTYPES, mixed_precision
 from d3gan.acceleration.processor import machine_key
 from d3gan.files import write_text
@@ -90,8 +90,7 @@ def layers(
 
     hooks = [
         module.register_forward_pre_hook(hook(name))
-        for name, module in network.named_modules()
-        if type(module) in TORCH_CLASS
+        for name, module in convolutions(network).items()
     ]
     network(*inputs)
     for each in hooks:
@@ -129,14 +128,14 @@ def measured(wanted: Mapping[str, Callable[[], Seconds]], cache: Path) -> dict[s
     """
     file = cache / f"{machine_key()}.json"
     known = _read(file)
-    new = {name: measure() for name, measure in wanted.items() if name not in known}
-    if new:
+    if new := {name: measure() for name, measure in wanted.items() if name not in known}:
+        known = known | new
         with suppress(OSError):  # without a cache everything is measured each time
             cache.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{file}.lock"):
-                known = new | _read(file)
+                known |= _read(file)  # written meanwhile by another process
                 write_text(file, json.dumps(known, indent=1) + "\n", flush=False)
-    return {name: (new | known)[name] for name in wanted}
+    return {name: known[name] for name in wanted}
 
 
 def _read(file: Path) -> dict[str, Seconds]:
@@ -170,8 +169,7 @@ def fastest(work: Mapping[str, Callable[[], object]]) -> Seconds:
         if work_round > ROUNDS and time.perf_counter() - begun > SECONDS:
             break
         for name, run in work.items():
-            best = min(seconds.values(), default=float("inf"))
-            if work_round > HOPEFUL and seconds[name] > HOPELESS * best:
+            if work_round > HOPEFUL and seconds[name] > HOPELESS * min(seconds.values()):
                 continue
             start = time.perf_counter()
             run()
@@ -190,7 +188,7 @@ def best(seconds: Mapping[str, float], default: str) -> str:
 def _passes(layer: Layer, module: nn.Module, images: Tensor) -> Callable[[], object]:
     def passes() -> object:
         with torch.enable_grad():
-            with context(layer.precision):
+            with _context(layer.precision):
                 maps = module(images)
             if layer.twice:
                 (slope,) = torch.autograd.grad(
@@ -204,6 +202,6 @@ def _passes(layer: Layer, module: nn.Module, images: Tensor) -> Callable[[], obj
     return passes
 
 
-def context(precision: str) -> AbstractContextManager[Any]:
+def _context(precision: str) -> AbstractContextManager[Any]:
     """Return the context in which a network of this precision computes."""
     return mixed_precision(torch.device("cpu")) if precision == "bf16" else nullcontext()

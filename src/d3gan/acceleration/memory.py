@@ -22,15 +22,21 @@ def keep_freed_memory() -> bool:
     maps (docs/roofline.md). Other systems and allocators are left as they are, and so is one that
     the user has chosen.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in VARIABLES):
+    libc = _glibc()
+    if libc is None or any(name in os.environ for name in VARIABLES):
         return False
-    mallopt = ctypes.CDLL(None).mallopt
     return bool(
-        mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD) and mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+        and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     )
 
 
 def release_freed_memory() -> None:
     """Return the memory that the process has freed to the system, where that is possible."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    if libc := _glibc():
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """Return the C library of this process if it is glibc."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None

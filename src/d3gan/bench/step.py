@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch.profiler import profile
 
-from d3gan.acceleration.convolutions import convolutions as convolutions_of
-from d3gan.acceleration.convolutions import kernel_of
+from d3gan.acceleration.convolutions import convolutions, kernel_of
 from d3gan.acceleration.memory import release_freed_memory
 from d3gan.bench.limits import device_limits
 from d3gan.bench.timing import (
@@ -92,16 +91,16 @@ def _alone(
     memory = peak_memory_bytes(device)
     if device.type == "cuda":  # a recorded step has no parts
         trainer = make_trainer(name, config, data, device, graph=False)
-    convolutions = [
+    kernels = Counter(
         kernel_of(module)
         for network in (trainer.state.generator, trainer.state.discriminators)
-        for module in convolutions_of(network).values()
-    ]
+        for module in convolutions(network).values()
+    )
     return {
         "peak_memory_bytes": memory,
         "flops_per_step": counted_flops(trainer.step),
         "parts_ms": timed_parts(trainer, 1),
-        "kernels": dict(Counter(convolutions)),
+        "kernels": dict(kernels),
         "joined": trainer.state.discriminators.join,
         "way": trainer.state.discriminators.way,
     }

@@ -68,11 +68,8 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
         with distributed.raise_together():
             if resume:
                 run.require()
-            elif run.exists():
-                raise UserError(
-                    f"there is a run at {run.path} already; continue it with 'd3gan train "
-                    f"{run.path}', or choose another --name for the new one"
-                )
+            else:
+                run.require_none()
             if distributed.is_main():
                 stack.enter_context(run.locked())
             images = load_training_images(config)

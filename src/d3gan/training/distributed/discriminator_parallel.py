@@ -100,7 +100,7 @@ class DiscriminatorParallel:
         return self.size == 1 or backend_of("cuda") == "nccl"
 
     def forget_unfinished(self, *networks: nn.Module) -> None:
-        """Let these networks start anew after a backward pass that was not completed."""
+        """Reset the reduction of these networks' gradients after an incomplete backward pass."""
         for module in data_parallel_modules(networks):
             module.reducer._reset_state()
 
