@@ -13,7 +13,8 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.study.plan import planned_steps
 from d3gan.study.question import Primary, Question
-from d3gan.study.study_file import make_study, read_study, scaled
+from d3gan.study.study_file import make_study, read_study
+from d3gan.study.variants import scaled
 from d3gan.training.build import build_discriminators
 from d3gan.training.schedule import make_schedule
 

@@ -1,10 +1,7 @@
 """Turn a study, written as a TOML file or as flags, into its planned runs."""
 
 import dataclasses
-import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +16,11 @@ from d3gan.registry import nearest
 from d3gan.study import question_keys
 from d3gan.study.plan import PlannedRun, Study
 from d3gan.study.question import Primary, Question
+from d3gan.study.variants import Variant, make_variants, section
 
 KEYS = ("name", "seeds", "methods", "set", "vary", *question_keys.KEYS, "out_dir", "slurm")
 SEEDS = (0, 1, 2)
 """Default seeds of a study."""
-WIDTH_MULTIPLE = 8
-"""Widths of a scaled study are multiples of this, which group norm and fast kernels need."""
 
 
 def read_study(file: Path) -> dict[str, Any]:
@@ -73,8 +69,8 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
     seeds = _seeds(values.get("seeds", SEEDS), where)
     question = question_keys.make_question(values, where)
     question_keys.check_pilot_seeds(question.pilot_seeds, seeds, where)
-    methods = _variants(values, scale, where)
-    vary = map(current_key, _section(values.get("vary", {}), f"{where}vary"))
+    methods = make_variants(values, scale, where)
+    vary = map(current_key, section(values.get("vary", {}), f"{where}vary"))
     question = dataclasses.replace(
         _resolved(question, methods, where), vary=tuple(dict.fromkeys(vary))
     )
@@ -95,29 +91,7 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
     return Study(name, tuple(runs), Path(top.out_dir), question, dict(slurm))
 
 
-@dataclass(frozen=True)
-class _Variant:
-    """A method with one combination of the varied values."""
-
-    base: str
-    """Name of the method in the study file."""
-    name: str
-    config: Config
-
-
-def _variants(values: Mapping[str, Any], scale: float, where: str) -> list[_Variant]:
-    """Return every method with every combination of the varied values."""
-    changes = configs.nested(_section(values.get("set", {}), f"{where}set"))
-    return [
-        _Variant(base, base + label, scaled(varied, scale))
-        for base, config in _methods(values.get("methods"), where)
-        for label, varied in _varied(
-            configs.from_dict(changes, config, f"{where}set"), values.get("vary", {}), where
-        )
-    ]
-
-
-def _resolved(question: Question, methods: Sequence[_Variant], where: str) -> Question:
+def _resolved(question: Question, methods: Sequence[Variant], where: str) -> Question:
     """Return the question with the names of its baseline and of its primary comparison's method.
 
     The default baseline is the method with the fewest discriminators, the first of equals. Raises
@@ -142,7 +116,7 @@ def _resolved(question: Question, methods: Sequence[_Variant], where: str) -> Qu
     return dataclasses.replace(question, baseline=baseline, primary=primary)
 
 
-def _primary_method(asked: str, baseline: str, others: Sequence[_Variant], where: str) -> str:
+def _primary_method(asked: str, baseline: str, others: Sequence[Variant], where: str) -> str:
     """Return the full name of the method that the primary comparison is about."""
     found = [method.name for method in others if asked in (method.base, method.name)]
     if len(found) == 1:
@@ -158,7 +132,7 @@ def _primary_method(asked: str, baseline: str, others: Sequence[_Variant], where
     )
 
 
-def _has_pilot(method: _Variant, question: Question) -> bool:
+def _has_pilot(method: Variant, question: Question) -> bool:
     """Return whether the method is trained with the pilot seeds: the baseline, which fixes the
     targets, and the primary comparison's method, or all methods if there is no such comparison."""
     primary = question.primary
@@ -171,72 +145,8 @@ def _seeds(seeds: Any, where: str) -> tuple[int, ...]:
     return question_keys.check_seeds(seeds, f"{where}seeds")
 
 
-def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
-    """Yield the name and the configuration of each method."""
-    example = f'methods = ["mnist-dcgan", "mnist-d3gan"]; presets: {_presets()}'
-    if not methods:
-        raise UserError(f"{where}name the methods to compare, as {example}")
-    if isinstance(methods, Mapping):
-        for name, values in methods.items():
-            origin = f"{where}methods.{name}"
-            if not isinstance(values, Mapping):
-                raise UserError(f"{origin} = {values!r}: must be a table of keys")
-            base = values.get("base", name if name in config_files.presets() else "")
-            if not isinstance(base, str) or not base:
-                raise UserError(f"{origin}: needs base = PRESET; presets: {_presets()}")
-            start, _ = config_files.starting_point(base)
-            rest = _section({k: v for k, v in values.items() if k != "base"}, origin)
-            yield name, configs.from_dict(configs.nested(rest), start, origin)
-    elif isinstance(methods, list | tuple) and all(isinstance(word, str) for word in methods):
-        for word in methods:
-            config, _ = config_files.starting_point(word)
-            yield config.name, config
-    else:
-        raise UserError(f"{where}methods = {methods!r}: must be a list, as {example}")
-
-
-def _presets() -> str:
-    return ", ".join(config_files.presets())
-
-
-def _section(values: Any, where: str) -> dict[str, Any]:
-    """Return dotted keys of the configuration with their values. Raises UserError for a key that
-    the study sets for each run."""
-    if not isinstance(values, Mapping):
-        raise UserError(f"{where} = {values!r}: must be a table of keys")
-    flat = configs.flatten(values)
-    for key in flat:
-        if configs.identifies_run(key):
-            raise UserError(
-                f"{where}: {key} = {flat[key]!r}: the study sets it for each run, by its own keys "
-                "name, seeds and out_dir"
-            )
-    return flat
-
-
-def _varied(config: Config, vary: Any, where: str) -> Iterator[tuple[str, Config]]:
-    """Yield every combination of the varied keys, with its suffix of the method's name."""
-    choices = _section(vary, f"{where}vary")
-    for key, options in choices.items():
-        if not isinstance(options, list | tuple) or not options:
-            raise UserError(f"{where}vary: {key} = {options!r}: must be a list of values")
-    last = [key.rpartition(".")[2] for key in choices]
-    pairs = zip(choices, last, strict=True)
-    short = {key: word if last.count(word) == 1 else key for key, word in pairs}
-    for values in itertools.product(*choices.values()):
-        chosen = dict(zip(choices, values, strict=True))
-        label = "".join(f"-{short[key]}-{_word(value)}" for key, value in chosen.items())
-        yield label, configs.from_dict(configs.nested(chosen), config, f"{where}vary")
-
-
-def _word(value: Any) -> str:
-    """Return a value as part of a file name."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    return re.sub(r"[^\w.]+", "-", text).strip("-") or "none"
-
-
 def _run(
-    method: _Variant, seed: int, out_dir: str, where: str, *, pilot: bool = False
+    method: Variant, seed: int, out_dir: str, where: str, *, pilot: bool = False
 ) -> PlannedRun:
     kind = "pilot" if pilot else "seed"
     named = {"name": f"{method.name}-{kind}-{seed}", "seed": seed, "out_dir": out_dir}
@@ -271,26 +181,3 @@ def _check_metric(metric: str, run: PlannedRun, where: str) -> None:
             f"{where}metric = {metric!r}: {run.name} does not measure it"
             f"{nearest(metric, list(measured))}; it measures {', '.join(measured)}"
         )
-
-
-def scaled(config: Config, scale: float) -> Config:
-    """Return the configuration with epochs, widths and all cadences multiplied by `scale`.
-
-    The number of evaluations stays the same, and at least one step is made. Widths are rounded to
-    multiples of 8, and do not fall below 8; those that are not multiples of 8 (in the controls with
-    twice the parameters) are rounded to integers.
-    """
-    if scale == 1:
-        return config
-
-    def epochs(value: float) -> float:
-        return value and max(1e-6, float(f"{value * scale:.9g}"))  # 0.3, not 0.30000000000000004
-
-    def width(value: int) -> int:
-        unit = 1 if value % WIDTH_MULTIPLE else WIDTH_MULTIPLE
-        return min(value, max(WIDTH_MULTIPLE, unit * round(value * scale / unit)))
-
-    flat = configs.flatten(configs.to_dict(config))
-    changes = {key: epochs(value) for key, value in flat.items() if key.endswith("epochs")}
-    changes |= {key: width(value) for key, value in flat.items() if key.endswith("_width")}
-    return configs.from_dict(configs.nested(changes), config)
