@@ -8,7 +8,17 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from d3gan.messages import is_quiet
+
 SECONDS_BETWEEN_LINES = 60.0
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a text such as ``40 s``, ``12 min`` or ``1 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
 class Bar:
@@ -21,7 +31,8 @@ class Bar:
 class _Lines(Bar):
     def __init__(self, title: str, total: int, done: int) -> None:
         self.title, self.total, self.done, self.note = title, total, done, ""
-        self.last = time.monotonic()
+        self.first, self.begun = done, time.monotonic()
+        self.last = self.begun
 
     def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
@@ -29,7 +40,16 @@ class _Lines(Bar):
         now = time.monotonic()
         if now - self.last >= SECONDS_BETWEEN_LINES:
             self.last = now
-            print(f"{self.title} {self.done}/{self.total} {self.note}", file=sys.stderr, flush=True)
+            parts = (f"{self.title} {self.done}/{self.total}", self.note, self._left(now))
+            print(", ".join(filter(None, parts)), file=sys.stderr, flush=True)
+
+    def _left(self, now: float) -> str:
+        """Return the estimated remaining time in words; "" before anything is done."""
+        done = self.done - self.first
+        if not done or self.done >= self.total:
+            return ""
+        left = (now - self.begun) / done * (self.total - self.done)
+        return f"about {duration(left)} left"
 
 
 class _Rich(Bar):
@@ -47,7 +67,7 @@ class _Rich(Bar):
 def progress_bar(title: str, total: int, done: int = 0, *, silent: bool = False) -> Iterator[Bar]:
     """Show the progress of `total` units of work on stderr; `done` units are already finished."""
     console = Console(stderr=True)
-    if silent:
+    if silent or is_quiet():
         yield Bar()
     elif not console.is_terminal:
         yield _Lines(title, total, done)

@@ -1,6 +1,5 @@
 """d3gan bench scaling."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -87,7 +86,7 @@ class Scaling(Timing):
         self.finish(rows, scaling_table)
         if self.plots:
             for file in scaling_plots(rows, Path(self.plots)):
-                print(file, file=sys.stderr)
+                print_progress(str(file))
 
     def _processes(self, cuda: bool) -> tuple[int, ...]:
         most = torch.cuda.device_count() if cuda else usable_cpus()

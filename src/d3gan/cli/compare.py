@@ -18,6 +18,7 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_ta
 from d3gan.cli.report import print_comparison, write_report
 from d3gan.cli.watching import watching
 from d3gan.errors import Interrupted, UserError
+from d3gan.messages import is_quiet, note
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study, check_precision, with_features
 from d3gan.study.records import Axis
@@ -115,7 +116,7 @@ def compare(arguments: list[str]) -> int:
     study, line = with_features(planned(options, changes))
     check_precision(study)
     if line:
-        print(f"d3gan: {line}", file=sys.stderr)
+        note(line)
     if options.power:
         from d3gan.cli.power import print_power
 
@@ -151,7 +152,9 @@ def _report(options: Compare, study: Study, notes: Sequence[str]) -> None:
     report = Path(options.output or study.out_dir / f"{study.name}.html")
     comparison = write_report(runs, report, title=study.name, question=study.question, notes=notes)
     write_json(comparison, options.json)
-    if options.json != STANDARD_OUTPUT:
+    if is_quiet() and options.json != STANDARD_OUTPUT:
+        print(report)
+    elif options.json != STANDARD_OUTPUT:
         print_comparison(comparison, report)
 
 

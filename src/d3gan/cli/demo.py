@@ -1,7 +1,6 @@
 """d3gan demo: train and compare DCGAN and D3GAN on real digits, in minutes, without a network."""
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from d3gan.config import Config
 from d3gan.config_files import starting_point
 from d3gan.files import writing
 from d3gan.images import enlarged, grid, save_picture
+from d3gan.messages import note
 from d3gan.report.pictures import side_by_side
 from d3gan.report.sample_grids import animation
 from d3gan.report.summary import summary, summary_table
@@ -93,5 +93,5 @@ def _trained(config: Config) -> RunFolder:
     run = RunFolder(config.run_dir)
     if run.exists():
         configs.refuse_changes(starting_point(str(run.path))[0], config)
-        print(f"{run.path} exists; resuming it", file=sys.stderr)
+        note(f"{run.path} exists; resuming it")
     return trainer.train(config, resume=run.exists())

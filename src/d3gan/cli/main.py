@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from d3gan.errors import Interrupted, ProcessesLost, UserError
+from d3gan.messages import FLAGS_OF_EVERY_COMMAND, with_verbosity
 
 COMMANDS = {
     "demo": ("demo", "train DCGAN and D3GAN on 5,000 digits, and compare them"),
@@ -93,7 +94,7 @@ def _run(arguments: list[str]) -> int:
 
         print(f"d3gan {version('d3gan')}")
         return 0
-    name, *rest = arguments
+    name, *rest = with_verbosity(arguments)
     if name not in COMMANDS:
         from d3gan.registry import nearest
 
@@ -111,7 +112,7 @@ def _usage() -> str:
     lines = [f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
     about = "Train GANs with one, two (D3GAN) or N discriminators, and measure them."
     first, last = ["usage: d3gan COMMAND ...", "", about, ""], ["", "See d3gan COMMAND --help."]
-    return "\n".join([*first, *lines, *last])
+    return "\n".join([*first, *lines, "", FLAGS_OF_EVERY_COMMAND, *last])
 
 
 def _is_out_of_memory(error: Exception) -> bool:

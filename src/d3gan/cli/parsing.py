@@ -14,6 +14,7 @@ import tyro
 from d3gan.config import keys, typed
 from d3gan.config_aliases import ALIASES
 from d3gan.errors import UserError
+from d3gan.messages import FLAGS_OF_EVERY_COMMAND
 
 
 def parse(
@@ -42,6 +43,7 @@ def parse(
     except SystemExit as end:
         if end.code:
             raise UserError(f"{_one_line(errors.getvalue())}; see d3gan {command} --help") from None
+        print(FLAGS_OF_EVERY_COMMAND)
         raise
     return call if default else call()
 

@@ -1,7 +1,6 @@
 """Print tables and JSON."""
 
 import json
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
+from d3gan.messages import note
 
 STANDARD_OUTPUT = "-"
 COLUMNS = 80
@@ -73,4 +73,4 @@ def write_json(value: Any, where: str) -> None:
 
 def print_progress(line: str) -> None:
     """Print the progress of a benchmark to stderr."""
-    print(f"d3gan: {line}", file=sys.stderr, flush=True)
+    note(line)

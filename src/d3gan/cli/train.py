@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from d3gan import config as configs
-from d3gan import config_files
+from d3gan import config_files, messages
 from d3gan.cli.parsing import config_flags, parse, split_flags
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, write_json
 from d3gan.config import Config
@@ -59,12 +59,14 @@ def train(arguments: list[str]) -> int:
     resume = resume or _started_by_this_launch(RunFolder(config.run_dir), distributed.launch_name())
     if options.processes > 1:
         rest, _ = split_flags(arguments, lambda key: key == "processes")
-        return launching.launch(options.processes, ["train", *rest])
+        return launching.launch(options.processes, ["train", *rest, *messages.flags()])
     run = trainer.train(config, resume=resume)
     if distributed.is_main() and run.metrics():
         result = summary(run)
         write_json(result, options.json)
-        if options.json != STANDARD_OUTPUT:
+        if messages.is_quiet() and options.json != STANDARD_OUTPUT:
+            print(run.path)
+        elif options.json != STANDARD_OUTPUT:
             _print_summary(run, result)
     return 0
 

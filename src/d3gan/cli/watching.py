@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.table import Table
 
 from d3gan import progress
+from d3gan.messages import is_quiet
+from d3gan.progress import duration
 from d3gan.study.run import Entry, remaining_seconds
 
 ENDED = ("finished", "diverged", "failed", "stopped")
@@ -32,6 +34,9 @@ def watching(slots: int) -> Iterator[Show]:
     `slots` is the number of runs trained at once.
     """
     console = Console(stderr=True)
+    if is_quiet():
+        yield lambda entries: None
+        return
     if not console.is_terminal:
         yield _Lines(slots)
         return
@@ -73,14 +78,6 @@ def headline(entries: Sequence[Entry], slots: int) -> str:
     if done < len(entries) and seconds:
         line += f", about {duration(seconds)} left"
     return line
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a text such as ``40 s``, ``12 min`` or ``1 h 05 min``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _short(name: str) -> str:

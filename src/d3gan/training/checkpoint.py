@@ -1,6 +1,5 @@
 """Checkpoints: written completely or not at all, and verified when they are read."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from d3gan.config import Config, from_dict, refuse_changes
 from d3gan.errors import UserError
 from d3gan.files import writing
+from d3gan.messages import warn
 from d3gan.runs import RunFolder, numbered
 from d3gan.tensor_files import BrokenFile, read_tensors, write_tensors
 from d3gan.training import distributed
@@ -55,7 +55,7 @@ def newest_checkpoint(run: RunFolder) -> dict[str, Any] | None:
             return read_checkpoint(file)
         except BrokenFile as error:
             if distributed.is_main():
-                print(f"d3gan: warning: broken checkpoint {file} ({error})", file=sys.stderr)
+                warn(f"broken checkpoint {file} ({error})")
     if files:
         raise UserError(f"all checkpoints in {run.checkpoints} are broken; retrain the run")
     return None

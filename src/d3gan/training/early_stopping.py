@@ -1,11 +1,11 @@
 """The best evaluation of a run, and when to stop because evaluations do not improve."""
 
-import sys
 from typing import Any
 
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import Better
 from d3gan.evaluation.protocol import EvaluationProtocol, check_comparable
+from d3gan.messages import warn
 from d3gan.patience import evaluations_without_improvement
 from d3gan.runs import RunFolder, current_row
 from d3gan.tensor_files import BrokenFile
@@ -81,10 +81,9 @@ def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtoc
         ) from error
     if monitor.best is not None and kept is None:
         if distributed.is_main():
-            print(
-                f"d3gan: warning: {run.best_file} is missing or broken; the best evaluation from "
-                "now on will be saved there",
-                file=sys.stderr,
+            warn(
+                f"{run.best_file} is missing or broken; the best evaluation from now on will be "
+                "saved there"
             )
         monitor.best = None
     return monitor

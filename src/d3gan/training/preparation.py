@@ -1,7 +1,6 @@
 """What a run needs before its first step: a batch that fits, images, and an evaluator."""
 
 import dataclasses
-import sys
 
 import torch
 from torch import nn
@@ -12,6 +11,7 @@ from d3gan.data.cache import ImageSet, cache_folder, check_enough, load_images
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.features.choice import chosen
+from d3gan.messages import note, warn
 from d3gan.training import distributed
 from d3gan.training.build import build_discriminators, build_generator, model_classes
 
@@ -43,11 +43,7 @@ def load_training_images(config: Config) -> ImageSet:
     images = load_images(config.data)
     check_enough(len(images.images), images.name, config.train.batch_size, "train.batch_size")
     if images.skipped and distributed.is_main():
-        print(
-            f"d3gan: warning: skipped {len(images.skipped)} broken images; the first one is "
-            f"{images.skipped[0]}",
-            file=sys.stderr,
-        )
+        warn(f"skipped {len(images.skipped)} broken images; the first one is {images.skipped[0]}")
     return images
 
 
@@ -58,7 +54,7 @@ def with_features(config: Config) -> Config:
     """
     evaluation, line = distributed.from_main(lambda: chosen(config.eval, cache_folder()))
     if line and distributed.is_main():
-        print(f"d3gan: {line}", file=sys.stderr)
+        note(line)
     return dataclasses.replace(config, eval=evaluation)
 
 
@@ -71,7 +67,7 @@ def with_precision(config: Config, device: torch.device) -> Config:
         return config
     precision, why = distributed.from_main(lambda: chosen_precision(device))
     if distributed.is_main():
-        print(f"d3gan: train.precision = {precision}: {why}", file=sys.stderr)
+        note(f"train.precision = {precision}: {why}")
     train: TrainConfig = dataclasses.replace(config.train, precision=precision)  # type: ignore[arg-type]
     return dataclasses.replace(config, train=train)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from d3gan.config import Config
 from d3gan.data.loader import Prepared
 from d3gan.gan.game import Losses
 from d3gan.gan.schedules import SCHEDULES, Constant
+from d3gan.messages import warn
 from d3gan.training import distributed
 from d3gan.training.build import Rules
 from d3gan.training.distributed import DiscriminatorParallel
@@ -153,10 +153,9 @@ class StaticStep:
         if not reason:
             return False
         if distributed.is_main():
-            print(
-                f"d3gan: warning: the step cannot be recorded as a CUDA graph ({reason}); "
-                "training continues without a graph, which is slower",
-                file=sys.stderr,
+            warn(
+                f"the step cannot be recorded as a CUDA graph ({reason}); training continues "
+                "without a graph, which is slower"
             )
         for optimizer in self.optimizers:
             optimizer.zero_grad()  # gradients may lie in the graph's memory

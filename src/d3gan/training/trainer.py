@@ -4,7 +4,6 @@ The same code serves one process and torchrun. All ranks call every function of 
 """
 
 import math
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.protocol import SELECTION_SEED
 from d3gan.files import writing
 from d3gan.images import grid, save_picture
+from d3gan.messages import note
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
@@ -298,4 +298,4 @@ class _Training:
             f"images: {self.monitor.reason()}; continue with a larger --eval.patience"
         )
         if distributed.is_main():
-            print(f"d3gan: {self.status.early_stop}", file=sys.stderr)
+            note(self.status.early_stop)
