@@ -50,7 +50,7 @@ def load_file(path: Path) -> Config:
     """Return the config of a .toml file, or of a config.ini. Raises UserError."""
     text = read_text(path)
     if path.suffix == ".ini":
-        return from_ini(text, path.stem, str(path))
+        return from_ini(text, path)
     name = path.parent.name if path.name == "config.toml" else path.stem
     return from_toml(text, name, str(path))
 

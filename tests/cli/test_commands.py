@@ -76,7 +76,9 @@ def test_train_by_flags_over_a_file(tiny: Config, tmp_path: Path) -> None:
 
 def test_an_ini_of_the_succeeded_project_trains(tiny: Config, tmp_path: Path) -> None:
     file = tmp_path / "config.ini"
-    file.write_text("[train]\ntype = d3gan\nnz = 8\nngf = 4\nndf = 4\nbatch_size = 8\nepochs = 1\n")
+    file.write_text(
+        "[parameters]\ntype = d3gan\nnz = 8\nngf = 4\nndf = 4\nbatch_size = 8\nepochs = 1\n"
+    )
     flags = ["--data.source", tiny.data.source, "--data.resolution", "16", "--name", "old"]
     assert main(["train", str(file), *flags, "--out-dir", str(tmp_path)]) == 0
     assert len(RunFolder(tmp_path / "old").metrics()[-1]["loss_d"]) == 2

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from d3gan.cli.terminal import prepare_output
 from d3gan.errors import Interrupted, ProcessesLost, UserError
 from d3gan.messages import FLAGS_OF_EVERY_COMMAND, with_verbosity
 
@@ -28,6 +29,7 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status (0, 1, 2, 130, 143)."""
+    prepare_output()
     try:
         status = _status(sys.argv[1:] if arguments is None else list(arguments))
     except BaseException:

@@ -1,6 +1,8 @@
 """d3gan train."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -11,6 +13,7 @@ from d3gan.cli.parsing import config_flags, parse, split_flags
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, write_json
 from d3gan.config import Config
 from d3gan.config_aliases import ALIASES
+from d3gan.config_ini import method_note
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.report.summary import summary
@@ -60,6 +63,8 @@ def train(arguments: list[str]) -> int:
     if options.processes > 1:
         rest, _ = split_flags(arguments, lambda key: key == "processes")
         return launching.launch(options.processes, ["train", *rest, *messages.flags()])
+    if arguments[0].endswith(".ini") and os.environ.get("RANK", "0") == "0":
+        messages.note(method_note(config, Path(arguments[0])))
     run = trainer.train(config, resume=resume)
     if distributed.is_main() and run.metrics():
         result = summary(run)
