@@ -11,8 +11,11 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
-class Interrupted(Exception):
-    """A signal stopped the run after its checkpoint was written. Exit status 128 + signal."""
+class Interrupted(KeyboardInterrupt):
+    """A signal (Ctrl-C) stopped the run after its checkpoint was written; exit status 128 + signal.
+
+    It is a KeyboardInterrupt, so that ``except Exception`` does not take it for a failure.
+    """
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)

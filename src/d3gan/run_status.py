@@ -18,7 +18,8 @@ class Status:
     """The state of a run, as in status.json."""
 
     state: State
-    """stopped_early: the monitored metric did not improve for `eval.patience` evaluations."""
+    """stopped_early: the monitored metric did not improve for `eval.patience` evaluations, or a
+    callback stopped training."""
     step: int
     """Steps done."""
     total_steps: int

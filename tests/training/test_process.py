@@ -26,3 +26,25 @@ def test_threads_are_limited_to_the_usable_cpus(
         assert torch.get_num_threads() == after
     finally:
         torch.set_num_threads(original)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_settings_are_restored(deterministic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv(process.CUBLAS_WORKSPACE, raising=False)
+    monkeypatch.setattr(process, "usable_cpus", lambda: 1)
+    original = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        torch.use_deterministic_algorithms(not deterministic)
+        random = torch.get_rng_state()
+        with process.process_settings(deterministic=deterministic):
+            assert torch.get_num_threads() == 1
+            assert torch.are_deterministic_algorithms_enabled() is deterministic
+            torch.rand(1)
+        assert torch.get_num_threads() == 3
+        assert torch.are_deterministic_algorithms_enabled() is not deterministic
+        assert process.CUBLAS_WORKSPACE not in process.os.environ
+        assert torch.equal(torch.get_rng_state(), random)
+    finally:
+        torch.set_num_threads(original)

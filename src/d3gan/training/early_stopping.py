@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from d3gan.config import EvalConfig
 from d3gan.errors import UserError
+from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.metrics.names import Better
 from d3gan.evaluation.protocol import EvaluationProtocol, check_comparable
 from d3gan.messages import warn
@@ -57,6 +59,12 @@ class Monitor:
             f"{self.name} has not improved by more than its standard error for {self.patience} "
             f"evaluations{best or ''}"
         )
+
+
+def make_monitor(wanted: EvalConfig, evaluator: Evaluator) -> Monitor:
+    """Return the monitor of a new run: by default it follows the first metric that is measured."""
+    name = wanted.monitor or evaluator.asked[0]
+    return Monitor(name, evaluator.better[name], wanted.patience)
 
 
 def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtocol) -> Monitor:

@@ -40,13 +40,13 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Pause within the block."""
+        """Pause within the block, which may be inside another one."""
         self._before, self._cpu_before = self.seconds, self.cpu_seconds
-        self._since = None
+        was_running, self._since = self._since is not None, None
         try:
             yield
         finally:
-            self._since = self._now()
+            self._since = self._now() if was_running else None
 
 
 class NonFinite(Exception):

@@ -1,6 +1,8 @@
 """How the process of a training run uses the CPUs and the memory of its machine."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -14,11 +16,32 @@ def prepare_process() -> None:
     keep_freed_memory()
 
 
-def use_deterministic_algorithms(deterministic: bool) -> None:
-    """Make torch use deterministic algorithms only, or any, on all devices."""
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # torch requires it
-    torch.use_deterministic_algorithms(deterministic)
+CUBLAS_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+"""Environment variable that torch requires for deterministic algorithms on CUDA."""
+
+
+@contextmanager
+def process_settings(*, deterministic: bool) -> Iterator[None]:
+    """Prepare the process (`prepare_process`), and choose whether its algorithms are deterministic.
+
+    After the block, torch's threads, random state and choice of algorithms are as before. Only what
+    `keep_freed_memory` sets stays, because glibc cannot say what it was.
+    """
+    threads, algorithms = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    workspace = os.environ.get(CUBLAS_WORKSPACE)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            prepare_process()
+            if deterministic and not workspace:
+                os.environ[CUBLAS_WORKSPACE] = ":4096:8"
+            torch.use_deterministic_algorithms(deterministic)
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(algorithms)
+            if workspace is None:
+                os.environ.pop(CUBLAS_WORKSPACE, None)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
 
 
 def limit_threads() -> None:

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
-from d3gan.images import Images
+from d3gan.images import Images, grid
 from d3gan.rng import Stream, normal, uniform
 
 BATCH = 64
@@ -39,6 +40,14 @@ def class_grid(
     columns = max(1, count // classes)
     z = latents(columns, latent_dim, seed).repeat(classes, 1)
     return z, torch.arange(classes).repeat_interleave(columns), columns
+
+
+def sample_grid(
+    generator: nn.Module, count: int, latent_dim: int, classes: int, seed: int
+) -> Image.Image:
+    """Return a picture of about `count` images (`class_grid`)."""
+    z, labels, columns = class_grid(count, latent_dim, classes, seed)
+    return grid(to_uint8(generate(generator, z, labels)), columns)
 
 
 @torch.no_grad()

@@ -19,52 +19,49 @@ from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.protocol import SELECTION_SEED
 from d3gan.files import writing
-from d3gan.images import grid, save_picture
+from d3gan.images import save_picture
 from d3gan.messages import note
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
-from d3gan.training import distributed
+from d3gan.training import distributed, preparation
 from d3gan.training.checkpoint import (
     check_same_run,
     checkpoint_to_resume,
     save_checkpoint,
     write_checkpoint,
 )
-from d3gan.training.early_stopping import Monitor, resumed_monitor
+from d3gan.training.early_stopping import make_monitor, resumed_monitor
 from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
 from d3gan.training.final_report import report_row
 from d3gan.training.inference import measure_generator
 from d3gan.training.kernels import choose_kernels
+from d3gan.training.listening import Listener, OnRow
 from d3gan.training.logging import Clock, NonFinite, Recorder
-from d3gan.training.preparation import (
-    check_batch_size,
-    load_training_images,
-    make_evaluator,
-    with_features,
-    with_precision,
-)
-from d3gan.training.process import prepare_process, use_deterministic_algorithms
-from d3gan.training.sampling import class_grid, generate, to_uint8
+from d3gan.training.process import process_settings
+from d3gan.training.sampling import sample_grid
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
 from d3gan.training.status import StatusFile, diverged
 
 
-def train(config: Config, *, resume: bool = False) -> RunFolder:
+def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) -> RunFolder:
     """Train the run that `config` describes, or resume it from its newest checkpoint.
 
-    Under torchrun every process calls this. Raises UserError for a mistake that the user can fix,
-    Diverged if training diverges, and Interrupted after a signal, once a checkpoint is written.
+    Under torchrun every process calls this. `on_row` is called with every row of metrics. Raises
+    UserError for a mistake that the user can fix, Diverged if training diverges, and, once a
+    checkpoint is written, Interrupted after a signal and whatever `on_row` raises.
     """
     config = validate(config)
-    prepare_process()
     run = RunFolder(config.run_dir)
     timeout = config.train.timeout_seconds
-    with distributed.process_group(config.train.device, timeout) as device, ExitStack() as stack:
-        use_deterministic_algorithms(config.train.deterministic)
+    with (
+        process_settings(deterministic=config.train.deterministic),
+        distributed.process_group(config.train.device, timeout) as device,
+        ExitStack() as stack,
+    ):
         parallel = distributed.make_discriminator_parallel(config.train, config.gan.discriminators)
-        check_batch_size(config, parallel.data)
+        preparation.check_batch_size(config, parallel.data)
         with distributed.raise_together():
             if resume:
                 run.require()
@@ -72,12 +69,12 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 run.require_none()
             if distributed.is_main():
                 stack.enter_context(run.locked())
-            images = load_training_images(config)
+            images = preparation.load_training_images(config)
             if config.model.conditional:
                 require_classes(images, "model.conditional = true")
-        config = with_features(config)
-        config = with_precision(config, device)
-        evaluator = make_evaluator(config, images, device)
+        config = preparation.with_features(config)
+        config = preparation.with_precision(config, device)
+        evaluator = preparation.make_evaluator(config, images, device)
         saved = checkpoint_to_resume(run) if resume else None
         with distributed.raise_together():
             state = make_state(config, device, parallel, images.classes)
@@ -94,9 +91,9 @@ def train(config: Config, *, resume: bool = False) -> RunFolder:
                 run.forget_after(state.step)
                 run.begin(to_toml(config), environment(config))
         choose_kernels(config, state, run)
-        clock = Clock(state.train_seconds)
-        with StatusFile(run, config, state, total, clock) as status:
-            _Training(config, run, state, images, evaluator, device, clock, status).run_steps()
+        listener = Listener(on_row)
+        with StatusFile(run, config, state, total, Clock(state.train_seconds)) as status:
+            _Training(config, run, state, images, evaluator, device, status, listener).run_steps()
     return run
 
 
@@ -111,12 +108,13 @@ class _Training:
         images: ImageSet,
         evaluator: Evaluator | None,
         device: torch.device,
-        clock: Clock,
         status: StatusFile,
+        listener: Listener,
     ) -> None:
-        self.config, self.run, self.state, self.clock = config, run, state, clock
+        self.config, self.run, self.state, self.listener = config, run, state, listener
         self.data_digest, self.epoch_images = images.digest, len(images.images)
-        self.evaluator, self.status, self.total = evaluator, status, status.total
+        self.evaluator, self.status = evaluator, status
+        self.total, self.clock = status.total, status.clock
         self.ema = state.ema is not None
         # Their running statistics differ between ranks; what is saved or sampled has the mean.
         self.generators = nn.ModuleList(x for x in (state.generator, state.ema) if x is not None)
@@ -124,20 +122,16 @@ class _Training:
         self.recorder = Recorder(
             run,
             state.step,
-            clock=clock,
+            clock=self.clock,
             images_per_step=config.images_per_step,
             epoch_images=self.epoch_images,
             selects=self.engine.selects,
             device=device,
         )
-        self.monitor: Monitor | None = None
+        self.monitor = None
         if evaluator:
-            name = config.eval.monitor or evaluator.asked[0]
-            self.monitor = resumed_monitor(
-                run,
-                Monitor(name, evaluator.better[name], config.eval.patience),
-                evaluator.protocol(seed=SELECTION_SEED, ema=self.ema),
-            )
+            protocol = evaluator.protocol(seed=SELECTION_SEED, ema=self.ema)
+            self.monitor = resumed_monitor(run, make_monitor(config.eval, evaluator), protocol)
 
     def run_steps(self) -> None:
         """Make the remaining steps."""
@@ -154,7 +148,7 @@ class _Training:
                 self._save_samples()
             if self._evaluation_due() and not self._is_evaluated():  # at step 0, or interrupted
                 self._evaluate()
-            while state.step < self.total and not self._exhausted():
+            while state.step < self.total and not self._ends_early():
                 self.recorder.add(self.engine.step())
                 bar.advance()
                 signal_number = stop.agreed(state.step)
@@ -168,9 +162,9 @@ class _Training:
                 if evaluation_due:
                     bar.advance(0, "evaluating")
                     self._evaluate()
-                if samples_due or self._exhausted():
+                if samples_due or self._ends_early():
                     self._save_samples()
-                if checkpoint_due or self._exhausted():
+                if checkpoint_due or self._ends_early():
                     self._save_checkpoint()
                 if signal_number:
                     raise Interrupted(
@@ -178,9 +172,11 @@ class _Training:
                         f"interrupted at step {state.step} of {self.total}; a checkpoint is saved; "
                         f"continue with 'd3gan train {self.run.path}'",
                     )
+            self.listener.raise_error()
             bar.advance(0, "evaluating")
             self._report()
-        if self._exhausted() and state.step < self.total:
+            self.listener.raise_error()
+        if self._ends_early() and state.step < self.total:
             self._stop_early()
 
     def _due(self, every_epochs: float) -> bool:
@@ -196,9 +192,9 @@ class _Training:
         rows = distributed.from_main(self.run.metrics)
         return any(row["kind"] == "eval" and row["step"] == self.state.step for row in rows)
 
-    def _exhausted(self) -> bool:
-        """Return whether the monitored metric stopped improving."""
-        return self.monitor is not None and self.monitor.exhausted
+    def _ends_early(self) -> bool:
+        """Return whether the monitored metric stopped improving, or `on_row` asks to stop."""
+        return self.listener.stops or (self.monitor is not None and self.monitor.exhausted)
 
     def _log(self) -> str:
         """Write a row of metrics for the last steps; return its losses. Raises NonFinite."""
@@ -210,11 +206,13 @@ class _Training:
         return f"D {loss_d:.2f} G {row['loss_g']:.2f} {row['images_per_second']:.0f} img/s"
 
     def _write(self, row: dict[str, Any]) -> None:
-        """Write a row of metrics, and the status at that time."""
+        """Write a row of metrics and the status at that time, and hand the row to `on_row`."""
         with distributed.raise_together():
             if distributed.is_main():
                 self.recorder.write(row)
                 self.status.write()
+        with self.clock.paused():
+            self.listener.hear(row)
 
     def _save_samples(self) -> None:
         """Write a grid of samples, always from the same latents, which the run's seed gives."""
@@ -222,10 +220,9 @@ class _Training:
         averaged = distributed.averaged_buffers(self.generators)
         with self.clock.paused(), averaged, distributed.raise_together():
             if distributed.is_main():
-                count, latent_dim = config.samples.count, config.model.latent_dim
-                z, labels, columns = class_grid(count, latent_dim, state.classes, config.seed)
+                shape = (config.samples.count, config.model.latent_dim, state.classes)
                 with in_full_precision(state.sampler), writing(self.run.path):
-                    picture = grid(to_uint8(generate(state.sampler, z, labels)), columns)
+                    picture = sample_grid(state.sampler, *shape, config.seed)
                     save_picture(picture, self.run.sample_file(state.step))
 
     def _evaluate(self) -> None:
@@ -291,11 +288,13 @@ class _Training:
 
     def _stop_early(self) -> None:
         """Say why training ends before its last step."""
-        assert self.monitor
         images = (self.total - self.state.step) * self.config.images_per_step
+        why = "the callback asked for it"
+        if self.monitor and self.monitor.exhausted:
+            why = f"{self.monitor.reason()}; continue with a larger --eval.patience"
         self.status.early_stop = (
             f"stopped early at step {self.state.step} of {self.total}, which saves {images:,} "
-            f"images: {self.monitor.reason()}; continue with a larger --eval.patience"
+            f"images: {why}"
         )
         if distributed.is_main():
             note(self.status.early_stop)
