@@ -1,0 +1,1 @@
+"""What building the documentation site needs; see zensical.toml."""
