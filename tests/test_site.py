@@ -11,9 +11,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from tests.program import finish, start_process
 
 import d3gan
+from tests.program import finish, start_process
 
 ROOT = Path(__file__).parents[1]
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]

@@ -53,15 +53,15 @@ def config_flags(
 ) -> tuple[list[str], dict[str, Any]]:
     """Split off flags of configuration keys, such as `--train.epochs 4` or `--data.no-flip`.
 
-    Returns the other arguments, and the values of the dotted keys that are `wanted`. Raises
-    UserError for a flag without a value and for an unknown key.
+    Returns the other arguments, and the values of the dotted keys that are `wanted`. A key that is
+    true or false may have that word as its value: `--data.flip false`. Raises UserError for a flag
+    without a value and for an unknown key.
     """
     switches: dict[str, str] = {}
     for key in filter(wanted, (*keys(), *ALIASES)):
-        if typed(key, "true") is True:
-            section, _, name = key.rpartition(".")
-            switches |= {key: f"--{key}=true", f"{section}.no_{name}": f"--{key}=false"}
-    words = [switches.get(_dotted(word), word) for word in arguments]
+        if _is_switch(key):
+            switches |= {key: f"--{key}=true", _negated(key): f"--{key}=false"}
+    words = [switches.get(_dotted(word), word) for word in _without_truth(arguments)]
     rest, flags = split_flags(words, wanted)
     return rest, {key: typed(key, word) for key, word in flags.items()}
 
@@ -84,6 +84,31 @@ def split_flags(
             raise UserError(f"{word}: needs a value")
         values[key] = value
     return rest, values
+
+
+def _without_truth(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--data.flip` for `--data.flip true`, and `--data.no-flip` for
+    `--data.flip false`."""
+    switches = {key for key in (*keys(), *ALIASES) if _is_switch(key)}
+    words: list[str] = []
+    for word in arguments:
+        if word in ("true", "false") and words and _dotted(words[-1]) in switches:
+            section, _, name = words.pop().rpartition(".")
+            words.append(f"{section}.{'' if word == 'true' else 'no-'}{name}")
+        else:
+            words.append(word)
+    return words
+
+
+def _is_switch(key: str) -> bool:
+    """Return whether a key of the configuration is true or false."""
+    return typed(key, "true") is True
+
+
+def _negated(key: str) -> str:
+    """Return ``data.no_flip`` for ``data.flip``."""
+    section, _, name = key.rpartition(".")
+    return f"{section}.no_{name}"
 
 
 def _dotted(flag: str) -> str:
