@@ -40,6 +40,11 @@ class Status:
         return self.state in ("finished", "stopped_early")
 
     @property
+    def over(self) -> bool:
+        """Whether the run ended by itself: it is finished, or diverged."""
+        return self.finished or self.state == "diverged"
+
+    @property
     def share(self) -> float:
         """Share of all steps that are done, in [0, 1]."""
         return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0

@@ -1,7 +1,6 @@
 """d3gan compare."""
 
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,25 +9,24 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.table import Table
 
 from d3gan import config as configs
+from d3gan.cli.grid import begin, check_failed, plan_summary, plan_table, train_runs
 from d3gan.cli.parsing import check_output, config_flags, parse, split_flags
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
+from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.cli.report import print_comparison, write_report
-from d3gan.cli.watching import watching
-from d3gan.errors import Interrupted, UserError
+from d3gan.errors import UserError
 from d3gan.messages import is_quiet, note
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study, check_precision, with_features
 from d3gan.study.records import Axis
-from d3gan.study.run import Entry, run_grid, survey
+from d3gan.study.run import Entry
 from d3gan.study.saved_study import save
 from d3gan.study.study_file import make_study, read_study
 
 FLAGS = (
     "name", "methods", "seeds", "baseline", "metric", "out_dir", "pilot_seeds", "targets",
-    "clocks", "margin", "collapsed_below",
+    "clocks", "margin", "collapsed_below", "results", "tuned",
 )  # fmt: skip
 """Keys of a study file that flags of the same name replace."""
 
@@ -80,6 +78,11 @@ class Compare:
     """A run collapsed if it covers less than this share of the real data's modes; default: 0.5."""
     out_dir: str = ""
     """Folder of the runs; default: runs/NAME."""
+    results: str = ""
+    """Folder that keeps the rows of runs that are over, without checkpoints and samples; runs that
+    are over there are not trained again."""
+    tuned: str = ""
+    """File of `d3gan tune` with the hyperparameters of each method."""
     scale: float = 1.0
     """Factor on epochs and widths (above 0, at most 1); scaled runs have a separate folder."""
     jobs: int = 0
@@ -125,7 +128,7 @@ def compare(arguments: list[str]) -> int:
             study, options.effect, f"d3gan compare {shlex.join(words)} --pilot-only", options.json
         )
         return 0
-    entries = survey(study)
+    entries = begin(study)
     if options.pilot_only:
         entries = _pilots(entries)
     if options.dry_run:
@@ -134,13 +137,11 @@ def compare(arguments: list[str]) -> int:
         return 0
     launcher = _launcher(options, study, slurm)
     saved = save(study)
-    with watching(launcher.slots) as show:
-        stopped = run_grid(entries, launcher, show)
     command = f"d3gan compare {shlex.join(arguments)}"
-    _check_stopped(entries, stopped, command)
+    train_runs(study, entries, launcher, command)
     if not options.pilot_only:
         _report(options, study, saved.warnings(study.out_dir))
-    _check_failed(entries, command)
+    check_failed(entries, command)
     return 0
 
 
@@ -218,45 +219,6 @@ def _lists(groups: Sequence[Words]) -> dict[str, Any]:
     return values
 
 
-def plan_table(entries: Sequence[Entry]) -> Table:
-    """Return a table of the planned runs, at most 80 columns wide."""
-    table = make_table("run", "steps", "images", "done", "state")
-    for entry in entries:
-        images = entry.total_steps * entry.run.config.images_per_step
-        table.add_row(
-            entry.run.name,
-            f"{entry.total_steps:,}",
-            f"{images:,}",
-            f"{entry.share:.0%}",
-            _planned_state(entry),
-        )
-    return table
-
-
-def plan_summary(entries: Sequence[Entry]) -> str:
-    """Return the numbers of runs and of images that remain to be trained."""
-    pilots = sum(entry.run.pilot for entry in entries)
-    fixing = f", {pilots} of them pilots, which fix the targets" if pilots else ""
-    images = sum(
-        round(entry.total_steps * entry.run.config.images_per_step * (1 - entry.share))
-        for entry in entries
-        if entry.state == "waiting"
-    )
-    return f"{len(entries)} runs{fixing}; {images:,} images to train"
-
-
-def _planned_state(entry: Entry) -> str:
-    """Return the state of a run before the study is continued."""
-    if entry.run.folder.is_locked():
-        return "running"
-    if entry.state == "waiting":
-        return "new" if entry.status is None else "continues"
-    return entry.state
-
-
-# The runs
-
-
 def _launcher(options: Compare, study: Study, slurm: Mapping[str, str]) -> Launcher:
     """Return the launcher; `slurm` are the values of --slurm.KEY, by key. Raises UserError."""
     if options.launcher == "local":
@@ -275,29 +237,3 @@ def _number(word: str) -> int | float | str:
         with suppress(ValueError):
             return kind(word)
     return word
-
-
-def _check_stopped(entries: Sequence[Entry], stopped: int, command: str) -> None:
-    """Print which runs diverged or failed. Raises Interrupted if a signal stopped the study."""
-    for entry in entries:
-        if entry.state in ("diverged", "failed"):
-            message = f": {entry.message}" if entry.message else ""
-            line = f"d3gan: {entry.run.name} {entry.state}{message} (log: {entry.run.log})"
-            print(line, file=sys.stderr, flush=True)
-    if stopped:
-        done = sum(entry.state in ("finished", "diverged") for entry in entries)
-        raise Interrupted(
-            stopped,
-            f"stopped with {done} of {len(entries)} runs done; the others are saved; "
-            f"continue with '{command}'",
-        )
-
-
-def _check_failed(entries: Sequence[Entry], command: str) -> None:
-    """Raise UserError if runs failed."""
-    failed = [entry.run.name for entry in entries if entry.state == "failed"]
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(entries)} runs failed ({', '.join(failed)}); fix the causes in "
-            f"their logs and continue with '{command}'; the other runs are kept"
-        )

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": ("train", "train a PRESET or FILE.toml, or resume a RUN"),
     "evaluate": ("evaluate", "measure a RUN's generator, or any images: FID, KID and more"),
     "compare": ("compare", "train several methods with several seeds, and compare them"),
+    "tune": ("tune", "search hyperparameters for the methods of a STUDY.toml"),
     "report": ("report", "write one page about RUNs: verdict, tables, curves, samples"),
     "bench": ("bench", "time a step, its data, and scaling over processes"),
     "sample": ("sample", "draw images from a trained RUN"),

@@ -59,6 +59,8 @@ class Study:
     """How the runs are judged; the baseline and the primary comparison have names."""
     slurm: dict[str, Any]
     """Parameters of the jobs for --launcher slurm."""
+    results: Path | None = None
+    """Folder that keeps the rows of runs that are over, or None."""
 
     @property
     def methods(self) -> list[str]:

@@ -16,9 +16,12 @@ from d3gan.registry import nearest
 from d3gan.study import question_keys
 from d3gan.study.plan import PlannedRun, Study
 from d3gan.study.question import Primary, Question
-from d3gan.study.variants import Variant, make_variants, section
+from d3gan.study.variants import Variant, make_variants, section, tuned
 
-KEYS = ("name", "seeds", "methods", "set", "vary", *question_keys.KEYS, "out_dir", "slurm")
+KEYS = (
+    *("name", "seeds", "methods", "set", "vary", *question_keys.KEYS),
+    *("out_dir", "results", "tuned", "tune", "slurm"),
+)
 SEEDS = (0, 1, 2)
 """Default seeds of a study."""
 
@@ -36,6 +39,9 @@ def read_study(file: Path) -> dict[str, Any]:
         for table in methods.values():
             if isinstance(table, dict) and "base" in table:
                 table["base"] = _beside(file, table["base"])
+    for key in ("results", "tuned"):
+        if isinstance(values.get(key), str):
+            values[key] = str(file.parent / values[key])
     return {"name": file.stem} | values
 
 
@@ -69,7 +75,11 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
     seeds = _seeds(values.get("seeds", SEEDS), where)
     question = question_keys.make_question(values, where)
     question_keys.check_pilot_seeds(question.pilot_seeds, seeds, where)
-    methods = make_variants(values, scale, where)
+    methods = tuned(
+        make_variants(values, scale, where),
+        checked(str, values.get("tuned", ""), f"{where}tuned"),
+        where,
+    )
     vary = map(current_key, section(values.get("vary", {}), f"{where}vary"))
     question = dataclasses.replace(
         _resolved(question, methods, where), vary=tuple(dict.fromkeys(vary))
@@ -88,7 +98,13 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
     slurm = values.get("slurm", {})
     if not isinstance(slurm, Mapping):
         raise UserError(f"{where}slurm = {slurm!r}: must be a table of keys")
-    return Study(name, tuple(runs), Path(top.out_dir), question, dict(slurm))
+    results = checked(str, values.get("results", ""), f"{where}results")
+    if results and scale < 1:
+        results = ""  # they are those of the complete study
+    return Study(
+        name, tuple(runs), Path(top.out_dir), question, dict(slurm),
+        Path(results) if results else None,
+    )  # fmt: skip
 
 
 def _resolved(question: Question, methods: Sequence[Variant], where: str) -> Question:

@@ -2,14 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
+from d3gan.registry import nearest
 
 WIDTH_MULTIPLE = 8
 """Widths of a scaled study are multiples of this, which group norm and fast kernels need."""
@@ -35,6 +37,37 @@ def make_variants(values: Mapping[str, Any], scale: float, where: str) -> list[V
             configs.from_dict(changes, config, f"{where}set"), values.get("vary", {}), where
         )
     ]
+
+
+def tuned(methods: Sequence[Variant], file: str, where: str) -> list[Variant]:
+    """Return the methods with the values that `d3gan tune` wrote to `file`, if one is named.
+
+    Raises UserError if the file is missing, or has a table of another method.
+    """
+    if not file:
+        return list(methods)
+    if not Path(file).is_file():
+        raise UserError(
+            f"{where}tuned = {file!r}: there is no such file; 'd3gan tune' of the study writes it"
+        )
+    tables = config_files.read_toml(config_files.read_text(Path(file), "tuned"), file)
+    names = [method.name for method in methods]
+    for name in tables:
+        if name not in names:
+            raise UserError(
+                f"{file}: [{name}] is not a method of the study{nearest(name, names)}; methods: "
+                f"{', '.join(names)}"
+            )
+    return [
+        replace(method, config=_changed(method.config, tables[method.name], file))
+        if method.name in tables
+        else method
+        for method in methods
+    ]
+
+
+def _changed(config: Config, table: Any, where: str) -> Config:
+    return configs.from_dict(configs.nested(section(table, where)), config, where)
 
 
 def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
