@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from d3gan.data.decode import Item, decode_all, open_image, to_array
+from d3gan.data.decode import decode_all, open_image, to_array
+from d3gan.data.source import Item
 
 
 def png(picture: Image.Image, **options: object) -> bytes:

@@ -17,7 +17,7 @@ from d3gan.config import DataConfig
 from d3gan.data import stacked_mnist
 from d3gan.data.cache import load_images
 from d3gan.data.hub_sources import HUB_SOURCES
-from d3gan.data.sources import SOURCES, find_source
+from d3gan.data.sources import SOURCES, find_source, is_path
 from d3gan.errors import UserError
 from d3gan.rng import Stream, permutation
 
@@ -235,8 +235,6 @@ def test_mistakes_are_one_line_that_names_the_remedy(
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 nonsense")
-    (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "a.png").symlink_to(tmp_path / "gone.png")
     np.save(tmp_path / "flat.npy", np.zeros((5, 0, 8, 3), np.uint8))
     np.save(tmp_path / "floats.npy", np.zeros((3, 8, 8)))
     np.save(tmp_path / "five.npy", np.zeros((3, 8, 8, 5), np.uint8))
@@ -248,13 +246,12 @@ def test_mistakes_are_one_line_that_names_the_remedy(
         ("cifar-10", "train"): "no data source 'cifar-10' (did you mean 'cifar10'?)",
         (str(tmp_path / "empty"), "train"): "holds no images",
         (str(tmp_path / "notes.txt"), "train"): "neither a folder nor a .npy or .npz file",
-        (str(tmp_path / "no.npz"), "train"): "there is no file",
+        (str(tmp_path / "no.npz"), "train"): "no such folder or file",
         (str(tmp_path / "bad.npz"), "train"): "cannot read",
-        (str(tmp_path / "links"), "train"): "it is a link to a missing file",
-        (str(tmp_path / "flat.npy"), "train"): "holds no uint8 images",
-        (str(tmp_path / "floats.npy"), "train"): "holds no uint8 images",
+        (str(tmp_path / "flat.npy"), "train"): "holds no images uint8 [M, H, W]",
+        (str(tmp_path / "floats.npy"), "train"): "holds no images uint8 [M, H, W]",
         (str(tmp_path / "five.npy"), "train"): "neither 1 nor 3 channels",
-        ("/no/such/folder", "train"): "no data source '/no/such/folder'",
+        ("/no/such/folder", "train"): "no such folder or file: /no",
         ("cifar10", "train"): "has no column 'img'; columns: jpg",
         ("cifar10", "valid"): "cifar10 has no split 'valid'; splits: train, test",
         ("digits", "test"): "digits has no split 'test'; splits: train",
@@ -266,6 +263,49 @@ def test_mistakes_are_one_line_that_names_the_remedy(
         assert message in str(caught.value), source
         assert "\n" not in str(caught.value)
     assert len(SOURCES) == 8
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("./photos", True), ("../photos", True), ("/photos", True), ("~/photos", True),
+        ("photos/", True), ("a/b/c", True), ("a\\b", True), ("D:/photos", True),
+        ("images.npz", True), ("a/images.NPY", True), ("photos.zip", True), ("cats/1.jpg", True),
+        ("pictures/cats", True), ("pictures/cats:all", True),
+        ("owner/name", False), ("owner/name:config", False), ("owner/name-v1.0", False),
+        ("name", False), ("kept/name", False),
+    ],
+)  # fmt: skip
+def test_what_is_written_as_a_path(
+    source: str, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that exists makes `pictures/cats` a path, unless $D3GAN_DATA holds that name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("D3GAN_DATA", str(tmp_path / "data"))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "data/kept/name").mkdir(parents=True)
+    assert is_path(source) is expected
+
+
+@pytest.mark.parametrize(
+    ("images", "expression"),
+    [
+        (np.float32([0, 0.5, 1]), [0, 128, 255]),
+        (np.float64([-1, 0, 1]), [0, 128, 255]),
+        (np.float64([0, 3, 255]), [0, 3, 255]),
+        (np.int64([0, 3, 255]), [0, 3, 255]),
+        (np.uint16([0, 32768, 65535]), [0, 127, 255]),
+    ],
+)
+def test_the_proposed_conversion_of_arrays_is_right(
+    images: np.ndarray, expression: list[int], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", images[:, None, None].repeat(8, 1).repeat(8, 2))
+    with pytest.raises(UserError, match=r"convert them with np\.uint8\(.*\)") as caught:
+        find_source(str(tmp_path / "x.npy"), "train")
+    code = str(caught.value).partition("convert them with ")[2]
+    assert eval(code, {"np": np, "images": images}).tolist() == expression
 
 
 def test_looking_up_sources_does_not_import_torch_or_pyarrow() -> None:

@@ -21,7 +21,7 @@ from d3gan.data.cache_entry import (
     read_entry,
 )
 from d3gan.data.decode import open_image, refuse_broken
-from d3gan.data.readers import Source
+from d3gan.data.source import Source
 from d3gan.data.sources import find_source
 from d3gan.errors import UserError
 from d3gan.files import write_text

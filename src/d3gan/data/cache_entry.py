@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from d3gan.config import DataConfig
-from d3gan.data.decode import Decoded, Item, decode_all
-from d3gan.data.readers import Source
+from d3gan.data.decode import Decoded, decode_all
+from d3gan.data.source import Item, Source
 from d3gan.images import Images
 
 ROWS = 1024

@@ -1,7 +1,7 @@
 """Decoding of images of any format to uint8 arrays of one shape."""
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import NamedTuple
@@ -10,21 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from d3gan.data.source import Item
 from d3gan.errors import UserError
 from d3gan.images import Images
 from d3gan.machine import usable_cpus
 from d3gan.progress import progress_bar
-
-
-class Item(NamedTuple):
-    """One image of a source, still encoded."""
-
-    name: str
-    """Name of the image in error messages."""
-    read: Callable[[], bytes | Images]
-    """Returns the encoded file, or pixels [H, W] or [H, W, C]; any thread may call it."""
-    label: int
-    """Class, or -1 if it has none."""
 
 
 class Decoded(NamedTuple):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from d3gan.data.readers import Source, array_source
+from d3gan.data.arrays import array_source
+from d3gan.data.source import Source
 from d3gan.errors import UserError
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from d3gan.data import hub
-from d3gan.data.readers import Source, parquet_files, read_parquet
+from d3gan.data.parquet import parquet_files, read_parquet
+from d3gan.data.source import Source
 from d3gan.errors import UserError
 
 

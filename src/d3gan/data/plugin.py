@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from d3gan.data.readers import Source, array_source
+from d3gan.data.arrays import array_source
+from d3gan.data.source import Source
 from d3gan.errors import UserError
 from d3gan.registry import build_plugin
 

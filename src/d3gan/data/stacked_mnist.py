@@ -8,9 +8,9 @@ from functools import cache, partial
 
 import numpy as np
 
-from d3gan.data.decode import Item, open_image
+from d3gan.data.decode import open_image
 from d3gan.data.hub_sources import HUB_SOURCES, HubSource
-from d3gan.data.readers import Source
+from d3gan.data.source import Item, Source
 from d3gan.images import Images
 
 CLASSES = 1000
