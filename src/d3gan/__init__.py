@@ -45,7 +45,7 @@ def train(start: "StrPath | Config", changes: Mapping[str, Any] | None = None) -
 def load(path: StrPath, checkpoint: str = "last") -> "TrainedGenerator":
     """Return the generator of a run folder or of a .safetensors export, ready to sample.
 
-    ``d3gan.load("runs/demo-d3gan").sample(64, seed=0)`` returns images [64, C, H, W] in [0, 1].
+    ``d3gan.load("runs/demo-d3gan").sample(64, seed=0)`` returns images uint8 [64, H, W, C].
     `checkpoint` of a run is last, best or a step.
     """
     from d3gan.training import inference

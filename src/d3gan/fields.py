@@ -98,6 +98,14 @@ def checked(hint: Any, value: Any, name: str) -> Any:
     return value
 
 
+def check_draw(count: int, seed: int) -> None:
+    """Raise UserError if the number of images or the seed is out of range."""
+    if not 1 <= count <= 10**7:
+        raise UserError(f"count = {count}: must be at least 1 and at most 10,000,000")
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
+
+
 def _check_limits(limits: list[Any], value: Any, where: str) -> None:
     for limit in limits:
         if isinstance(limit, Range) and value not in limit:

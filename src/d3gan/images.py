@@ -13,6 +13,9 @@ from d3gan.files import write_bytes
 Images = npt.NDArray[np.uint8]
 """[M, C, H, W], C = 1 or 3."""
 
+Pictures = npt.NDArray[np.uint8]
+"""[M, H, W, C], C = 1 or 3: the layout of Pillow, matplotlib and .npz files."""
+
 GAP = 2
 """Pixels between the images of a grid."""
 

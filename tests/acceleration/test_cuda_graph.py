@@ -23,7 +23,8 @@ from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks.ensemble import Ensemble, Way
 from d3gan.training import engine as engines
 from d3gan.training.engine import Engine
-from d3gan.training.inference import load, measure_generator
+from d3gan.training.inference import load
+from d3gan.training.measuring import measure_generator
 from d3gan.training.numerics import training_numerics
 from d3gan.training.state import make_state
 from d3gan.training.trainer import train

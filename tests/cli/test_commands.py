@@ -183,8 +183,7 @@ def test_a_conditional_grid_has_one_row_per_class(conditional: Path, tmp_path: P
         assert size(file) == (3 * 18 + 2, 4 * 18 + 2)
     pixels = np.asarray(Image.open(file))
     second_row = package.load(conditional).sample(3, label=1)
-    expected = (second_row[0].numpy() * 255).round().astype(np.uint8).transpose(1, 2, 0)
-    assert np.array_equal(pixels[20:36, 2:18], expected)
+    assert np.array_equal(pixels[20:36, 2:18], second_row[0])
 
 
 def test_samples_of_one_class_and_of_random_classes(conditional: Path, tmp_path: Path) -> None:
@@ -213,22 +212,21 @@ def test_interpolation_leads_from_one_image_to_another(run: Path, tmp_path: Path
     trained = package.load(run)
     row = trained.interpolate(1, 8, seed=0)
     ends = trained.sample(2, seed=0)
-    torch.testing.assert_close(row[[0, 7]], ends)
-    assert not torch.allclose(row[3], ends[0])
+    assert np.abs(row[[0, 7]].astype(int) - ends).max() <= 1
+    assert np.abs(row[3].astype(int) - ends[0]).max() > 1
 
 
 def test_load_and_sample_from_python(run: Path) -> None:
     images = package.load(str(run)).sample(64, seed=0)
-    assert images.shape == (64, 3, 16, 16)
-    assert images.min() >= 0
-    assert images.max() <= 1
-    assert torch.equal(package.load(run).sample(10, seed=0, first=54), images[54:])
+    assert (images.shape, images.dtype) == ((64, 16, 16, 3), np.uint8)
+    assert np.array_equal(package.load(run).sample(10, seed=0, first=54), images[54:])
 
 
 def test_an_export_gives_the_same_images_as_the_run(run: Path, tmp_path: Path) -> None:
     file = tmp_path / "g.safetensors"
     assert main(["export", str(run), "-o", str(file)]) == 0
-    assert torch.equal(package.load(file).sample(5, seed=2), package.load(run).sample(5, seed=2))
+    exported, kept = (package.load(path).sample(5, seed=2) for path in (file, run))
+    assert np.array_equal(exported, kept)
     assert main(["sample", str(file), "-n", "4", "-o", str(tmp_path / "grid.png")]) == 0
     assert list(tmp_path.glob(".*")) == []
 
@@ -242,9 +240,7 @@ def test_onnx_gives_the_same_images_as_the_run(run: Path, tmp_path: Path) -> Non
     for count in (1, 5):
         z = torch.randn(count, 8)
         (images,) = onnx.ReferenceEvaluator(str(file)).run(None, {"z": z.numpy()})
-        torch.testing.assert_close(
-            torch.from_numpy((images + 1) / 2), trained.images(z), atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(torch.from_numpy(images), trained(z), atol=2e-5, rtol=0)
 
 
 def test_the_demo_writes_table_grid_and_animation(

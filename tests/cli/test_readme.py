@@ -125,7 +125,7 @@ def test_the_python_example_runs(
     (python,) = (text for kind, text in BLOCKS if kind == "python")
     names: dict[str, object] = {}
     exec(python.replace('"epochs": 2', '"epochs": 0.02'), names)
-    assert names["images"].shape == (64, 1, 32, 32)  # type: ignore[attr-defined]
+    assert names["images"].shape == (64, 32, 32, 1)  # type: ignore[attr-defined]
 
 
 def test_pictures_exist() -> None:

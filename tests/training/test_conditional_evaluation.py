@@ -14,7 +14,7 @@ from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.data.cache import load_images
 from d3gan.errors import UserError
-from d3gan.training.inference import measure_generator
+from d3gan.training.measuring import measure_generator
 from d3gan.training.trainer import train
 
 

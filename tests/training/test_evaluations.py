@@ -14,7 +14,8 @@ from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.runs import RunFolder
-from d3gan.training.inference import checkpoints, load, measure_generator
+from d3gan.training.inference import checkpoints, load
+from d3gan.training.measuring import measure_generator
 from d3gan.training.signals import StopRequest
 from d3gan.training.state import lay_out
 from d3gan.training.trainer import train

@@ -52,13 +52,12 @@ def _demo(
     # Importing torch takes seconds: only now that the arguments are right.
     from d3gan.cli.report import write_report
     from d3gan.training.inference import load
-    from d3gan.training.sampling import to_uint8
 
     runs = [_trained(config) for config in configurations]
     sheets = []
     for run in runs:
         images = load(run.path).sample(SHOWN, seed=1)
-        sheets.append(grid(to_uint8(2 * images - 1), columns=math.isqrt(SHOWN)))
+        sheets.append(grid(images.transpose(0, 3, 1, 2), columns=math.isqrt(SHOWN)))
     picture, film = Path(out_dir) / "demo-grid.png", Path(out_dir) / "demo.gif"
     with writing(Path(out_dir)):
         save_picture(

@@ -116,14 +116,6 @@ def _dotted(flag: str) -> str:
     return flag.removeprefix("--").replace("-", "_") if flag.startswith("--") else ""
 
 
-def check_draw(count: int, seed: int) -> None:
-    """Raise UserError if the number of images or the seed is out of range."""
-    if not 1 <= count <= 10**7:
-        raise UserError(f"count = {count}: must be at least 1 and at most 10,000,000")
-    if not 0 <= seed < 2**63:
-        raise UserError(f"seed = {seed}: must be at least 0 and below 2^63")
-
-
 def check_at_least_one(options: object, *names: str) -> None:
     """Raise UserError unless the named options are at least 1."""
     for name in names:

@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
-from d3gan.cli.parsing import check_draw, check_output, parse
+from d3gan.cli.parsing import check_output, parse
 from d3gan.errors import UserError
+from d3gan.fields import check_draw
 from d3gan.files import write_bytes, writing
-from d3gan.images import Images, grid, save_picture, to_picture
+from d3gan.images import Pictures, grid, save_picture, to_picture
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
 
@@ -67,7 +69,7 @@ def _sample(
         raise UserError(f"label = {label}: --interpolate draws one class per row; leave one out")
     trained = _load(run, checkpoint)
     labels = trained.labels(count, seed, label=label)  # checks the label before anything is written
-    blocks: Iterable[Tensor]
+    blocks: Iterable[Pictures]
     columns = None
     if interpolate:
         blocks = [trained.interpolate(math.ceil(count / ROW), ROW, seed)[:count]]
@@ -81,12 +83,12 @@ def _sample(
         if format == "png":
             _write_files(blocks, count, output)
         else:
-            pixels = _pixels(blocks)
+            images = np.concatenate(list(blocks))
             output.parent.mkdir(parents=True, exist_ok=True)
             if format == "grid":
-                save_picture(grid(pixels, columns), output)
+                save_picture(grid(images.transpose(0, 3, 1, 2), columns), output)
             else:
-                _write_array(pixels, labels, output)
+                _write_array(images, labels, output)
     print(f"{count} images from step {trained.step} of {run}: {output}")
 
 
@@ -101,40 +103,29 @@ def _load(path: Path, checkpoint: str) -> "TrainedGenerator":
 
 def _blocks(
     trained: "TrainedGenerator", count: int, seed: int, label: int | None
-) -> "Iterator[Tensor]":
-    """Yield `count` images in [0, 1], a block at a time."""
+) -> Iterator[Pictures]:
+    """Yield `count` images [M, H, W, C], a block at a time."""
     for first in range(0, count, BLOCK):
-        yield trained.sample(min(BLOCK, count - first), seed, first, label)
+        yield trained.sample(min(BLOCK, count - first), seed, label, first)
 
 
-def _pixels(blocks: "Iterable[Tensor]") -> Images:
-    """Return all images in [0, 1] as one array of uint8 [M, C, H, W]."""
-    import numpy as np
-
-    from d3gan.training.sampling import to_uint8
-
-    return np.concatenate([to_uint8(2 * block - 1) for block in blocks])
-
-
-def _write_files(blocks: "Iterable[Tensor]", count: int, folder: Path) -> None:
+def _write_files(blocks: Iterable[Pictures], count: int, folder: Path) -> None:
     """Write the images as files 000000.png, 000001.png, ..."""
     folder.mkdir(parents=True, exist_ok=True)
     number = 0
     with progress_bar("sampling", count) as bar:
         for block in blocks:
-            for image in _pixels([block]):
-                save_picture(to_picture(image), folder / f"{number:06d}.png")
+            for image in block:
+                save_picture(to_picture(image.transpose(2, 0, 1)), folder / f"{number:06d}.png")
                 number += 1
             bar.advance(len(block))
 
 
-def _write_array(pixels: Images, labels: "Tensor | None", file: Path) -> None:
+def _write_array(images: Pictures, labels: "Tensor | None", file: Path) -> None:
     """Write an .npz of `images` [M, H, W, C], and of `labels` [M] if there are any."""
-    import numpy as np
-
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {} if labels is None else {"labels": labels.numpy()}
-    np.savez_compressed(buffer, images=pixels.transpose(0, 2, 3, 1), **arrays)
+    np.savez_compressed(buffer, images=images, **arrays)
     write_bytes(file, buffer.getvalue())
 
 

@@ -15,7 +15,8 @@ from d3gan.evaluation.options import EvaluationOptions
 from d3gan.evaluation.real_statistics import drawn_from
 from d3gan.rng import Stream, permutation
 from d3gan.training import distributed
-from d3gan.training.inference import best_step, checkpoints, load, measure_draws
+from d3gan.training.inference import best_step, checkpoints, load
+from d3gan.training.measuring import measure_draws
 
 RUN_SAMPLES = 50_000
 """Default number of images generated for a run's metrics, as in papers that report FID."""

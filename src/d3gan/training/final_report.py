@@ -8,7 +8,8 @@ from d3gan.evaluation.protocol import REPORT_SEEDS
 from d3gan.runs import RunFolder, last_report
 from d3gan.training import distributed
 from d3gan.training.early_stopping import evaluation_of_best
-from d3gan.training.inference import load, measure_draws
+from d3gan.training.inference import load
+from d3gan.training.measuring import measure_draws
 
 
 def report_row(run: RunFolder, evaluator: Evaluator) -> dict[str, Any] | None:

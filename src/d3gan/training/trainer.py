@@ -34,10 +34,10 @@ from d3gan.training.early_stopping import make_monitor, resumed_monitor
 from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
 from d3gan.training.final_report import report_row
-from d3gan.training.inference import measure_generator
 from d3gan.training.kernels import choose_kernels
 from d3gan.training.listening import Listener, OnRow
 from d3gan.training.logging import Clock, NonFinite, Recorder
+from d3gan.training.measuring import measure_generator
 from d3gan.training.process import process_settings
 from d3gan.training.sampling import sample_grid
 from d3gan.training.signals import stop_request
