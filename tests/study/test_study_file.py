@@ -115,6 +115,16 @@ def test_a_file_with_tables(tmp_path: Path) -> None:
     assert study.slurm == {"partition": "gpu"}
 
 
+def test_a_method_may_have_fewer_seeds() -> None:
+    methods = {"demo-dcgan": {}, "demo-d3gan": {}, "mean": {"base": "demo-d3gan", "seeds": [0, 1]}}
+    study = make_study({"methods": methods, "seeds": [0, 1, 2, 3]})
+    seeds = {name: [r.config.seed for r in study.runs if r.method == name] for name in methods}
+    assert seeds == {"demo-dcgan": [0, 1, 2, 3], "demo-d3gan": [0, 1, 2, 3], "mean": [0, 1]}
+    methods["mean"] = {"base": "demo-d3gan", "seeds": [4, 1]}
+    with pytest.raises(UserError, match=r"methods\.mean\.seeds: 4 is not among the study's seeds"):
+        make_study({"methods": methods, "seeds": [0, 1, 2, 3]})
+
+
 def test_methods_may_be_files_beside_the_study(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text('base = "demo-d3gan"\n[gan]\ndiscriminators = 3\n')
     file = study_file(tmp_path, 'seeds = [0]\nmethods = ["other.toml", "demo-dcgan"]\n')

@@ -91,7 +91,17 @@ def make_study(values: Mapping[str, Any], *, origin: str = "", scale: float = 1.
         for method in methods
         if _has_pilot(method, question)
     ]
-    runs += [_run(method, seed, top.out_dir, where) for seed in seeds for method in methods]
+    for method in methods:
+        if others := sorted(set(method.seeds) - set(seeds)):
+            raise UserError(
+                f"{where}methods.{method.base}.seeds: {others[0]} is not among the study's seeds"
+            )
+    runs += [
+        _run(method, seed, top.out_dir, where)
+        for seed in seeds
+        for method in methods
+        if seed in (method.seeds or seeds)
+    ]
     _check_unique([run.name for run in runs], where)
     for run in runs:
         _check_metric(question.metric, run, where)

@@ -12,7 +12,10 @@ from d3gan import config_files
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.registry import nearest
+from d3gan.study.question_keys import check_seeds
 
+_OF_METHOD = ("base", "seeds")
+"""Keys of a method's table that are not keys of the configuration."""
 WIDTH_MULTIPLE = 8
 """Widths of a scaled study are multiples of this, which group norm and fast kernels need."""
 
@@ -25,14 +28,16 @@ class Variant:
     """Name of the method in the study file."""
     name: str
     config: Config
+    seeds: tuple[int, ...] = ()
+    """Seeds of the method alone; empty: those of the study."""
 
 
 def make_variants(values: Mapping[str, Any], scale: float, where: str) -> list[Variant]:
     """Return every method with every combination of the varied values."""
     changes = configs.nested(section(values.get("set", {}), f"{where}set"))
     return [
-        Variant(base, base + label, scaled(varied, scale))
-        for base, config in _methods(values.get("methods"), where)
+        Variant(base, base + label, scaled(varied, scale), seeds)
+        for base, config, seeds in _methods(values.get("methods"), where)
         for label, varied in _varied(
             configs.from_dict(changes, config, f"{where}set"), values.get("vary", {}), where
         )
@@ -70,8 +75,8 @@ def _changed(config: Config, table: Any, where: str) -> Config:
     return configs.from_dict(configs.nested(section(table, where)), config, where)
 
 
-def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
-    """Yield the name and the configuration of each method."""
+def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config, tuple[int, ...]]]:
+    """Yield the name, the configuration and the own seeds of each method."""
     example = f'methods = ["mnist-dcgan", "mnist-d3gan"]; presets: {_presets()}'
     if not methods:
         raise UserError(f"{where}name the methods to compare, as {example}")
@@ -84,12 +89,13 @@ def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config]]:
             if not isinstance(base, str) or not base:
                 raise UserError(f"{origin}: needs base = PRESET; presets: {_presets()}")
             start, _ = config_files.starting_point(base)
-            rest = section({k: v for k, v in values.items() if k != "base"}, origin)
-            yield name, configs.from_dict(configs.nested(rest), start, origin)
+            rest = section({k: v for k, v in values.items() if k not in _OF_METHOD}, origin)
+            seeds = check_seeds(values.get("seeds", ()), f"{origin}.seeds")
+            yield name, configs.from_dict(configs.nested(rest), start, origin), seeds
     elif isinstance(methods, list | tuple) and all(isinstance(word, str) for word in methods):
         for word in methods:
             config, _ = config_files.starting_point(word)
-            yield config.name, config
+            yield config.name, config, ()
     else:
         raise UserError(f"{where}methods = {methods!r}: must be a list, as {example}")
 
