@@ -13,8 +13,9 @@ from d3gan import config as configs
 from d3gan.cli.parsing import check_output, parse
 from d3gan.cli.printing import print_table
 from d3gan.config import DataConfig
-from d3gan.data.cache import ImageSet, cache_folder, load_images
+from d3gan.data.cache import ImageSet, load_images
 from d3gan.data.hub_sources import data_folder
+from d3gan.data.locations import cache_folder
 from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
 from d3gan.fields import check_draw

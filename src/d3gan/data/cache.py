@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
-from platformdirs import user_cache_path
 
 from d3gan.config import DataConfig
 from d3gan.data.cache_entry import (
@@ -21,6 +20,7 @@ from d3gan.data.cache_entry import (
     read_entry,
 )
 from d3gan.data.decode import open_image, refuse_broken
+from d3gan.data.locations import cache_folder
 from d3gan.data.source import Source
 from d3gan.data.sources import find_source
 from d3gan.errors import UserError
@@ -113,12 +113,6 @@ def native_shape(source: str, split: str) -> tuple[int, int]:
 
 
 # The cache
-
-
-def cache_folder() -> Path:
-    """Return $D3GAN_CACHE, or the user's cache folder of this platform."""
-    folder = os.environ.get("D3GAN_CACHE")
-    return Path(folder) if folder else user_cache_path("d3gan", appauthor=False)
 
 
 def _cached(source: Source, data: DataConfig) -> ImageSet:

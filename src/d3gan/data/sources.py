@@ -1,4 +1,4 @@
-"""Finding images: registered names, hub data sets, folders, files and plugins."""
+"""Finding images: registered names, hub data sets, folders, files, plugins, images from Python."""
 
 import re
 import stat
@@ -8,6 +8,7 @@ from d3gan.data.arrays import read_arrays
 from d3gan.data.digits import Digits
 from d3gan.data.folders import ARCHIVES, ARRAYS, is_image_name, read_folder
 from d3gan.data.hub_sources import HUB_SOURCES, HubSource, find_on_hub, local_folder
+from d3gan.data.in_memory import IN_MEMORY, stored_source
 from d3gan.data.parquet import parquet_files, read_parquet
 from d3gan.data.plugin import plugin_source
 from d3gan.data.source import Source
@@ -32,6 +33,8 @@ def find_source(source: str, split: str) -> Source:
 
     What looks like a path is never looked up on the hub.
     """
+    if source.startswith(IN_MEMORY):
+        return stored_source(source, split)
     if source in SOURCES:
         return SOURCES[source].find(split)
     path = _expanded(source)

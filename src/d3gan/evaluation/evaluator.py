@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 
 from d3gan.config import DataConfig, EvalConfig
-from d3gan.data.cache import ImageSet, cache_folder
+from d3gan.data.cache import ImageSet
+from d3gan.data.locations import cache_folder
 from d3gan.evaluation.features.extractor import Features, load_features
 from d3gan.evaluation.features.names import class_scores, names_plugin
 from d3gan.evaluation.metrics import table

@@ -8,7 +8,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from d3gan.data.cache import cache_folder
+from d3gan.data.locations import cache_folder
 from d3gan.data.sampler import shard
 from d3gan.evaluation.features.extractor import Features
 from d3gan.evaluation.numerics import without_tf32

@@ -9,7 +9,8 @@ from typing import Any
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config, DataConfig
-from d3gan.data.cache import cache_folder, check_enough, load_images
+from d3gan.data.cache import check_enough, load_images
+from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
 from d3gan.evaluation.features.choice import chosen
 from d3gan.evaluation.features.names import AUTO

@@ -22,7 +22,7 @@ from d3gan.acceleration.cuda_graph import fastest_way
 from d3gan.acceleration.precision import DTYPES
 from d3gan.acceleration.processor import processor_name
 from d3gan.config import Config
-from d3gan.data.cache import cache_folder
+from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
 from d3gan.networks.ensemble import Way, joins_batches

@@ -7,7 +7,8 @@ from torch import nn
 
 from d3gan.acceleration.precision import chosen_precision
 from d3gan.config import Config, TrainConfig
-from d3gan.data.cache import ImageSet, cache_folder, check_enough, load_images
+from d3gan.data.cache import ImageSet, check_enough, load_images
+from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.features.choice import chosen
