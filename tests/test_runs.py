@@ -54,7 +54,7 @@ def test_damage_is_reported_with_its_place(run: RunFolder) -> None:
             run.metrics()
     run.metrics_file.write_text(f"{row}nonsense\n")
     with pytest.raises(
-        UserError, match=r"metrics\.jsonl line 2 is damaged .*; repair or delete it"
+        UserError, match=r"metrics\.jsonl line 2 is damaged .*; repair it, or restore"
     ):
         run.metrics()
     run.environment_file.write_text("[")
@@ -125,7 +125,7 @@ def test_reading_the_status_does_not_prevent_a_run_from_starting(run: RunFolder)
 def test_a_damaged_status_is_reported(run: RunFolder, damage: str) -> None:
     run.begin("", {})
     run.status_file.write_text(damage)
-    with pytest.raises(UserError, match=r"status\.json is damaged .*; repair or delete it"):
+    with pytest.raises(UserError, match=r"status\.json is damaged .*; repair it, or restore"):
         run.status()
 
 

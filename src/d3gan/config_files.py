@@ -1,16 +1,15 @@
 """Read configurations from presets, TOML and ini files, and run folders."""
 
 import dataclasses
-import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from d3gan.config import Config, from_dict
 from d3gan.config_ini import from_ini
 from d3gan.errors import UserError
 from d3gan.registry import nearest
 from d3gan.runs import RunFolder
+from d3gan.text_files import read_text, read_toml
 
 
 def presets() -> list[str]:
@@ -26,24 +25,6 @@ def load_preset(name: str) -> Config:
         raise UserError(f"there is no preset '{name}'{hint}; presets: {known}")
     text = (resources.files("d3gan") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     return from_toml(text, name, f"preset {name}")
-
-
-def read_text(path: Path, kind: str = "file") -> str:
-    """Return the text of a file. Raises UserError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"there is no {kind} {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-
-
-def read_toml(text: str, origin: str) -> dict[str, Any]:
-    """Return the values of a TOML text. Raises UserError, whose message `origin` precedes."""
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{origin}: not valid TOML: {error}") from error
 
 
 def load_file(path: Path) -> Config:
@@ -89,8 +70,8 @@ def starting_point(word: str) -> tuple[Config, bool]:
     if path.suffix in (".toml", ".ini"):
         return load_file(path), False
     if word not in presets():
-        if path.is_dir():
-            run.require()
+        if path.exists():
+            run.require("train")
         if len(path.parts) > 1:
             raise UserError(f"there is no run and no file at {word}")
     return load_preset(word), False

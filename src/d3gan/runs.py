@@ -9,7 +9,6 @@ Nothing here needs torch, so that reports can be made without it.
 import dataclasses
 import json
 import shutil
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +18,10 @@ from filelock import FileLock, Timeout
 
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
+from d3gan.run_places import mistaken_for_run
 from d3gan.run_status import State, Status, status_of_older_version
+from d3gan.shell import command_line
+from d3gan.text_files import parse_json, read_text, read_toml, unreadable
 
 NO_LAST_STATUS = "the process ended without writing its status"
 
@@ -41,23 +43,28 @@ class RunFolder:
         """Return whether a run was begun here."""
         return self.config_file.is_file()
 
-    def require(self) -> None:
-        """Raise UserError if this is not a run folder."""
+    def require(self, command: str = "") -> None:
+        """Raise UserError if this is not a run folder; it says what the path is.
+
+        `command` is the command of d3gan that needs the run.
+        """
         if not self.exists():
-            raise UserError(f"there is no run at {self.path} (no config.toml in it)")
+            why = "no config.toml in it" if self.path.exists() else "no such folder"
+            mistaken = mistaken_for_run(self.path, command) if command else None
+            raise UserError(mistaken or f"there is no run at {self.path} ({why})")
 
     def require_none(self) -> None:
         """Raise UserError if a run was begun here."""
         if self.exists():
             raise UserError(
-                f"there is a run at {self.path} already; continue it with 'd3gan train "
-                f"{self.path}', or choose another --name for the new one"
+                f"there is a run at {self.path} already; continue it with "
+                f"`{command_line('train', self.path)}`, or choose another --name for the new one"
             )
 
     def config(self) -> dict[str, Any]:
         """Return the content of config.toml. Raises UserError if this is not a run folder."""
         self.require()
-        return tomllib.loads(self.config_file.read_text(encoding="utf-8"))
+        return read_toml(read_text(self.config_file), str(self.config_file))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -110,9 +117,8 @@ class RunFolder:
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return the entries of environment.json, one for each time the run was started."""
-        try:
-            text = self.environment_file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
+        text = _content(self.environment_file)
+        if text is None:
             return []
         sessions: list[dict[str, Any]] = _parsed(text, str(self.environment_file), list)
         return sessions
@@ -124,10 +130,8 @@ class RunFolder:
         """
         if not self.exists():
             return None
-        text = ""  # also after a power failure
-        with suppress(FileNotFoundError):
-            text = self.status_file.read_text(encoding="utf-8", errors="replace")
-        if not text:
+        text = _content(self.status_file)
+        if not text:  # empty after a power failure
             saved = {step_of(file) for file in numbered(self.checkpoints, "pt")}
             status = status_of_older_version(self.config(), self.metrics(), saved)
         else:
@@ -153,10 +157,7 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return all rows of metrics.jsonl, without a last line that a crash cut short."""
-        try:
-            text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return []
+        text = _content(self.metrics_file) or ""
         complete = text.split("\n")[:-1]
         return [
             current_row(_parsed(line, f"{self.metrics_file} line {number}", dict, _ROW))
@@ -218,6 +219,16 @@ def last_report(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     return reports[-1] if reports else None
 
 
+def _content(file: Path) -> str | None:
+    """Return the text of a file, None if there is none. Raises UserError if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise unreadable(file, error) from error
+
+
 def _parsed(
     text: str,
     where: str,
@@ -226,8 +237,8 @@ def _parsed(
 ) -> Any:
     """Return JSON of this kind with the required keys. Raises UserError naming the place."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        value = parse_json(text)
+    except ValueError as error:
         raise _damaged(where, str(error)) from error
     if not isinstance(value, kind) or any(key not in value for key in required):
         raise _damaged(where, "not what d3gan writes")
@@ -235,7 +246,7 @@ def _parsed(
 
 
 def _damaged(where: str, why: str) -> UserError:
-    return UserError(f"{where} is damaged ({why}); repair or delete it")
+    return UserError(f"{where} is damaged ({why}); repair it, or restore it from a copy")
 
 
 def step_of(file: Path) -> int:

@@ -171,7 +171,10 @@ class Config:
 
     name: Annotated[
         str,
-        Matching(r"(?!\.+$)[\w. -]{0,200}", "at most 200 letters, digits, spaces, . _ -"),
+        Matching(
+            r"|(?!\.+$)(?! +$)[\w. -]{1,200}",
+            "at most 200 letters, digits, spaces, . _ -, and not spaces alone",
+        ),
         MACHINE,
     ] = ""
     """Name of the run and of its folder; by default that of the preset."""

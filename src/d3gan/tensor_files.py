@@ -5,6 +5,7 @@ verify when it loads one. It is loaded with `weights_only=True`.
 """
 
 import io
+import pickle
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,19 +19,27 @@ from d3gan.files import write_bytes
 
 
 class BrokenFile(Exception):
-    """The file is missing, damaged, or holds something else."""
+    """The file is missing, damaged, or holds something else. The message has one line."""
 
 
 def read_tensors(file: Path) -> Any:
-    """Return what `write_tensors` wrote, with tensors on the CPU. Raises BrokenFile."""
+    """Return what `write_tensors` wrote, with tensors on the CPU.
+
+    Raises BrokenFile, and UserError if the system denies access, which says nothing of the content.
+    """
     try:
         data = file.read_bytes()
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             damaged = archive.testzip()
         if damaged is None:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    except pickle.UnpicklingError as error:  # its message proposes to run the code in the file
+        raise BrokenFile("it holds objects other than tensors and plain values") from error
     except Exception as error:  # zipfile and pickle raise many types, depending on the damage
-        raise BrokenFile(f"{type(error).__name__}: {error}") from error
+        first = next(iter(str(error).splitlines()), "no details")
+        raise BrokenFile(f"{type(error).__name__}: {first}") from error
     raise BrokenFile(f"the checksum of {damaged} is wrong")
 
 
@@ -42,10 +51,10 @@ def write_tensors(file: Path, saved: dict[str, Any]) -> None:
 
 
 def read_cached(file: Path, keys: set[str]) -> dict[str, Any] | None:
-    """Return the content of a cache file; None if it is broken or has other keys."""
+    """Return the content of a cache file; None if it is unreadable or has other keys."""
     try:
         saved = read_tensors(file)
-    except BrokenFile:
+    except (BrokenFile, UserError):
         return None
     return saved if isinstance(saved, dict) and set(saved) == keys else None
 

@@ -99,7 +99,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(
     assert process.returncode == 128 + number, errors
     kernels, interrupted = errors.splitlines()
     assert kernels.startswith("d3gan: kernels of")
-    assert f"continue with 'd3gan train {run}'" in interrupted
+    assert f"continue with `d3gan train {run}`" in interrupted
     assert not (run / "checkpoints" / "step-00000200.pt").exists(), (
         "the run was stopped before its end"
     )

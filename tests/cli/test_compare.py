@@ -122,7 +122,7 @@ def test_a_failed_run_is_reported_after_the_others_ended(
     *_, failed, last = errors.splitlines()
     assert failed == f"d3gan: a-seed-0 failed: it cannot be done (log: {log})"
     assert last.startswith("d3gan: error: 1 of 2 runs failed (a-seed-0); fix the causes")
-    assert f"continue with 'd3gan {' '.join(flags)}'" in last
+    assert f"continue with `d3gan {' '.join(flags)}`" in last
     assert "d3gan: error: this line is not read" in log.read_text()
     assert ("ends", "b-seed-0") in stub.events()
 
@@ -155,8 +155,8 @@ def test_a_stopped_study_says_how_to_continue(
     assert main([*flags, "--set", "gan.aggregation", "softmax(temperature=0.5)"]) == 143
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == (
-        "d3gan: stopped with 1 of 2 runs done; the others are saved; continue with 'd3gan "
-        f"{' '.join(flags)} --set gan.aggregation 'softmax(temperature=0.5)''"
+        "d3gan: stopped with 1 of 2 runs done; the others are saved; continue with `d3gan "
+        f"{' '.join(flags)} --set gan.aggregation 'softmax(temperature=0.5)'`"
     )
 
 

@@ -180,7 +180,7 @@ def test_a_run_is_neither_overwritten_nor_changed_on_resume(
     file = written(tiny, tmp_path)
     run = train(tiny)
     before = {f: f.read_bytes() for f in run.path.rglob("*") if f.is_file()}
-    assert f"continue it with 'd3gan train {run.path}'" in error_line(capsys, "train", file)
+    assert f"continue it with `d3gan train {run.path}`" in error_line(capsys, "train", file)
     line = error_line(capsys, "train", run.path, "--model.latent-dim", 9)
     assert (
         "model.latent_dim = 9: cannot change when a run is resumed, because it changes the result"

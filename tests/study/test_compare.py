@@ -251,9 +251,9 @@ def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio
     found = left_out([*runs, without])
     assert found == {
         "new-seed-0": "has no evaluation to compare; continue it with "
-        f"'d3gan train {studio.folder / 'new-seed-0'}'",
+        f"`d3gan train {studio.folder / 'new-seed-0'}`",
         "never-seed-0": "has no evaluation to compare; retrain it with "
-        "'d3gan train ... --eval.every-epochs 1'",
+        "`d3gan train ... --eval.every-epochs 1`",
         "dcgan-seed-0": f"is the same method with the same seed 0 as {runs[0].path}, so they are "
         "not independent",
         "planned-seed-0": "has not been trained yet",
@@ -263,7 +263,7 @@ def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio
     }
     assert "line 1 is damaged (Expecting value" in found["damaged-seed-0"]
     assert (
-        "the row of kind eval at step 10 lacks a number 'train_seconds'; repair or delete"
+        "the row of kind eval at step 10 lacks a number 'train_seconds'; repair that"
         in (found["damaged-seed-1"])
     )
     judged = compare([*runs, without])

@@ -83,7 +83,7 @@ def test_missing_pilot_runs_are_named_with_the_command_that_trains_them(
     assert main(["compare", str(study), "--power"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "1 of 6 pilot runs are not trained (d3gan-pilot-102)" in line
-    assert line.endswith(f"'d3gan compare {study} --pilot-only'")
+    assert line.endswith(f"`d3gan compare {study} --pilot-only`")
 
 
 @pytest.mark.parametrize(

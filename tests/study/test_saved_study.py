@@ -84,7 +84,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, change: Any, message: str) -
         place |= change
         change = json.dumps(values)
     file.write_text(change)
-    pattern = re.escape(f"{file} {message}") + ".*; repair or delete it"
+    pattern = re.escape(f"{file} {message}") + ".*; repair it, or restore"
     for read in (lambda: load(tmp_path), lambda: save(planned(tmp_path))):
         with pytest.raises(UserError, match=pattern) as caught:
             read()

@@ -221,7 +221,7 @@ def test_a_damaged_evaluation_row_is_reported(measured: Config) -> None:
     text = run.metrics_file.read_text()
     for key in ("protocol", "fd"):
         run.metrics_file.write_text(text.replace(f'"{key}":', '"other":'))
-        with pytest.raises(UserError, match=f"lacks '{key}'; repair or delete its line"):
+        with pytest.raises(UserError, match=f"lacks '{key}'; repair that line"):
             train(measured, resume=True)
 
 

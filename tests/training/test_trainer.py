@@ -337,7 +337,7 @@ def test_each_update_of_the_discriminators_takes_a_batch(tiny: Config) -> None:
 def test_a_run_is_not_overwritten(tiny: Config) -> None:
     run = train(tiny)
     before = run.metrics_file.read_bytes()
-    with pytest.raises(UserError, match=r"there is a run at .* continue it with 'd3gan train"):
+    with pytest.raises(UserError, match=r"there is a run at .* continue it with `d3gan train"):
         train(tiny)
     assert run.metrics_file.read_bytes() == before
 

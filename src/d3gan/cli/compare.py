@@ -1,6 +1,5 @@
 """d3gan compare."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_j
 from d3gan.cli.report import print_comparison, write_report
 from d3gan.errors import UserError
 from d3gan.messages import is_quiet, note
+from d3gan.shell import command_line
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study, check_precision, with_features
 from d3gan.study.records import Axis
@@ -124,9 +124,8 @@ def compare(arguments: list[str]) -> int:
         from d3gan.cli.power import print_power
 
         words = [word for word in arguments if word != "--power"]
-        print_power(
-            study, options.effect, f"d3gan compare {shlex.join(words)} --pilot-only", options.json
-        )
+        command = command_line("compare", *words, "--pilot-only")
+        print_power(study, options.effect, command, options.json)
         return 0
     entries = begin(study)
     if options.pilot_only:
@@ -137,7 +136,7 @@ def compare(arguments: list[str]) -> int:
         return 0
     launcher = _launcher(options, study, slurm)
     saved = save(study)
-    command = f"d3gan compare {shlex.join(arguments)}"
+    command = command_line("compare", *arguments)
     train_runs(study, entries, launcher, command)
     if not options.pilot_only:
         _report(options, study, saved.warnings(study.out_dir))

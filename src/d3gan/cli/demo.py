@@ -19,6 +19,7 @@ from d3gan.report.pictures import side_by_side
 from d3gan.report.sample_grids import animation
 from d3gan.report.summary import summary, summary_table
 from d3gan.runs import RunFolder
+from d3gan.shell import command_line
 
 PRESETS = {"demo-dcgan": "DCGAN (1 discriminator)", "demo-d3gan": "D3GAN (2 discriminators)"}
 SHOWN = 100
@@ -73,7 +74,7 @@ def _demo(
     print(
         f"\n{in_lines(comparison['judgement']['headline'])}\n\n"
         f"report:    {page}\ndigits:    {picture}\nanimation: {film}\n"
-        f"more:      d3gan sample {runs[1].path} -n 64"
+        f"more:      {command_line('sample', runs[1].path, '-n', 64)}"
     )
 
 

@@ -91,7 +91,7 @@ def check_stopped(entries: Sequence[Entry], stopped: int, command: str) -> None:
         raise Interrupted(
             stopped,
             f"stopped with {done} of {len(entries)} runs done; the others are saved; "
-            f"continue with '{command}'",
+            f"continue with `{command}`",
         )
 
 
@@ -101,5 +101,5 @@ def check_failed(entries: Sequence[Entry], command: str) -> None:
     if failed:
         raise UserError(
             f"{len(failed)} of {len(entries)} runs failed ({', '.join(failed)}); fix the causes in "
-            f"their logs and continue with '{command}'; the other runs are kept"
+            f"their logs and continue with `{command}`; the other runs are kept"
         )

@@ -14,6 +14,7 @@ from d3gan.errors import UserError
 from d3gan.fields import check_draw
 from d3gan.files import write_bytes, writing
 from d3gan.images import Pictures, grid, save_picture, to_picture
+from d3gan.lazy import require_extra
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
 
@@ -67,7 +68,7 @@ def _sample(
     check_output(output, {"grid": (".png",), "png": (), "npz": (".npz",)}[format])
     if interpolate and label is not None:
         raise UserError(f"label = {label}: --interpolate draws one class per row; leave one out")
-    trained = _load(run, checkpoint)
+    trained = _load(run, checkpoint, "sample")
     labels = trained.labels(count, seed, label=label)  # checks the label before anything is written
     blocks: Iterable[Pictures]
     columns = None
@@ -92,10 +93,10 @@ def _sample(
     print(f"{count} images from step {trained.step} of {run}: {output}")
 
 
-def _load(path: Path, checkpoint: str) -> "TrainedGenerator":
-    """Return the generator of a run folder or an export. Raises UserError."""
+def _load(path: Path, checkpoint: str, command: str) -> "TrainedGenerator":
+    """Return the generator of a run folder or an export, for a command. Raises UserError."""
     if path.suffix != ".safetensors":
-        RunFolder(path).require()
+        RunFolder(path).require(command)
     from d3gan.training.inference import load  # importing torch takes seconds
 
     return load(path, checkpoint)
@@ -145,6 +146,8 @@ def _export(run: Run, output: Output, checkpoint: str = "last") -> None:
         checkpoint: Checkpoint of the run: best, last or a step.
     """
     check_output(output, (".safetensors", ".onnx"))
-    trained = _load(run, checkpoint)
+    if output.suffix == ".onnx":
+        require_extra("ONNX export", "onnxscript", "onnx")
+    trained = _load(run, checkpoint, "export")
     trained.save(output)
     print(f"generator of step {trained.step} of {run}: {output}")

@@ -18,6 +18,7 @@ from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.report.summary import summary
 from d3gan.runs import RunFolder
+from d3gan.shell import command_line
 
 
 @dataclass(frozen=True)
@@ -94,5 +95,5 @@ def _print_summary(run: RunFolder, result: dict[str, Any]) -> None:
         f"{result['train_seconds']:.1f} s of training, {result['images_per_second']:.0f} images/s\n"
         f"samples: {run.samples}\n"
         + (f"best:    {value}: {run.best_file}\n" if best else "")
-        + f"draw:    d3gan sample {run.path} -n 64 -o grid.png"
+        + f"draw:    {command_line('sample', run.path, '-n', 64, '-o', 'grid.png')}"
     )

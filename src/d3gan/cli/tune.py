@@ -1,6 +1,5 @@
 """d3gan tune."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_ta
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
 from d3gan.messages import note
+from d3gan.shell import command_line
 from d3gan.study.launchers import LocalLauncher, local_slots
 from d3gan.study.plan import check_precision, with_features
 from d3gan.study.saved_study import save
@@ -69,7 +69,7 @@ def tune(arguments: list[str]) -> int:
         print(plan_summary(entries))
         return 0
     save(study)
-    command = f"d3gan tune {shlex.join(arguments)}"
+    command = command_line("tune", *arguments)
     launcher = LocalLauncher(local_slots(options.jobs, [run.config for run in study.runs]))
     train_runs(study, entries, launcher, command)
     check_failed(entries, command)

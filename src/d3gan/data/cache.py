@@ -107,7 +107,7 @@ def native_shape(source: str, split: str) -> tuple[int, int]:
     try:
         picture = open_image(first.read())
     except Exception as error:  # Pillow raises errors of many types for damaged files
-        raise UserError(f"broken image {first.name} ({error}); repair or delete it") from error
+        raise UserError(f"broken image {first.name} ({error}); repair or replace it") from error
     grey = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
     return min(picture.size), 1 if grey else 3
 

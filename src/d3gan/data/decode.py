@@ -116,6 +116,6 @@ def refuse_broken(skipped: list[str], total: int) -> None:
     if skipped:
         raise UserError(
             f"broken image {skipped[0]} ({len(skipped)} of {total} images are broken); "
-            "repair or delete it, or leave out broken images with --data.skip-broken "
+            "repair or replace it, or leave out broken images with --data.skip-broken "
             "(--skip-broken in d3gan data)"
         )

@@ -8,6 +8,7 @@ from d3gan.errors import UserError
 from d3gan.evaluation.features.names import check_features, names_plugin
 from d3gan.evaluation.protocol import REPORT_SEEDS
 from d3gan.fields import Range, checked
+from d3gan.run_places import mistaken_for_run
 from d3gan.runs import RunFolder
 
 
@@ -71,6 +72,9 @@ class EvaluationOptions:
 
     def check(self) -> None:
         """Raise UserError for a value out of range, or one that does not apply to the target."""
+        mistaken = None if self.is_run else mistaken_for_run(Path(self.target), "evaluate")
+        if mistaken:
+            raise UserError(mistaken)
         checked(Annotated[int, Range(1, 1000)], self.draws, "draws")
         checked(Annotated[int, Range(0, 2**63 - self.draws)], self.seed, "seed")
         if self.samples:

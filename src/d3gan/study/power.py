@@ -74,7 +74,7 @@ def study_pilot(study: Study, primary: Primary, command: str) -> Pilot:
     if missing:
         raise UserError(
             f"{len(missing)} of {len(runs)} pilot runs are not trained ({', '.join(missing)}); "
-            f"train them with '{command}'"
+            f"train them with `{command}`"
         )
     records: dict[str, list[Record]] = {}
     for run in runs:

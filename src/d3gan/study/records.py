@@ -230,7 +230,7 @@ def load(run: RunFolder) -> Record:
         if any(later[key] < earlier[key] for key in _KEYS.values()):
             raise UserError(
                 f"{run.metrics_file}: the evaluation at step {later['step']} spent less than the "
-                f"one before it, at step {earlier['step']}; repair or delete its line"
+                f"one before it, at step {earlier['step']}; repair that line"
             )
     return record
 
@@ -240,11 +240,11 @@ def _check_row(row: dict[str, Any], file: str) -> None:
     where = f"{file}: the row of kind {row['kind']} at step {row['step']}"
     for key in _KEYS.values():
         if key not in row or _finite(row[key]) is None:
-            raise UserError(f"{where} lacks a number '{key}'; repair or delete its line")
+            raise UserError(f"{where} lacks a number '{key}'; repair that line")
     protocol = row.get("protocol")
     features = protocol.get("features") if isinstance(protocol, dict) else None
     if row["kind"] in _WITH_PROTOCOL and not isinstance(features, str):
-        raise UserError(f"{where} lacks 'protocol'; repair or delete its line")
+        raise UserError(f"{where} lacks 'protocol'; repair that line")
 
 
 def _finite(value: Any) -> float | None:

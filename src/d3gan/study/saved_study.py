@@ -131,4 +131,4 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _damaged(file: Path, why: str) -> UserError:
-    return UserError(f"{file} is damaged ({why}); repair or delete it")
+    return UserError(f"{file} is damaged ({why}); repair it, or restore it from a copy")

@@ -10,6 +10,7 @@ from d3gan.evaluation.metrics.names import metric_names, right_name
 from d3gan.evaluation.protocol import difference
 from d3gan.registry import nearest
 from d3gan.runs import RunFolder
+from d3gan.shell import command_line
 from d3gan.study import methods
 from d3gan.study.measures import Group
 from d3gan.study.methods import Method
@@ -110,8 +111,9 @@ def _readable(
 
 def _without_evaluation(record: Record) -> str:
     if record.config.eval.every_epochs:
-        return f"has no evaluation to compare; continue it with 'd3gan train {record.run.path}'"
-    return "has no evaluation to compare; retrain it with 'd3gan train ... --eval.every-epochs 1'"
+        hint = command_line("train", record.run.path)
+        return f"has no evaluation to compare; continue it with `{hint}`"
+    return "has no evaluation to compare; retrain it with `d3gan train ... --eval.every-epochs 1`"
 
 
 def _groups(

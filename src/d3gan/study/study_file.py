@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from d3gan import config as configs
-from d3gan import config_files
 from d3gan.config import Config
 from d3gan.config_aliases import current_key
 from d3gan.errors import UserError
@@ -17,6 +16,7 @@ from d3gan.study import question_keys
 from d3gan.study.plan import PlannedRun, Study
 from d3gan.study.question import Primary, Question
 from d3gan.study.variants import Variant, make_variants, section, tuned
+from d3gan.text_files import read_text, read_toml
 
 KEYS = (
     *("name", "seeds", "methods", "set", "vary", *question_keys.KEYS),
@@ -31,7 +31,7 @@ def read_study(file: Path) -> dict[str, Any]:
 
     Raises UserError.
     """
-    values = config_files.read_toml(config_files.read_text(file, "study"), str(file))
+    values = read_toml(read_text(file, "study"), str(file))
     methods = values.get("methods")
     if isinstance(methods, list):
         values["methods"] = [_beside(file, word) for word in methods]

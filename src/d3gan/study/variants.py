@@ -13,6 +13,7 @@ from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.registry import nearest
 from d3gan.study.question_keys import check_seeds
+from d3gan.text_files import read_text, read_toml
 
 _OF_METHOD = ("base", "seeds")
 """Keys of a method's table that are not keys of the configuration."""
@@ -55,7 +56,7 @@ def tuned(methods: Sequence[Variant], file: str, where: str) -> list[Variant]:
         raise UserError(
             f"{where}tuned = {file!r}: there is no such file; 'd3gan tune' of the study writes it"
         )
-    tables = config_files.read_toml(config_files.read_text(Path(file), "tuned"), file)
+    tables = read_toml(read_text(Path(file), "tuned"), file)
     names = [method.name for method in methods]
     for name in tables:
         if name not in names:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from d3gan.config import Config, from_dict, refuse_changes
 from d3gan.errors import UserError
@@ -14,6 +14,22 @@ from d3gan.tensor_files import BrokenFile, read_tensors, write_tensors
 from d3gan.training import distributed
 
 FORMAT = 1
+
+_CONTENT: dict[str, type | tuple[type, ...]] = {
+    "step": int,
+    "train_seconds": (int, float),
+    "data_digest": str,
+    **dict.fromkeys(("generator", "discriminators", "optimizer_g", "optimizer_d"), dict),
+}
+"""The keys that every checkpoint has, with the types of their values; later versions add others."""
+
+
+class Checkpoint(NamedTuple):
+    """A sound checkpoint."""
+
+    file: Path
+    content: dict[str, Any]
+    """Its keys are described in docs/run-folder.md; tensors are on the CPU."""
 
 
 def save_checkpoint(run: RunFolder, saved: dict[str, Any], keep: int) -> Path:
@@ -37,49 +53,77 @@ def write_checkpoint(file: Path, saved: dict[str, Any]) -> None:
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint, with tensors on the CPU. Raises BrokenFile."""
+    """Return the content of a checkpoint, with tensors on the CPU.
+
+    Raises BrokenFile, and UserError if the system denies access to the file.
+    """
     saved = read_tensors(file)
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT or "step" not in saved:
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT:
         raise BrokenFile(f"not a checkpoint of format {FORMAT}")
+    for key, kind in _CONTENT.items():
+        if not isinstance(saved.get(key), kind):
+            raise BrokenFile(f"it lacks '{key}'")
     return saved
 
 
 def newest_checkpoint(run: RunFolder) -> dict[str, Any] | None:
-    """Return the content of the newest sound checkpoint, or None if there is no checkpoint.
+    """Return the content of `newest_sound`, or None if there is no checkpoint."""
+    found = newest_sound(run)
+    return found.content if found else None
 
-    Broken ones are skipped with a warning. Raises UserError if all are broken.
+
+def newest_sound(run: RunFolder) -> Checkpoint | None:
+    """Return the newest sound checkpoint of a run, or None if the run has no checkpoint.
+
+    If the newest one is broken, one line says which is used instead: best.pt or the newest sound
+    one of the others, whichever is later. Raises UserError if all are broken.
     """
-    files = _newest_first(run)
-    for file in files:
+    broken: list[str] = []
+
+    def sound(file: Path) -> Checkpoint | None:
         try:
-            return read_checkpoint(file)
+            return Checkpoint(file, read_checkpoint(file))
         except BrokenFile as error:
-            if distributed.is_main():
-                warn(f"broken checkpoint {file} ({error})")
-    if files:
-        raise UserError(f"all checkpoints in {run.checkpoints} are broken; retrain the run")
-    return None
+            broken.append(f"{file} ({error})")
+            return None
+
+    files = _newest_first(run)
+    found = next(filter(None, map(sound, files)), None)
+    if (broken or not files) and run.best_file.exists():
+        best = sound(run.best_file)
+        if best and (found is None or best.content["step"] > found.content["step"]):
+            found = best
+    if found is None and broken:
+        raise UserError(
+            f"no checkpoint of the run {run.path} can be read; broken: {', '.join(broken)}; "
+            "restore one from a copy, or train a new run"
+        )
+    if found and broken and distributed.is_main():
+        what = "broken checkpoint" if len(broken) == 1 else "broken checkpoints"
+        step = found.content["step"]
+        warn(f"{what} {', '.join(broken)}; using {found.file} of step {step}")
+    return found
 
 
 def checkpoint_to_resume(run: RunFolder) -> dict[str, Any] | None:
-    """Return what `newest_checkpoint` returns on the main rank, on every rank.
+    """Return the content of the main rank's `newest_sound`, on every rank.
 
     All ranks call this together; the others read the file that the main rank found to be sound.
     Raises UserError, on all ranks, if one of them cannot read it.
     """
-    saved: dict[str, Any] | None = None
+    found: Checkpoint | None = None
     with distributed.raise_together():
         if distributed.is_main():
-            saved = newest_checkpoint(run)
-    step = distributed.from_main(lambda: saved["step"] if saved else None)
+            found = newest_sound(run)
+    name = distributed.from_main(lambda: found.file.name if found else None)
     with distributed.raise_together():
-        if step is not None and not distributed.is_main():
-            file = run.checkpoint_file(step)
+        if name is not None and not distributed.is_main():
+            file = run.checkpoints / name
             try:
-                saved = read_checkpoint(file)
+                found = Checkpoint(file, read_checkpoint(file))
             except BrokenFile as error:
                 raise UserError(f"cannot read {file} ({error}), which rank 0 can read") from error
-    return saved
+    return found.content if found else None
 
 
 def check_same_run(config: Config, saved: Mapping[str, Any], data_digest: str) -> None:

@@ -85,7 +85,7 @@ def resumed_monitor(run: RunFolder, monitor: Monitor, protocol: EvaluationProtoc
             check_comparable(rows[-1]["protocol"], protocol.to_dict(), whose)
     except KeyError as error:
         raise UserError(
-            f"an evaluation in {run.metrics_file} lacks {error}; repair or delete its line"
+            f"an evaluation in {run.metrics_file} lacks {error}; repair that line"
         ) from error
     if monitor.best is not None and kept is None:
         if distributed.is_main():

@@ -13,9 +13,10 @@ from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
 from d3gan.evaluation.options import EvaluationOptions
 from d3gan.evaluation.real_statistics import drawn_from
+from d3gan.messages import warn
 from d3gan.rng import Stream, permutation
 from d3gan.training import distributed
-from d3gan.training.inference import best_step, checkpoints, load
+from d3gan.training.inference import BrokenCheckpoint, TrainedGenerator, checkpoints, load
 from d3gan.training.measuring import measure_draws
 
 RUN_SAMPLES = 50_000
@@ -51,9 +52,7 @@ def evaluate(options: EvaluationOptions) -> list[Evaluated]:
 def _of_run(options: EvaluationOptions, device: torch.device) -> Iterator[Evaluated]:
     path = Path(options.target)
     with distributed.raise_together():
-        names = _checkpoints(path, options.checkpoint)
-        loaded = [load(path, name) for name in names]  # reports a broken one before long work
-        best = best_step(path) if options.checkpoint == "all" else None
+        loaded, best = _loaded(path, options.checkpoint)  # reports a broken one before long work
         config, data = loaded[0].config, loaded[0].config.data
         if options.against or options.against_split:
             data = dataclasses.replace(
@@ -74,13 +73,24 @@ def _of_run(options: EvaluationOptions, device: torch.device) -> Iterator[Evalua
         yield Evaluated(options.target, trained.step, trained.step == best, measured)
 
 
-def _checkpoints(path: Path, checkpoint: str) -> list[str]:
-    """Return the names of the checkpoints to measure."""
+def _loaded(path: Path, checkpoint: str) -> tuple[list[TrainedGenerator], int | None]:
+    """Return the generators to measure, and the step of the best checkpoint if all are measured.
+
+    Of all checkpoints, broken ones are left out with a warning. Raises UserError.
+    """
     if checkpoint != "all":
-        return [checkpoint]
+        return [load(path, checkpoint)], None
     if path.suffix == ".safetensors":
         raise UserError(f"{path} holds one generator; --checkpoint all needs a run folder")
-    return checkpoints(path) or ["last"]  # reports that there is none
+    names, best = checkpoints(path)
+    loaded = []
+    for name in names:
+        try:
+            loaded.append(load(path, name))
+        except BrokenCheckpoint as error:
+            if distributed.is_main():
+                warn(str(error))
+    return loaded or [load(path)], best  # `load` reports that there is none
 
 
 def _of_images(options: EvaluationOptions, device: torch.device) -> Evaluated:

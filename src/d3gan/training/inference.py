@@ -1,29 +1,29 @@
 """A trained generator: load it, sample from it, export it."""
 
-import logging
 import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from d3gan.config import Config, to_toml
-from d3gan.config_files import from_toml, load_file
+from d3gan.config import Config
+from d3gan.config_files import load_file
 from d3gan.errors import UserError
 from d3gan.fields import check_draw
 from d3gan.files import write_bytes, writing
 from d3gan.images import Pictures, grid
+from d3gan.messages import warn
 from d3gan.runs import RunFolder, numbered, step_of
+from d3gan.shell import command_line
 from d3gan.tensor_files import BrokenFile
+from d3gan.training import distributed
 from d3gan.training.build import build_generator
 from d3gan.training.checkpoint import newest_checkpoint, read_checkpoint
+from d3gan.training.export import onnx_bytes, read_export, safetensors_bytes
 from d3gan.training.sampling import (
     class_grid,
     generate,
@@ -32,6 +32,10 @@ from d3gan.training.sampling import (
     random_labels,
     to_uint8,
 )
+
+
+class BrokenCheckpoint(UserError):
+    """The checkpoint that was asked for is damaged."""
 
 
 @dataclass(frozen=True)
@@ -202,36 +206,13 @@ class TrainedGenerator:
         path = Path(path)
         if path.suffix not in (".safetensors", ".onnx"):
             raise UserError(f"cannot export to {path}; the name must end in .safetensors or .onnx")
+        if path.suffix == ".onnx":
+            content = onnx_bytes(self.generator, self.config.model.latent_dim, self.classes)
+        else:
+            content = safetensors_bytes(self.generator, self.config, self.step, self.classes)
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, self._onnx() if path.suffix == ".onnx" else self._safetensors())
-
-    def _safetensors(self) -> bytes:
-        numbers = {"step": str(self.step), "classes": str(self.classes)}
-        return save(self.generator.state_dict(), {"d3gan": to_toml(self.config), **numbers})
-
-    def _onnx(self) -> bytes:
-        try:
-            import onnxscript  # noqa: F401  (torch.onnx needs it and says so in a long trace)
-        except ImportError:
-            raise UserError("ONNX export needs onnxscript: pip install onnxscript") from None
-        inputs = {"z": torch.zeros(2, self.config.model.latent_dim)}
-        if self.classes:
-            inputs["labels"] = torch.zeros(2, dtype=torch.int64)
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of torch's own code
-            program = torch.onnx.export(
-                self.generator,
-                tuple(inputs.values()),
-                input_names=list(inputs),
-                output_names=["images"],
-                dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),
-                verbose=False,
-            )
-        assert program is not None
-        content: bytes = program.model_proto.SerializeToString()
-        return content
+            write_bytes(path, content)
 
 
 def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGenerator:
@@ -244,35 +225,38 @@ def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGener
     if path.suffix == ".safetensors":
         if checkpoint != "last":
             raise UserError(f"checkpoint = '{checkpoint}': {path} holds one generator alone")
-        return _load_export(path)
+        return _trained(*read_export(path), origin=str(path))
     run = RunFolder(path)
     run.require()
     config = load_file(run.config_file)
     saved = newest_checkpoint(run) if checkpoint == "last" else _saved_as(run, checkpoint)
     if saved is None:
-        raise UserError(f"the run {path} has no checkpoint yet; train it first: d3gan train {path}")
+        hint = command_line("train", path)
+        raise UserError(f"the run {path} has no checkpoint yet; train it first: {hint}")
     weights = next(saved[key] for key in ("ema", "average", "generator") if key in saved)
-    return _trained(config, weights, saved["step"], saved.get("classes", 0))
+    step = saved["step"]
+    return _trained(config, weights, step, saved.get("classes", 0), f"step {step} of {path}")
 
 
-def checkpoints(path: Path) -> list[str]:
-    """The names of all checkpoints of a run for `load`: its steps, and "best" if it is not one of
-    them."""
+def checkpoints(path: Path) -> tuple[list[str], int | None]:
+    """Return the names of all checkpoints of a run for `load`, and the step of the best one.
+
+    The names are steps, and "best" if it is not one of them; the step is None if no best checkpoint
+    can be read. Raises UserError if there is no run.
+    """
     run = RunFolder(path)
-    run.require()
+    run.require("evaluate")
     steps = [step_of(file) for file in numbered(run.checkpoints, "pt")]
-    best = best_step(path)
     names = [str(step) for step in steps]
-    return names if best is None or best in steps else ["best", *names]
-
-
-def best_step(path: Path) -> int | None:
-    """The step of a run's checkpoint "best"; None if it has none. Raises UserError."""
-    run = RunFolder(path)
     if not run.best_file.exists():
-        return None
-    step: int = _saved_as(run, "best")["step"]
-    return step
+        return names, None
+    try:
+        best: int = _saved_as(run, "best")["step"]
+    except BrokenCheckpoint as error:
+        if distributed.is_main():
+            warn(str(error))
+        return names, None
+    return (names if best in steps else ["best", *names]), best
 
 
 def _saved_as(run: RunFolder, checkpoint: str) -> dict[str, Any]:
@@ -292,31 +276,24 @@ def _saved_as(run: RunFolder, checkpoint: str) -> dict[str, Any]:
     try:
         return read_checkpoint(file)
     except BrokenFile as error:
-        raise UserError(f"broken checkpoint {file} ({error}); take another one") from error
-
-
-def _load_export(path: Path) -> TrainedGenerator:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    if "d3gan" not in metadata or not metadata.get("step", "").isdigit():
-        raise UserError(f"{path} was not written by d3gan export")
-    config = from_toml(metadata["d3gan"], path.stem, str(path))
-    return _trained(config, weights, int(metadata["step"]), int(metadata.get("classes", "0")))
+        raise BrokenCheckpoint(f"broken checkpoint {file} ({error}); take another one") from error
 
 
 def _trained(
-    config: Config, weights: dict[str, Tensor], step: int, classes: int
+    config: Config, weights: Mapping[str, Tensor], step: int, classes: int, origin: str
 ) -> TrainedGenerator:
+    """Return a generator with these weights, which come from `origin`. Raises UserError."""
     generator = build_generator(config, classes)
     try:
         generator.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:
         raise UserError(
-            "the saved weights do not match their configuration; restore one of the two "
+            f"the weights of {origin} do not match their configuration; restore one of the two "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
+    if not all(bool(x.isfinite().all()) for x in generator.state_dict().values()):
+        raise UserError(
+            f"the weights of {origin} are not finite (NaN or infinite), so there is nothing to "
+            "draw; take an earlier checkpoint"
+        )
     return TrainedGenerator(config, generator.eval().requires_grad_(False), step, classes)

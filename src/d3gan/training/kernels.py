@@ -63,8 +63,8 @@ class Kernels:
                 use_kernels(member, _of_member(self.discriminators, k))
         except ValueError as error:
             raise UserError(
-                f"{error}; delete kernels.json in the run's folder to choose others, which changes "
-                "the run's rounding"
+                f"{error}; move kernels.json out of the run's folder to choose others, which "
+                "changes the run's rounding"
             ) from error
         state.discriminators.join, state.discriminators.way = self.join, self.way
 
@@ -114,7 +114,7 @@ def _read(file: Path) -> dict[str, Any]:
         return {name: value for name, value in found.items() if name in names}
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{file} cannot be read ({error}); delete it to choose the kernels again, which "
+            f"{file} cannot be read ({error}); move it away to choose the kernels again, which "
             "changes the run's rounding"
         ) from error
 

@@ -90,7 +90,7 @@ class State:
                 optimizer.param_groups[0] |= of_device
                 lay_out_moments(optimizer)
             _load_tensors(self.aggregation, saved.get("aggregation", {}))
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
                 "the checkpoint does not match the run's config.toml; restore one of the two "
                 f"({str(error).splitlines()[-1].strip()})"

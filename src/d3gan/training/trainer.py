@@ -23,6 +23,7 @@ from d3gan.images import save_picture
 from d3gan.messages import note
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
+from d3gan.shell import command_line
 from d3gan.training import distributed, preparation
 from d3gan.training.checkpoint import (
     check_same_run,
@@ -170,7 +171,7 @@ class _Training:
                     raise Interrupted(
                         signal_number,
                         f"interrupted at step {state.step} of {self.total}; a checkpoint is saved; "
-                        f"continue with 'd3gan train {self.run.path}'",
+                        f"continue with `{command_line('train', self.run.path)}`",
                     )
             self.listener.raise_error()
             bar.advance(0, "evaluating")

@@ -1,0 +1,50 @@
+"""What a path is that was given instead of a run folder, for a message that says what to write."""
+
+from pathlib import Path
+
+from d3gan.shell import command_line
+
+CONFIG = "config.toml"
+CHECKPOINTS, SAMPLES, METRICS = "checkpoints", "samples", "metrics.jsonl"
+NAMED_AT_MOST = 5
+"""Number of runs of a folder that a message lists."""
+
+
+def mistaken_for_run(path: Path, command: str) -> str | None:
+    """Return what `path` is and what to write instead, if it belongs to a run or holds runs.
+
+    `command` is the command of d3gan that wanted a run. Return None for any other path.
+    """
+    if path.is_dir():
+        if path.name in (CHECKPOINTS, SAMPLES) and _is_run(path.parent):
+            return f"{path} is a folder of the run {_write(path.parent, command)}"
+        if runs := [folder for folder in sorted(path.iterdir()) if _is_run(folder)]:
+            names = [run.name for run in runs[:NAMED_AT_MOST]]
+            more = f" and {len(runs) - NAMED_AT_MOST} more" if len(runs) > NAMED_AT_MOST else ""
+            one = command_line(command, runs[0])
+            return f"{path} is a folder of runs ({', '.join(names)}{more}); name one: write `{one}`"
+        if (path / CHECKPOINTS).is_dir() or (path / METRICS).exists():
+            return (
+                f"the run {path} has lost its {CONFIG}; restore that file (each checkpoint of the "
+                "run holds the same values under its key 'config')"
+            )
+        return None
+    if not path.exists():
+        return None
+    if path.suffix == ".pt" and path.parent.name == CHECKPOINTS and _is_run(path.parent.parent):
+        which = path.stem.removeprefix("step-").lstrip("0") or "0"
+        options = () if command == "train" else ("--checkpoint", which)
+        return f"{path} is a checkpoint of the run {_write(path.parent.parent, command, *options)}"
+    if path.name != CONFIG and _is_run(path.parent):
+        return f"{path} is a file of the run {_write(path.parent, command)}"
+    if path.suffix == ".pt":
+        return f"{path} is a file outside of a run; name a run folder, which holds a {CONFIG}"
+    return None
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / CONFIG).is_file()
+
+
+def _write(run: Path, command: str, *options: str) -> str:
+    return f"{run}; write `{command_line(command, run, *options)}`"

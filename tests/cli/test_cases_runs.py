@@ -1,0 +1,169 @@
+"""Run folders, checkpoints, exports and the files of users: what is refused, and with which line."""
+
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pytest
+import torch
+from tests.cli.cases import Case, check
+
+from d3gan import config as configs
+from d3gan.training.trainer import train
+
+
+@cache
+def trained() -> Path:
+    """Return a folder with the data noise.npz and the finished run runs/a, of 4 steps."""
+    folder = Path(mkdtemp(prefix="d3gan-cases-"))
+    rng = np.random.default_rng(0)
+    np.savez(folder / "noise.npz", images=rng.integers(0, 256, (40, 16, 16, 3), np.uint8))
+    sizes = {"latent_dim": 8, "generator_width": 4, "discriminator_width": 4}
+    train(
+        configs.from_dict(
+            {
+                "name": "a",
+                "out_dir": str(folder / "runs"),
+                "data": {"source": str(folder / "noise.npz"), "resolution": 16},
+                "model": sizes | {"generator_norm": "group", "discriminator_norm": "group"},
+                "train": {"batch_size": 20, "epochs": 2.0, "log_every_steps": 1},
+                "samples": {"count": 4},
+            }
+        )
+    )
+    return folder
+
+
+def run_of_4_steps(*changes: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Return a function that copies `trained` into a folder and then applies the changes."""
+
+    def prepare(folder: Path) -> None:
+        shutil.copytree(trained(), folder, dirs_exist_ok=True)
+        for change in changes:
+            change(folder)
+
+    return prepare
+
+
+def write(name: str, text: str) -> Callable[[Path], object]:
+    """Return a function that writes a text file in a folder."""
+
+    def change(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+    return change
+
+
+def remove(name: str) -> Callable[[Path], object]:
+    """Return a function that removes a file of a folder."""
+    return lambda folder: (folder / name).unlink()
+
+
+def folder_instead(name: str) -> Callable[[Path], object]:
+    """Return a function that puts a folder in the place of a file, which nobody can read then."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return change
+
+
+def edit(
+    name: str, change_content: Callable[[dict[str, object]], object]
+) -> Callable[[Path], None]:
+    """Return a function that edits a checkpoint of the run."""
+
+    def change(folder: Path) -> None:
+        file = folder / "runs" / "a" / "checkpoints" / name
+        saved = torch.load(file, weights_only=True)
+        change_content(saved)
+        torch.save(saved, file)
+
+    return change
+
+
+def not_finite(saved: dict[str, object]) -> None:
+    for network in ("generator", "ema"):
+        for tensor in saved.get(network, {}).values():  # type: ignore[attr-defined]
+            tensor.fill_(float("nan"))
+
+
+LAST = "runs/a/checkpoints/step-00000004.pt"
+
+CASES = [
+    # What a path is that is not a run
+    Case("sample-checkpoint", ("sample", LAST),
+         "is a checkpoint of the run runs/a; write `d3gan sample runs/a --checkpoint 4`",
+         prepare=run_of_4_steps()),
+    Case("export-best", ("export", "runs/a/checkpoints/best.pt", "-o", "g.safetensors"),
+         "write `d3gan export runs/a --checkpoint best`",
+         prepare=run_of_4_steps(write("runs/a/checkpoints/best.pt", ""))),
+    Case("evaluate-checkpoint", ("evaluate", LAST),
+         "is a checkpoint of the run runs/a; write `d3gan evaluate runs/a --checkpoint 4`",
+         prepare=run_of_4_steps()),
+    Case("train-checkpoint", ("train", LAST), "write `d3gan train runs/a`",
+         prepare=run_of_4_steps()),
+    Case("sample-runs", ("sample", "runs"),
+         "runs is a folder of runs (a); name one: write `d3gan sample runs/a`",
+         prepare=run_of_4_steps()),
+    Case("evaluate-runs", ("evaluate", "runs"), "runs is a folder of runs (a); name one",
+         prepare=run_of_4_steps()),
+    Case("evaluate-samples", ("evaluate", "runs/a/samples"),
+         "runs/a/samples is a folder of the run runs/a; write `d3gan evaluate runs/a`",
+         prepare=run_of_4_steps()),
+    Case("sample-pt", ("sample", "x.pt"), "x.pt is a file outside of a run; name a run folder",
+         prepare=write("x.pt", "")),
+    Case("sample-missing", ("sample", "runs/b"), "there is no run at runs/b (no such folder)"),
+    Case("quoted", ("sample", "my run/checkpoints/step-00000004.pt"),
+         "write `d3gan sample 'my run' --checkpoint 4`",
+         prepare=run_of_4_steps(lambda folder: (folder / "runs/a").rename(folder / "my run"))),
+    Case("evaluate-without-config", ("evaluate", "runs/a"),
+         "the run runs/a has lost its config.toml; restore that file",
+         prepare=run_of_4_steps(remove("runs/a/config.toml"))),
+    # Names
+    Case("blank-name", ("train", "demo-d3gan", "--name", " "), "and not spaces alone"),
+    # TOML that Python's parser cannot take
+    Case("nested-toml", ("train", "deep.toml"), "deep.toml: not valid TOML: it is nested too deeply",
+         prepare=write("deep.toml", "x = " + "[" * 5000 + "]" * 5000)),
+    Case("digits-toml", ("train", "long.toml"),
+         "long.toml: not valid TOML: an integer in it has too many digits",
+         prepare=write("long.toml", "seed = " + "9" * 5000)),
+    # Files that are damaged, or that cannot be read
+    Case("metrics-unreadable", ("report", "runs/a"),
+         "cannot be read: cannot read runs/a/metrics.jsonl: Is a directory", status=0,
+         prepare=run_of_4_steps(folder_instead("runs/a/metrics.jsonl"))),
+    Case("metrics-unreadable-train", ("train", "runs/a"),
+         "cannot read runs/a/metrics.jsonl: Is a directory",
+         prepare=run_of_4_steps(folder_instead("runs/a/metrics.jsonl"))),
+]  # fmt: skip
+"""Most end before torch is imported."""
+
+SLOW = [
+    Case("checkpoint-without-keys", ("sample", "runs/a"),
+         "step-00000004.pt (it lacks 'generator'); using runs/a/checkpoints/step-00000002.pt of "
+         "step 2", status=0,
+         prepare=run_of_4_steps(edit("step-00000004.pt", lambda saved: saved.pop("generator")))),
+    Case("not-finite", ("sample", "runs/a"),
+         "the weights of step 4 of runs/a are not finite (NaN or infinite)",
+         prepare=run_of_4_steps(edit("step-00000004.pt", not_finite))),
+    Case("not-finite-evaluate", ("evaluate", "runs/a", "--samples", "20"),
+         "the weights of step 4 of runs/a are not finite (NaN or infinite)",
+         prepare=run_of_4_steps(edit("step-00000004.pt", not_finite))),
+    Case("not-finite-export", ("export", "runs/a", "-o", "g.safetensors"),
+         "the weights of step 4 of runs/a are not finite (NaN or infinite)",
+         prepare=run_of_4_steps(edit("step-00000004.pt", not_finite))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case",
+    [*CASES, *(pytest.param(case, marks=pytest.mark.slow) for case in SLOW)],
+    ids=lambda case: case.name,
+)
+def test_each_case(case: Case, tmp_path: Path) -> None:
+    check(case, tmp_path)
