@@ -1,4 +1,4 @@
-"""Run folders, checkpoints, exports and the files of users: what is refused, and with which line."""
+"""Run folders, checkpoints, exports and files of users: what is refused, and with which line."""
 
 import shutil
 from collections.abc import Callable
@@ -128,7 +128,8 @@ CASES = [
     # Names
     Case("blank-name", ("train", "demo-d3gan", "--name", " "), "and not spaces alone"),
     # TOML that Python's parser cannot take
-    Case("nested-toml", ("train", "deep.toml"), "deep.toml: not valid TOML: it is nested too deeply",
+    Case("nested-toml", ("train", "deep.toml"),
+         "deep.toml: not valid TOML: it is nested too deeply",
          prepare=write("deep.toml", "x = " + "[" * 5000 + "]" * 5000)),
     Case("digits-toml", ("train", "long.toml"),
          "long.toml: not valid TOML: an integer in it has too many digits",

@@ -201,7 +201,7 @@ def test_the_checkpoint_before_a_corrupt_one_is_used(
     assert "64 images from step 5" in output.out
     run.checkpoint_file(5).write_bytes(b"")
     assert main(["sample", str(run.path), "-o", str(tmp_path / "grid.png")]) == 2
-    assert "are broken; retrain the run" in capsys.readouterr().err
+    assert "restore one from a copy, or train a new run" in capsys.readouterr().err
 
 
 def test_labels_that_do_not_exist_are_reported(

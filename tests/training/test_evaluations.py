@@ -123,7 +123,9 @@ def test_the_best_checkpoint_has_the_best_metric(measured: Config) -> None:
     again_by = evaluator(Path(measured.data.source))
     again = measure_generator(again_by, trained.generator, measured.model.latent_dim, ema=True)
     assert again.to_dict()["kd"] == pytest.approx(best["kd"], rel=1e-4)
-    assert checkpoints(run.path) in (["8"], ["best", "8"])
+    names, best_step = checkpoints(run.path)
+    assert names in (["8"], ["best", "8"])
+    assert best_step == best["step"]
 
 
 def test_a_resumed_run_knows_its_best_evaluation(measured: Config) -> None:
