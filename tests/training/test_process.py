@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tests.program import run_code
 
 from d3gan.training import process
 
@@ -48,3 +49,13 @@ def test_settings_are_restored(deterministic: bool, monkeypatch: pytest.MonkeyPa
         assert torch.equal(torch.get_rng_state(), random)
     finally:
         torch.set_num_threads(original)
+
+
+def test_torchs_compiler_is_not_imported_to_choose_algorithms() -> None:
+    code = """
+import sys
+from d3gan.training.process import process_settings
+with process_settings(deterministic=False):
+    assert "torch._inductor" not in sys.modules
+"""
+    assert run_code(code).returncode == 0

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from d3gan.errors import UserError
+
 NORMS = ("batch", "sync", "group", "none")
 
 CHANNELS_PER_GROUP = 8
@@ -18,15 +20,21 @@ def make_norm(
 ) -> nn.Module:
     """Return a layer [B, C, H, W] -> [B, C, H, W]; it has buffers only for running statistics.
 
-    `affine` says whether it has a learned scale and shift for each channel.
+    `affine` says whether it has a learned scale and shift for each channel. Raises UserError if
+    the channels of a group norm do not divide.
     """
     if name == "batch":
         return BatchNorm2d(channels, affine=affine, track_running_stats=running_statistics)
     if name == "sync":
         return SyncBatchNorm2d(channels, affine=affine, track_running_stats=running_statistics)
     if name == "group":
-        groups = CHANNELS_PER_GROUP
-        return nn.GroupNorm(max(1, channels // groups), channels, affine=affine)
+        groups = max(1, channels // CHANNELS_PER_GROUP)
+        if channels % groups:
+            raise UserError(
+                f"group norm cannot divide a layer of {channels} channels into {groups} equal "
+                f"groups; choose a width that is a multiple of {CHANNELS_PER_GROUP}"
+            )
+        return nn.GroupNorm(groups, channels, affine=affine)
     if name == "none":
         return nn.Identity()
     raise ValueError(f"unknown norm {name!r}; allowed: {', '.join(NORMS)}")

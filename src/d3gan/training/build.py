@@ -1,16 +1,18 @@
 """Builds what a configuration names: rules of the game, and networks, freshly initialised."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import nn
 
 from d3gan.config import Config, GanConfig
+from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS, Aggregation
 from d3gan.gan.augment import AUGMENTATIONS, Augmentation
 from d3gan.gan.objectives import OBJECTIVES, Objective
 from d3gan.gan.penalties import PENALTIES, Penalty
-from d3gan.networks.architecture import ImageShape, build_architecture
+from d3gan.networks.architecture import Architecture, ImageShape, build_architecture
 from d3gan.networks.ensemble import Ensemble
 from d3gan.networks.viewed import Viewed
 from d3gan.networks.views import VIEWS
@@ -49,12 +51,13 @@ def image_shape(config: Config, classes: int) -> ImageShape:
 def build_generator(config: Config, classes: int = 0, *, initialise: bool = True) -> nn.Module:
     """Return the generator in float32 on the CPU, a function of the configuration alone.
 
-    Without `initialise` its weights are arbitrary.
+    Without `initialise` its weights are arbitrary. Raises UserError if it cannot have this width.
     """
     model, images = config.model, image_shape(config, classes)
-    defaults = {"width": model.generator_width, "norm": model.generator_norm}
+    defaults: dict[str, Any] = {"width": model.generator_width, "norm": model.generator_norm}
     architecture = build_architecture(model.architecture, defaults)
-    generator = architecture.generator(images, model.latent_dim)
+    with _naming("generator", architecture, defaults):
+        generator = architecture.generator(images, model.latent_dim)
     if initialise:
         architecture.initialise(generator, config.seed, Stream.GENERATOR_WEIGHTS, 0)
     return generator
@@ -83,8 +86,22 @@ def build_discriminators(
         text = gan.members[k] if gan.members else model.architecture
         architecture = build_architecture(text, defaults)
         view = views[k % len(views)] if views else None
-        network = architecture.discriminator(view.shape(images) if view else images)
+        with _naming("discriminator", architecture, defaults):
+            network = architecture.discriminator(view.shape(images) if view else images)
         if initialise:
             architecture.initialise(network, config.seed, Stream.DISCRIMINATOR_WEIGHTS, k)
         networks.append(Viewed(network, view, images, config.seed, k) if view else network)
     return Ensemble(networks)
+
+
+@contextmanager
+def _naming(
+    network: str, architecture: Architecture, defaults: Mapping[str, object]
+) -> Iterator[None]:
+    """Name the width and the norm of a network in the UserError of the block that builds it."""
+    try:
+        yield
+    except UserError as error:
+        values = {name: getattr(architecture, name, value) for name, value in defaults.items()}
+        keys = ", ".join(f"model.{network}_{name} = {value!r}" for name, value in values.items())
+        raise UserError(f"{keys}: {error}") from error

@@ -1,6 +1,7 @@
 """What a run needs before its first step: a batch that fits, images, and an evaluator."""
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -17,20 +18,31 @@ from d3gan.training import distributed
 from d3gan.training.build import build_discriminators, build_generator, model_classes
 
 
-def check_batch_size(config: Config, shards: int) -> None:
-    """Raise UserError if a rank's shard of the batch is too small for the networks.
+class MetaNetworks(NamedTuple):
+    """Networks without memory or values, on torch's device "meta"."""
 
-    Batch norm needs two images. Whether there is one is read from the networks themselves, built
-    without memory or values on the device "meta".
-    """
+    generator: nn.Module
+    discriminators: nn.Module
+
+
+def meta_networks(config: Config) -> MetaNetworks:
+    """Return the networks of a config. Raises UserError if they cannot have their widths."""
     classes = model_classes(config, 2)  # any number of them: images are loaded later
     with torch.device("meta"):
-        networks = nn.ModuleList(
-            build(config, classes, initialise=False)
-            for build in (build_generator, build_discriminators)
+        return MetaNetworks(
+            build_generator(config, classes, initialise=False),
+            build_discriminators(config, classes, initialise=False),
         )
+
+
+def check_batch_size(config: Config, shards: int, networks: MetaNetworks) -> None:
+    """Raise UserError if a rank's shard of the batch is too small for the networks.
+
+    Batch norm needs two images. Whether there is one is read from the networks themselves.
+    """
     batch_norm = nn.modules.batchnorm._BatchNorm
-    least = 2 if any(isinstance(layer, batch_norm) for layer in networks.modules()) else 1
+    layers = nn.ModuleList(networks).modules()
+    least = 2 if any(isinstance(layer, batch_norm) for layer in layers) else 1
     least *= config.train.accumulate
     if config.train.batch_size // shards < least:
         raise UserError(

@@ -34,7 +34,8 @@ def process_settings(*, deterministic: bool) -> Iterator[None]:
             prepare_process()
             if deterministic and not workspace:
                 os.environ[CUBLAS_WORKSPACE] = ":4096:8"
-            torch.use_deterministic_algorithms(deterministic)
+            # use_deterministic_algorithms would import torch's compiler, which takes a second.
+            torch.set_deterministic_debug_mode("error" if deterministic else "default")
             yield
         finally:
             torch.set_deterministic_debug_mode(algorithms)

@@ -40,6 +40,7 @@ from d3gan.training.listening import Listener, OnRow
 from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.measuring import measure_generator
 from d3gan.training.process import process_settings
+from d3gan.training.remarks import print_remarks
 from d3gan.training.sampling import sample_grid
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
@@ -62,7 +63,10 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
         ExitStack() as stack,
     ):
         parallel = distributed.make_discriminator_parallel(config.train, config.gan.discriminators)
-        preparation.check_batch_size(config, parallel.data)
+        networks = preparation.meta_networks(config)
+        preparation.check_batch_size(config, parallel.data, networks)
+        if not resume:
+            print_remarks(config, *networks, device)
         with distributed.raise_together():
             if resume:
                 run.require()

@@ -1,0 +1,35 @@
+"""What `d3gan train` says before, during and after training, from outside."""
+
+from pathlib import Path
+
+import pytest
+from tests.cli.cases import Case, check
+
+WIDTH = ("--model.discriminator-width", "22", "--model.discriminator-norm", "group")
+
+CASES = [
+    Case(
+        "group norm whose channels do not divide",
+        ("train", "demo-d3gan", *WIDTH, "--data.source", "no-such-data"),
+        "d3gan: error: model.discriminator_width = 22, model.discriminator_norm = 'group': group "
+        "norm cannot divide a layer of 44 channels into 5 equal groups; choose a width that is a "
+        "multiple of 8",
+        absent=("no-such-data",),
+    ),
+    Case(
+        "learning rate far out of the usual range",
+        ("train", "demo-d3gan", "--optim.lr-g", "10", "--data.source", "no-such-data"),
+        "d3gan: warning: optim.lr_g = 10: usual are 1e-06 to 0.01; training may diverge",
+    ),
+    Case(
+        "quiet: no remarks, only the error",
+        ("train", "demo-d3gan", "--optim.lr-g", "10", "-q", "--data.source", "no-such-data"),
+        "d3gan: error: ",
+        absent=("warning",),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_it_says_what_is_wrong(case: Case, tmp_path: Path) -> None:
+    check(case, tmp_path)
