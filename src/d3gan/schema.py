@@ -99,8 +99,9 @@ class TrainConfig:
     deterministic: Annotated[bool, MACHINE] = False
     """Use deterministic algorithms only, even where they are slower, and choose none by measuring
     (CUDA)."""
-    device: Annotated[Literal["auto", "cpu", "cuda"], MACHINE] = "auto"
-    """Device of each process. auto: CUDA if available."""
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], MACHINE] = "auto"
+    """Device of each process. auto: CUDA if available, otherwise MPS (the GPU of a Mac) for a
+    single process, otherwise the CPU."""
     mesh: Annotated[
         str,
         Matching(

@@ -10,6 +10,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from d3gan.acceleration.processor import computes_bfloat16, processor_name
+from d3gan.devices import has_float64
+from d3gan.errors import UserError
 
 DTYPES = {
     "fp32": torch.float32,
@@ -23,6 +25,8 @@ bfloat16."""
 
 def chosen_precision(device: torch.device) -> tuple[str, str]:
     """Return the precision that "auto" stands for on this device, and why."""
+    if device.type == "mps":
+        return "fp32", "nobody has measured bfloat16 on MPS"
     if device.type == "cuda":
         what = f"{torch.cuda.get_device_name(device)} multiplies bfloat16"
         why_not = "the device has a compute capability below 8.0"
@@ -30,6 +34,19 @@ def chosen_precision(device: torch.device) -> tuple[str, str]:
         what = f"{processor_name()} multiplies bfloat16"
         why_not = f"{processor_name()} has neither AVX512_BF16 nor AMX"
     return ("bf16", what) if computes_bfloat16(device) else ("fp32", why_not)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise UserError if the device cannot compute in this precision."""
+    if precision == "fp64" and not has_float64(device):
+        raise UserError(
+            "train.precision = 'fp64': MPS has no float64; use fp32, or --train.device cpu"
+        )
+    if precision == "bf16" and not torch.amp.is_autocast_available(device.type):
+        raise UserError(
+            f"train.precision = 'bf16': this torch has no mixed precision on {device.type}; use "
+            "fp32, or --train.device cpu"
+        )
 
 
 def compute_in_bfloat16(network: nn.Module) -> None:

@@ -89,8 +89,8 @@ class Baseline:
         self.loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
             PictureDataset(images, labels, DTYPES[config.train.precision]),  # type: ignore[arg-type]
             batch_sampler=batches_in_order(self.order, self.batches().start),
-            # On a CPU, loader processes would take the cores that compute.
-            num_workers=0 if device.type == "cpu" else config.data.workers or usable_cpus(),
+            # Without CUDA, loader processes would take the cores that compute.
+            num_workers=0 if device.type != "cuda" else config.data.workers or usable_cpus(),
         )
         self.loaded = iter(self.loader)
 

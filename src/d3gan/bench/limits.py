@@ -5,6 +5,7 @@ import torch
 from d3gan.acceleration.precision import DTYPES, multiplies_bfloat16
 from d3gan.acceleration.processor import computes_bfloat16, processor_features, processor_name
 from d3gan.bench.timing import timed
+from d3gan.devices import gpu_names
 from d3gan.evaluation.numerics import float32_products
 
 
@@ -31,8 +32,8 @@ def limits_line(device: torch.device) -> str:
     cuda, precisions = device.type == "cuda", ["fp32"]
     if cuda or computes_bfloat16(device):
         precisions.append("bf16")
-    if cuda:
-        name = torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        name = gpu_names()[device.index or 0]
     else:
         threads = torch.get_num_threads()
         name = f"{processor_name()} ({', '.join(processor_features())}), {threads} threads"

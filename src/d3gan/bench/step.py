@@ -23,8 +23,9 @@ from d3gan.bench.timing import (
 )
 from d3gan.config import Config
 from d3gan.data.cache import ImageSet
+from d3gan.devices import synchronise
 from d3gan.training.flops import counted_flops
-from d3gan.training.usage import peak_memory_bytes, reset_peak_memory, synchronise
+from d3gan.training.usage import peak_memory_bytes, reset_peak_memory
 
 ENGINES = ("d3gan", "baseline")
 

@@ -9,12 +9,12 @@ import torch
 from d3gan.bench.baseline import Baseline
 from d3gan.config import Config, from_dict
 from d3gan.data.cache import ImageSet
+from d3gan.devices import synchronise
 from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.engine import Engine
 from d3gan.training.kernels import choose_kernels
 from d3gan.training.preparation import with_precision
 from d3gan.training.state import make_state
-from d3gan.training.usage import synchronise
 
 Trainer = Engine | Baseline
 """What is timed: d3gan's own steps, or those of the plain loop."""

@@ -18,10 +18,11 @@ from torch.nn import functional
 from d3gan.bench.timing import Trainer, make_trainer, timed_steps
 from d3gan.config import Config, from_dict
 from d3gan.data.cache import load_images
+from d3gan.devices import synchronise
 from d3gan.training import distributed
 from d3gan.training.distributed import DiscriminatorParallel
 from d3gan.training.process import prepare_process
-from d3gan.training.usage import Utilisation, peak_memory_bytes, synchronise
+from d3gan.training.usage import Utilisation, peak_memory_bytes
 
 T = TypeVar("T")
 

@@ -31,8 +31,8 @@ class Timing:
     """Steps before the first block, which are not timed."""
     rounds: int = 5
     """Blocks of each kind, in turn; results are medians and extremes."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is a device."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: CUDA, or MPS, where there is a device."""
     json: str = ""
     """Write the numbers to this file; -: to standard output, and nothing else."""
 

@@ -135,7 +135,7 @@ def _classifier(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     resolution: int = 32,
     channels: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
 ) -> None:
     """Train the classifier of a source's labels that metrics use, and write it to a file.
 
@@ -147,7 +147,7 @@ def _classifier(
         output: NAME.safetensors, the file to write.
         resolution: Side of the images in pixels.
         channels: 1 grey, 3 colour; 0: 1 for sources that are grey.
-        device: Where it is trained; auto: CUDA where there is one.
+        device: Where it is trained; auto: CUDA, or MPS, where there is one.
     """
     check_output(output, (".safetensors",))
     wanted = Wanted(source, resolution=resolution, channels=channels).config()

@@ -30,6 +30,9 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status (0, 1, 2, 130, 143)."""
+    if sys.platform == "darwin":
+        # Torch computes what MPS lacks on the CPU, with one warning. Read when torch is imported.
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     prepare_output()
     try:
         status = _status(sys.argv[1:] if arguments is None else list(arguments))

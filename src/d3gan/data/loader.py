@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from d3gan.devices import channels_last_format, free_memory
 from d3gan.images import Images
 from d3gan.machine import available_memory
 
@@ -256,26 +257,28 @@ def _read_ahead(
 
 def normalised(pixels: Tensor, mirrored: Tensor | None, dtype: torch.dtype) -> Tensor:
     """Return uint8 [B, C, H, W] scaled to [-1, 1], mirrored where `mirrored` [B] says so."""
-    batch = pixels.to(dtype, memory_format=torch.channels_last) / 127.5 - 1
+    batch = pixels.to(dtype, memory_format=channels_last_format(pixels.device)) / 127.5 - 1
     if mirrored is None:
         return batch
     return torch.where(mirrored[:, None, None, None], batch.flip(3), batch)
 
 
 def moved(x: Tensor | None, device: torch.device) -> Tensor | None:
-    """Return `x`, a tensor of the CPU, on the device, without waiting for the copy.
+    """Return `x`, a tensor of the CPU, on the device; on CUDA without waiting for the copy.
 
-    It is copied from pinned memory, which torch or the `Ring` keeps until the copy is done.
+    On CUDA it is copied from pinned memory, which torch or the `Ring` keeps until the copy is done.
     """
-    if x is None or device.type != "cuda":
+    if x is None or device.type == "cpu":
         return x
+    if device.type != "cuda":
+        return x.to(device)
     return x.pin_memory().to(device, non_blocking=True)
 
 
 def _free_memory(device: torch.device) -> int:
     """Return the free memory of the device, in bytes."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if (free := free_memory(device)) is not None:
+        return free
     available = available_memory()
     # Where the system does not say: what any training machine has.
     return 4 * 2**30 if available is None else available

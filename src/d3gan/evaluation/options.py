@@ -61,8 +61,8 @@ class EvaluationOptions:
     features."""
     skip_broken: bool = False
     """Leave out images that cannot be read."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: CUDA where there is one."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """auto: CUDA, or MPS, where there is one."""
 
     @property
     def is_run(self) -> bool:

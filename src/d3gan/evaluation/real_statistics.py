@@ -105,7 +105,7 @@ def _cached(features: Features, images: Images, digest: str, kept: int, ranks: R
         if ranks.from_main(lambda: saved is not None):
             if saved is None:  # only the main rank computes numbers
                 return features.empty_statistics(kept or len(images))
-            return Statistics.from_state_dict(saved, features.device)
+            return Statistics.from_state_dict(saved, features.sums_device)
         if kept:
             order = permutation(0, Stream.EVALUATION_SUBSET, 0, len(images))
             images = images[order[:kept].sort().values.numpy()]

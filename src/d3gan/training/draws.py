@@ -5,6 +5,7 @@ from torch import Tensor
 
 from d3gan.acceleration.precision import DTYPES
 from d3gan.config import Config
+from d3gan.devices import float64_device, onto
 from d3gan.gan.game import Batch
 from d3gan.rng import Stream, normal, uniform
 from d3gan.training.build import Rules
@@ -26,12 +27,12 @@ class Draws:
     def __init__(self, config: Config, rules: Rules, shard: range, device: torch.device) -> None:
         self.config, self.dtype = config, DTYPES[config.train.precision]
         self.latent_dim = config.model.latent_dim
-        self.here = torch.arange(shard.start, shard.stop, device=device)
-        self.discriminators = torch.arange(config.gan.discriminators, device=device)
+        self.device, drawn_on = device, float64_device(device)
+        self.here = torch.arange(shard.start, shard.stop, device=drawn_on)
+        self.discriminators = torch.arange(config.gan.discriminators, device=drawn_on)
         self._aggregates_at_random = rules.aggregation.uses_random and config.gan.discriminators > 1
-        self._unused = torch.zeros(
-            (len(self.discriminators), 1), dtype=torch.float64, device=device
-        )
+        unused = torch.zeros((len(self.discriminators), 1), dtype=torch.float64, device=drawn_on)
+        self._unused = onto(unused, device)
         each = max(1, len(shard) * self.latent_dim)
         self._at_once = max(1, min(BATCHES_AT_ONCE, NUMBERS_AT_ONCE // each))
         self._latents: tuple[int, Tensor] | None = None
@@ -47,22 +48,22 @@ class Draws:
             first = block * self._at_once
             batches = torch.arange(first, first + self._at_once, device=self.here.device)
             z = normal(self.config.seed, Stream.NOISE, batches, self.here, self.latent_dim)
-            self._latents = block, z.to(self.dtype)
+            self._latents = block, onto(z.to(self.dtype), self.device)
         return self._latents[1][place]
 
     def augmentation(self, batch: int | Tensor) -> Tensor | None:
         """Return `Batch.augmentation` [4, B, draws]; None without augmentations."""
         if not self.augmentation_draws:
             return None
-        return self._of_augmented(Stream.AUGMENTATION, batch, self.augmentation_draws)
+        draws = self._of_augmented(Stream.AUGMENTATION, batch, self.augmentation_draws)
+        return onto(draws, self.device)
 
     def augmented(self, batch: int | Tensor, probability: float | Tensor | None) -> Tensor | None:
         """Return `Batch.augmented` bool [4, B, augmentations]; None if `probability` is None."""
         if probability is None:
             return None
-        return (
-            self._of_augmented(Stream.AUGMENTATION_CHOICE, batch, self.augmentations) < probability
-        )
+        draws = self._of_augmented(Stream.AUGMENTATION_CHOICE, batch, self.augmentations)
+        return onto(draws < probability, self.device)
 
     def _of_augmented(self, stream: Stream, batch: int | Tensor, each: int) -> Tensor:
         """Return random numbers [4, B, each] of the augmented images."""
@@ -73,7 +74,8 @@ class Draws:
         """Return `Batch.interpolation` [B, 1]; None if no penalty uses it."""
         if not self.interpolates:
             return None
-        return uniform(self.config.seed, Stream.INTERPOLATION, batch, self.here, 1)
+        draws = uniform(self.config.seed, Stream.INTERPOLATION, batch, self.here, 1)
+        return onto(draws, self.device)
 
     def aggregation(self, step: int | Tensor) -> Tensor:
         """Return the random numbers [N, 1] in (0, 1) of the rule, the same on every rank.
@@ -82,7 +84,8 @@ class Draws:
         """
         if not self._aggregates_at_random:
             return self._unused
-        return uniform(self.config.seed, Stream.AGGREGATION, step, self.discriminators, 1)
+        draws = uniform(self.config.seed, Stream.AGGREGATION, step, self.discriminators, 1)
+        return onto(draws, self.device)
 
     def batch(
         self,

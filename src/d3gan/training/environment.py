@@ -12,6 +12,7 @@ import torch
 
 from d3gan.acceleration.processor import processor_features, processor_name
 from d3gan.config import Config, plugins
+from d3gan.devices import gpu_names
 from d3gan.machine import usable_cpus
 from d3gan.training import distributed
 
@@ -19,7 +20,7 @@ from d3gan.training import distributed
 def environment(config: Config | None = None) -> dict[str, Any]:
     """Return versions, hardware, commit, command and plugins: plain values for environment.json."""
     packages = ("d3gan", "torch", "numpy", "pillow", "pyarrow", "mlxtend")
-    gpus = torch.cuda.device_count()
+    cuda = torch.version.cuda if torch.cuda.is_available() else None
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": _command(),
@@ -33,8 +34,8 @@ def environment(config: Config | None = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processes": distributed.world_size(),
         "launch": distributed.launch_name(),
-        "gpus": [torch.cuda.get_device_name(i) for i in range(gpus)],
-        "cuda": torch.version.cuda if gpus else None,
+        "gpus": gpu_names(),
+        "cuda": cuda,
         "plugins": plugins(config) if config else {},
     }
 

@@ -80,10 +80,11 @@ def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -
     """Use the kernels of the run, or measure which are fastest here. All ranks call this together.
 
     On CPUs these are the kernels of every convolution. On CUDA, where cuDNN chooses those, it is
-    the way in which several discriminators are computed. Without `train.autotune`, and with
-    `train.deterministic`, nothing is measured. Raises UserError.
+    the way in which several discriminators are computed. On other devices, without
+    `train.autotune`, and with `train.deterministic`, nothing is measured. Raises UserError.
     """
-    if config.train.autotune == "off" or config.train.deterministic:
+    measurable = next(state.generator.parameters()).device.type in ("cpu", "cuda")
+    if config.train.autotune == "off" or config.train.deterministic or not measurable:
         return
     Kernels(**state.parallel.from_main(lambda: _chosen(config, state, run))).apply(state)
 

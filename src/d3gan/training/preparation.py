@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from d3gan.acceleration.precision import chosen_precision
+from d3gan.acceleration.precision import check_precision, chosen_precision
 from d3gan.config import Config, TrainConfig
 from d3gan.data.cache import ImageSet, check_enough, load_images
 from d3gan.data.locations import cache_folder
@@ -74,9 +74,10 @@ def with_features(config: Config) -> Config:
 def with_precision(config: Config, device: torch.device) -> Config:
     """Return the config with the precision that train.precision = "auto" stands for here.
 
-    The main rank chooses, and says which and why.
+    The main rank chooses, and says which and why. Raises UserError for one that the device lacks.
     """
     if config.train.precision != "auto":
+        check_precision(config.train.precision, device)
         return config
     precision, why = distributed.from_main(lambda: chosen_precision(device))
     if distributed.is_main():

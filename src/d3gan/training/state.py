@@ -15,6 +15,7 @@ from d3gan.acceleration.double_backward import use_fast_double_backward
 from d3gan.acceleration.folded import fold_resampling
 from d3gan.acceleration.precision import DTYPES, compute_in_bfloat16
 from d3gan.config import Config
+from d3gan.devices import channels_last_format, onto
 from d3gan.errors import UserError
 from d3gan.gan.aggregation import AGGREGATIONS
 from d3gan.networks.ensemble import Ensemble
@@ -131,6 +132,7 @@ def make_state(
     options: dict[str, Any] = {"fused": not plain}
     adam = Adam if plain or device.type != "cpu" else ChannelsLastAdam
     rule = AGGREGATIONS.build(config.gan.aggregation)
+    aggregation = rule.initial_state(config.gan.discriminators)
     if config.train.precision == "bf16":
         compute_in_bfloat16(generator)
         compute_in_bfloat16(discriminators)
@@ -142,13 +144,13 @@ def make_state(
         ema,
         adam(generator.parameters(), config.optim.lr_g, betas, **options),
         adam(discriminators.parameters(), config.optim.lr_d, betas, **options),
-        {name: x.to(device) for name, x in rule.initial_state(config.gan.discriminators).items()},
+        {name: onto(x, device) for name, x in aggregation.items()},
     )
 
 
 def lay_out(network: nn.Module, device: torch.device) -> None:
     """Arrange the weights as the device computes with them fastest; values and names stay."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=channels_last_format(device))  # type: ignore[call-overload]
     if device.type == "cpu":
         fold_resampling(network)
 

@@ -11,10 +11,12 @@ import torch
 def peak_memory_bytes(device: torch.device) -> int | None:
     """Return the peak memory of this process: allocated on the CUDA device, or resident on the CPU.
 
-    None where the platform does not report it (without CUDA: all but Linux).
+    None where the platform does not report it (without CUDA: all but Linux; MPS).
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return None  # torch reports only the present use
     with suppress(OSError):
         # On Linux, getrusage would include the process that started this one.
         for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
@@ -32,18 +34,12 @@ def reset_peak_memory(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has finished all its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 class Utilisation:
     """Context manager that measures the utilisation of the device within the block."""
 
     share: float | None = None
     """Utilisation in [0, 1]: on CUDA the share of time in which a kernel ran, None without NVML; on
-    the CPU the CPU time of the process, divided by wall time and threads."""
+    the CPU the CPU time of the process, divided by wall time and threads; None on MPS."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -64,7 +60,7 @@ class Utilisation:
             self._thread.join()
             if self._samples:
                 self.share = sum(self._samples) / len(self._samples)
-        else:
+        elif self.device.type == "cpu":
             wall, computing = time.perf_counter() - self._start[0], time.process_time()
             self.share = (computing - self._start[1]) / wall / torch.get_num_threads()
 

@@ -149,9 +149,9 @@ def train_classifier(
             optimizer.param_groups[0]["lr"] = recipe.learning_rate * min(rise, fall)
             positions = step * recipe.batch_size + torch.arange(recipe.batch_size)
             indices = batch_indices(0, positions, len(images))
-            batch = shifted(images[indices].to(device), positions.to(device), recipe.shift)
+            batch = shifted(images[indices].to(device), positions, recipe.shift)
             if recipe.mirror:
-                batch = mirrored(batch, positions.to(device))
+                batch = mirrored(batch, positions)
             loss = functional.cross_entropy(network(batch)[1], labels[indices].to(device))
             optimizer.zero_grad()
             loss.backward()
@@ -166,7 +166,7 @@ def shifted(images: Tensor, positions: Tensor, most: int) -> Tensor:
     The translation is a function of the image's position [B] in the order of training.
     """
     draws = uniform(0, Stream.CLASSIFIER, 0, positions, 2)
-    down, right = ((2 * most + 1) * draws).long().unbind(1)
+    down, right = ((2 * most + 1) * draws).long().to(images.device).unbind(1)
     rows, columns = (
         (torch.arange(side, device=images.device) + by[:, None] - most).clamp(0, side - 1)
         for side, by in ((images.shape[2], down), (images.shape[3], right))

@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from d3gan.config import DataConfig
+from d3gan.devices import CPU, float64_device
 from d3gan.errors import UserError
 from d3gan.evaluation.features.names import FEATURES, check_features, names_plugin
 from d3gan.evaluation.statistics import Statistics
 from d3gan.registry import build_plugin, plugin_file
-
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,11 @@ class Features:
     device: torch.device = CPU
     """Device of the network."""
 
+    @property
+    def sums_device(self) -> torch.device:
+        """Device of the results, whose sums are computed in float64."""
+        return float64_device(self.device)
+
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return features and logits of at most `batch_size` uint8 images [B, C, H, W].
@@ -58,11 +62,12 @@ class Features:
         """
         padding = images.new_zeros(self.batch_size - len(images), *images.shape[1:])
         features, logits = self.network(torch.cat([images, padding]).to(self.device))
-        return features[: len(images)], None if logits is None else logits[: len(images)]
+        features = features[: len(images)].to(self.sums_device)
+        return features, None if logits is None else logits[: len(images)].to(self.sums_device)
 
     def empty_statistics(self, total: int, *, keep: bool = False) -> Statistics:
         """Return statistics of `total` images before the first; `keep` stores all features."""
-        return Statistics.empty(total, self.dimensions, self.classes, self.device, keep=keep)
+        return Statistics.empty(total, self.dimensions, self.classes, self.sums_device, keep=keep)
 
     def to(self, device: torch.device) -> "Features":
         """Return the same extractor on a device."""

@@ -54,7 +54,7 @@ class MinimumNorm(Aggregation):
     gradients: ClassVar[bool] = True
 
     def weights(self, score: Tensor, uniform: Tensor) -> Tensor:
-        weights = minimum_norm_weights(score.detach().double().cpu().numpy())
+        weights = minimum_norm_weights(score.detach().cpu().double().numpy())
         return torch.from_numpy(weights).to(score)[:, None]
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from d3gan.acceleration.cuda_graph import release_graphs
+from d3gan.devices import choose_device
 from d3gan.errors import ProcessesLost, UserError
 from d3gan.training.distributed.collectives import backend_of
 
@@ -51,10 +52,10 @@ def process_group(
 ) -> Iterator[torch.device]:
     """Join the process group that torchrun's environment variables describe; yield the device.
 
-    Without these variables the process is alone and there is no group. `device_name` is auto, cpu
-    or cuda. The default backend is NCCL for tensors on CUDA devices and gloo for those on the CPU,
-    among them all control messages. Collectives fail when another process does not answer within
-    `timeout_seconds`. Raises UserError without a CUDA device for this process.
+    Without these variables the process is alone and there is no group. `device_name` is auto, cpu,
+    cuda or mps. The default backend is NCCL for tensors on CUDA devices and gloo for those on the
+    CPU, among them all control messages. Collectives fail when another process does not answer
+    within `timeout_seconds`. Raises UserError without such a device for this process.
 
     After an error in the block NCCL's communicators are aborted: to destroy the group is to wait
     for the other ranks, which need not have failed (pytorch issues 119250 and 132696).
@@ -117,11 +118,9 @@ def _abort(device: torch.device) -> None:
 
 def _device(name: str) -> torch.device:
     """Return this process's device. Some schedulers show each process its own CUDA device only."""
-    cuda = torch.cuda.is_available()
-    if name == "cuda" and not cuda:
-        raise UserError("train.device = 'cuda': there is no CUDA device here; use auto or cpu")
-    if name == "cpu" or not cuda:
-        return torch.device("cpu")
+    chosen = choose_device(name, int(os.environ.get("WORLD_SIZE", "1")))
+    if chosen.type != "cuda":
+        return chosen
     local_rank, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if here > devices > 1:  # checked by every process, so that the main one reports it
