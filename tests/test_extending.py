@@ -50,7 +50,7 @@ def named(name: str) -> list[str]:
 
 def test_every_kind_of_plugin_has_an_example(here: Path) -> None:
     kinds = {"objective", "penalty", "aggregation", "augmentation", "architecture", "view"}
-    kinds |= {"schedule", "features", "source"}
+    kinds |= {"schedule", "features", "source", "logger"}
     assert {file.stem for file in here.glob("*.py")} == {f"my_{kind}" for kind in kinds}
     for file in here.glob("my_*.py"):
         assert f"{file.stem}:" in " ".join(command())
@@ -73,12 +73,15 @@ def test_the_examples_train_are_evaluated_and_resume_bit_for_bit(here: Path) -> 
     trained = [row for row in rows if row["kind"] == "train"]
     assert len(trained) == 12
     assert {"loss_d_real", "loss_d_drift", "loss_g_adversarial", "centre"} <= set(trained[0])
+    logged = (here / "runs" / "whole" / "numbers.csv").read_text("utf-8").splitlines()
+    assert f"12,loss_g,{trained[-1]['loss_g']}" in logged
+    assert len(logged) == len({tuple(line.split(",")[:2]) for line in logged})
     evaluated = [row for row in rows if row["kind"] == "eval"]
     assert len(evaluated) == 3
     assert evaluated[-1]["protocol"]["features"] == "my_features:Histogram"
     assert set(metric_names("my_features:Histogram")) & set(evaluated[-1])
     (session,) = json.loads((here / "runs" / "whole" / "environment.json").read_text("utf-8"))
-    assert len(session["plugins"]) == 9
+    assert len(session["plugins"]) == 10
     for recorded in session["plugins"].values():
         assert re.fullmatch(r"[0-9a-f]{64}", recorded["sha256"])
 

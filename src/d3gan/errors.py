@@ -11,6 +11,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class Diverged(UserError):
+    """A loss or a weight is infinite or not a number."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A signal (Ctrl-C) stopped the run after its checkpoint was written; exit status 128 + signal.
 

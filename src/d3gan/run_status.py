@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from d3gan.errors import Diverged
 from d3gan.patience import evaluations_without_improvement
 
 State = Literal["running", "finished", "stopped_early", "interrupted", "diverged", "failed"]
@@ -48,6 +49,15 @@ class Status:
     def share(self) -> float:
         """Share of all steps that are done, in [0, 1]."""
         return min(1.0, self.step / self.total_steps) if self.total_steps else 0.0
+
+
+def state_after(error: BaseException | None) -> State:
+    """Return the state of a run that ends with this exception; finished if there is none."""
+    if error is None:
+        return "finished"
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return "diverged" if isinstance(error, Diverged) else "failed"
 
 
 def status_of_older_version(

@@ -1,7 +1,7 @@
 """The run folder: the files of a run, its status, and the lock of the process that writes it.
 
     config.toml  environment.json  kernels.json  status.json  metrics.jsonl  samples/
-    checkpoints/  TensorBoard events
+    checkpoints/  loggers.json  TensorBoard events
 
 Nothing here needs torch, so that reports can be made without it.
 """
@@ -36,6 +36,7 @@ class RunFolder:
         self.kernels_file = path / "kernels.json"
         self.status_file = path / "status.json"
         self.metrics_file = path / "metrics.jsonl"
+        self.loggers_file = path / "loggers.json"
         self.samples = path / "samples"
         self.checkpoints = path / "checkpoints"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from typing_extensions import Doc
 
 from d3gan.fields import Matching, Range, Role
+from d3gan.loggers import LOGGERS
 from d3gan.networks import ARCHITECTURES
 from d3gan.schema_game import GanConfig, OptimConfig
 
@@ -114,6 +115,12 @@ class TrainConfig:
     part two processes with half of the discriminators each; empty: divide the batch only."""
     log_every_steps: Annotated[Count, SCHEDULE] = 50
     """Steps between two rows of metrics.jsonl."""
+    loggers: Annotated[
+        tuple[str, ...],
+        LOGGERS,
+        MACHINE,
+        Doc(f"What records numbers and samples besides metrics.jsonl: {LOGGERS.describe()}."),
+    ] = ("tensorboard",)
     timeout_seconds: Annotated[float, Range(1, 10**6), MACHINE] = 1800.0
     """Time after which a process that waits for the others gives up."""
 

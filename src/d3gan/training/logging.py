@@ -1,4 +1,4 @@
-"""Writes training metrics to JSONL and TensorBoard."""
+"""Makes rows of training metrics, and writes them to metrics.jsonl and the loggers."""
 
 import math
 import time
@@ -7,13 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
+from d3gan.config import Config
 from d3gan.files import writing
 from d3gan.gan.game import Losses
+from d3gan.images import save_picture
+from d3gan.run_status import state_after
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
+from d3gan.training.tracking import Tracking
 from d3gan.training.usage import cuda_utilisation, peak_memory_bytes
 
 
@@ -58,32 +62,28 @@ class NonFinite(Exception):
 
 
 class Recorder:
-    """Makes rows of metrics and writes them to metrics.jsonl and TensorBoard.
+    """Makes rows of metrics and writes them to metrics.jsonl and the loggers.
 
     The losses of the steps stay on the device until a row is made, so that no step waits for them.
     """
 
     def __init__(
         self,
+        config: Config,
         run: RunFolder,
         step: int,
         *,
         clock: Clock,
-        images_per_step: int,
         epoch_images: int,
         selects: bool,
         device: torch.device,
     ) -> None:
         self.run, self.clock, self.device = run, clock, device
-        self.images_per_step, self.epoch_images = images_per_step, epoch_images
+        self.tracking = Tracking(config, run, step)
+        self.images_per_step, self.epoch_images = config.images_per_step, epoch_images
         self.selects = selects
         self._losses: list[Losses] = []
         self._last = step, clock.seconds, clock.cpu_seconds
-        self._board: SummaryWriter | None = None
-        with distributed.raise_together():
-            if distributed.is_main():
-                with writing(run.path):
-                    self._board = SummaryWriter(str(run.path), purge_step=step + 1)
 
     def add(self, losses: Losses) -> None:
         """Keep the losses of a step for the next row."""
@@ -138,22 +138,22 @@ class Recorder:
     def write(self, row: dict[str, Any]) -> None:
         """Write a row. Only the main rank calls this. Raises UserError."""
         self.run.append_metrics([row])
-        assert self._board
-        prefix = {"train": "", "eval": "eval/", "report": "report/"}.get(row["kind"])
-        for name, value in row.items() if prefix is not None else ():
-            if isinstance(value, float):
-                self._board.add_scalar(f"{prefix}{name}", value, row["step"])
-            elif isinstance(value, list) and name not in ("chosen", "seeds"):
-                for k, number in enumerate(value):
-                    if number is not None:
-                        self._board.add_scalar(f"{prefix}{name}/{k}", number, row["step"])
+        self.tracking.row(row)
+
+    def write_samples(self, step: int, picture: Image.Image) -> None:
+        """Write a grid of samples. Only the main rank calls this. Raises UserError."""
+        with writing(self.run.path):
+            save_picture(picture, self.run.sample_file(step))
+        self.tracking.samples(step, picture)
 
     def __enter__(self) -> "Recorder":
+        with self.clock.paused(), distributed.raise_together():
+            if distributed.is_main():
+                self.tracking.begin()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        if self._board:
-            self._board.close()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.tracking.end(state_after(error))
 
 
 def _valid(name: str, table: dict[str, Tensor]) -> Tensor:

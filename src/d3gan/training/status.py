@@ -6,17 +6,13 @@ from contextlib import suppress
 
 from d3gan import run_status
 from d3gan.config import Config
-from d3gan.errors import Interrupted, ProcessesLost, UserError
-from d3gan.run_status import Status
+from d3gan.errors import Diverged, ProcessesLost, UserError
+from d3gan.run_status import Status, state_after
 from d3gan.runs import RunFolder, numbered
 from d3gan.training import distributed
 from d3gan.training.flops import flops_per_step
 from d3gan.training.logging import Clock
 from d3gan.training.state import State
-
-
-class Diverged(UserError):
-    """A loss or a weight is infinite or not a number."""
 
 
 def diverged(reason: str, run: RunFolder) -> Diverged:
@@ -71,18 +67,13 @@ class StatusFile:
         if error is None:
             self.write("stopped_early" if self.early_stop else "finished", self.early_stop)
             return
+        message = str(error)
+        if isinstance(error, KeyboardInterrupt):
+            message = message or "interrupted; steps after the last checkpoint are lost"
+        elif not isinstance(error, UserError | ProcessesLost):
+            message = f"{type(error).__name__}: {error}".splitlines()[0]
         with suppress(UserError):  # the error itself matters more
-            if isinstance(error, Interrupted | KeyboardInterrupt):
-                self.write(
-                    "interrupted",
-                    str(error) or "interrupted; steps after the last checkpoint are lost",
-                )
-            elif isinstance(error, Diverged):
-                self.write("diverged", str(error))
-            elif isinstance(error, UserError | ProcessesLost):
-                self.write("failed", str(error))
-            else:
-                self.write("failed", f"{type(error).__name__}: {error}".splitlines()[0])
+            self.write(state_after(error), message)
 
     def _counted_before(self) -> float | None:
         """Return the operations per step that an earlier session counted; None if none did."""

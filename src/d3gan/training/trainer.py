@@ -18,8 +18,6 @@ from d3gan.data.cache import ImageSet, require_classes
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.protocol import SELECTION_SEED
-from d3gan.files import writing
-from d3gan.images import save_picture
 from d3gan.messages import note
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
@@ -125,10 +123,10 @@ class _Training:
         self.generators = nn.ModuleList(x for x in (state.generator, state.ema) if x is not None)
         self.engine = Engine(config, state, images.images, device, images.labels)
         self.recorder = Recorder(
+            config,
             run,
             state.step,
             clock=self.clock,
-            images_per_step=config.images_per_step,
             epoch_images=self.epoch_images,
             selects=self.engine.selects,
             device=device,
@@ -226,9 +224,9 @@ class _Training:
         with self.clock.paused(), averaged, distributed.raise_together():
             if distributed.is_main():
                 shape = (config.samples.count, config.model.latent_dim, state.classes)
-                with in_full_precision(state.sampler), writing(self.run.path):
+                with in_full_precision(state.sampler):
                     picture = sample_grid(state.sampler, *shape, config.seed)
-                    save_picture(picture, self.run.sample_file(state.step))
+                self.recorder.write_samples(state.step, picture)
 
     def _evaluate(self) -> None:
         """Measure the generator, and save the state as best.pt if it is the best so far."""
