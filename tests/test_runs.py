@@ -35,6 +35,23 @@ def test_rows_and_samples_of_later_steps_are_removed(run: RunFolder) -> None:
     assert sorted(map(step_of, run.samples.iterdir())) == [0, 2]
 
 
+def test_what_a_killed_process_left_half_written_is_removed(run: RunFolder) -> None:
+    run.begin("", {})
+    ours = [
+        run.path / ".status.json.123.tmp",
+        run.checkpoints / ".step-00000004.pt.77.tmp",
+        run.checkpoints / ".best.pt.8.tmp",
+        run.samples / ".step-00000004.png.9.tmp",
+    ]
+    others = [run.path / ".report.html.5.tmp", run.path / "x.tmp", run.checkpoints / ".a.tmp"]
+    for file in (*ours, *others):
+        file.touch()
+    with run.locked():
+        run.remove_temporary()
+    assert not any(file.exists() for file in ours)
+    assert all(file.exists() for file in others)
+
+
 def test_metrics_are_strict_json(run: RunFolder) -> None:
     run.begin("", {})
     with pytest.raises(ValueError, match="Out of range float"):

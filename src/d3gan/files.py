@@ -42,6 +42,17 @@ def write_bytes(file: Path, data: bytes, *, flush: bool = True) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def remove_temporary(file: Path) -> None:
+    """Remove the temporary files of `write_bytes` for `file`, whose name may be a pattern.
+
+    Nobody may be writing these files.
+    """
+    for temporary in file.parent.glob(f".{file.name}.*.tmp"):
+        if temporary.name.split(".")[-2].isdecimal():
+            with suppress(OSError):
+                temporary.unlink()
+
+
 def write_text(file: Path, text: str, *, flush: bool = True) -> None:
     """Write text in UTF-8 as `write_bytes` does."""
     write_bytes(file, text.encode("utf-8"), flush=flush)

@@ -8,6 +8,7 @@ Nothing here needs torch, so that reports can be made without it.
 
 import dataclasses
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from typing import Any, get_args
 from filelock import FileLock, Timeout
 
 from d3gan.errors import UserError
-from d3gan.files import write_text, writing
+from d3gan.files import remove_temporary, write_text, writing
 from d3gan.run_places import mistaken_for_run
 from d3gan.run_status import State, Status, status_of_older_version
 from d3gan.shell import command_line
@@ -164,6 +165,24 @@ class RunFolder:
             current_row(_parsed(line, f"{self.metrics_file} line {number}", dict, _ROW))
             for number, line in enumerate(complete, start=1)
         ]
+
+    def last_trained_step(self, until: float = math.inf) -> int:
+        """Return the step of the last row of training up to the step `until`; 0 without one."""
+        steps = (row["step"] for row in self.metrics() if row["kind"] == "train")
+        return max((step for step in steps if step <= until), default=0)
+
+    def remove_temporary(self) -> None:
+        """Remove what a killed process left half written. The caller holds the lock."""
+        for file in (
+            self.config_file,
+            self.environment_file,
+            self.kernels_file,
+            self.status_file,
+            self.metrics_file,
+            self.checkpoints / "*",
+            self.samples / "*",
+        ):
+            remove_temporary(file)
 
     def forget_after(self, step: int) -> None:
         """Remove the rows and sample grids of steps after `step`, which will be repeated."""

@@ -93,6 +93,21 @@ def not_finite(saved: dict[str, object]) -> None:
             tensor.fill_(float("nan"))
 
 
+def half_of_the_rows(folder: Path) -> None:
+    file = folder / "runs" / "a" / "metrics.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[: len(lines) // 2]), encoding="utf-8")
+
+
+def cosine(folder: Path) -> None:
+    """Make the run one that was trained with a schedule of the whole run."""
+    config = folder / "runs" / "a" / "config.toml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace('\nschedule = "constant"', '\nschedule = "cosine"', 1))
+    for file in ("step-00000002.pt", "step-00000004.pt"):
+        edit(file, lambda saved: saved["config"]["optim"].update(schedule="cosine"))(folder)  # type: ignore[index]
+
+
 LAST = "runs/a/checkpoints/step-00000004.pt"
 
 CASES = [
@@ -125,6 +140,13 @@ CASES = [
     Case("evaluate-without-config", ("evaluate", "runs/a"),
          "the run runs/a has lost its config.toml; restore that file",
          prepare=run_of_4_steps(remove("runs/a/config.toml"))),
+    # Finished runs, and rows that are lost
+    Case("finished", ("train", "runs/a"),
+         "d3gan: runs/a finished at epoch 2; use --train.epochs 4 to train longer", status=0,
+         prepare=run_of_4_steps()),
+    Case("lost-rows", ("train", "runs/a"),
+         "warning: runs/a/metrics.jsonl lacks the rows of the steps 3 to 4, which a checkpoint has "
+         "passed; they are not trained again", status=0, prepare=run_of_4_steps(half_of_the_rows)),
     # Names
     Case("blank-name", ("train", "demo-d3gan", "--name", " "), "and not spaces alone"),
     # TOML that Python's parser cannot take
@@ -145,6 +167,14 @@ CASES = [
 """Most end before torch is imported."""
 
 SLOW = [
+    Case("no-rows", ("train", "runs/a"), "runs/a: 4 steps, 80 images in", status=0,
+         prepare=run_of_4_steps(write("runs/a/metrics.jsonl", ""))),
+    Case("no-metrics", ("train", "runs/a"), "lacks the rows of the steps 1 to 4", status=0,
+         prepare=run_of_4_steps(remove("runs/a/metrics.jsonl"))),
+    Case("finished-with-a-schedule", ("train", "runs/a"),
+         "finished at epoch 2, and its schedules end there; a longer training is a new run, which "
+         "may start from these weights: `d3gan train PRESET --init-from runs/a`", status=0,
+         prepare=run_of_4_steps(cosine)),
     Case("checkpoint-without-keys", ("sample", "runs/a"),
          "step-00000004.pt (it lacks 'generator'); using runs/a/checkpoints/step-00000002.pt of "
          "step 2", status=0,

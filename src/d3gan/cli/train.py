@@ -1,6 +1,8 @@
 """d3gan train."""
 
+import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,9 +68,12 @@ def train(arguments: list[str]) -> int:
         return launching.launch(options.processes, ["train", *rest, *messages.flags()])
     if arguments[0].endswith(".ini") and os.environ.get("RANK", "0") == "0":
         messages.note(method_note(config, Path(arguments[0])))
+    before = _finished_step(RunFolder(config.run_dir)) if resume else None
     run = trainer.train(config, resume=resume)
-    if distributed.is_main() and run.metrics():
+    if distributed.is_main():
         result = summary(run)
+        if result["steps"] == before:
+            messages.note(_finished_note(run, config))
         write_json(result, options.json)
         if messages.is_quiet() and options.json != STANDARD_OUTPUT:
             print(run.path)
@@ -85,14 +90,36 @@ def _started_by_this_launch(run: RunFolder, launch: str | None) -> bool:
     return bool(sessions) and sessions[-1].get("launch") == launch
 
 
+def _finished_step(run: RunFolder) -> int | None:
+    """Return the step at which the run has finished; None if it has not, or nobody knows."""
+    with suppress(UserError):  # a damaged status.json is replaced
+        status = run.status()
+        return status.step if status and status.state == "finished" else None
+    return None
+
+
+def _finished_note(run: RunFolder, config: Config) -> str:
+    """Return why nothing was trained, and how to train longer."""
+    epochs = config.train.epochs
+    longer = f"{math.ceil(1.6 * epochs):g}"
+    line = f"{run.path} finished at epoch {epochs:g}"
+    if configs.may_change_on_resume("train.epochs", config):
+        return f"{line}; use --train.epochs {longer} to train longer"
+    return (
+        f"{line}, and its schedules end there; a longer training is a new run, which may start "
+        f"from these weights: `{command_line('train', 'PRESET', '--init-from', run.path)}`"
+    )
+
+
 def _print_summary(run: RunFolder, result: dict[str, Any]) -> None:
     best = result["best"]
     value = f"{best['metric']} {best[best['metric']]:.4g} at step {best['step']}" if best else ""
     if best and best["draws"]:
         value += f" (mean of {best['draws']} draws)"
+    speed = result["images_per_second"] or 0.0
     print(
         f"{run.path}: {result['steps']:,} steps, {result['images']:,} images in "
-        f"{result['train_seconds']:.1f} s of training, {result['images_per_second']:.0f} images/s\n"
+        f"{result['train_seconds']:.1f} s of training, {speed:.0f} images/s\n"
         f"samples: {run.samples}\n"
         + (f"best:    {value}: {run.best_file}\n" if best else "")
         + f"draw:    {command_line('sample', run.path, '-n', 64, '-o', 'grid.png')}"

@@ -5,23 +5,30 @@ from typing import Any
 
 from rich.table import Table
 
+from d3gan.config_files import load_file
 from d3gan.runs import RunFolder, last_report
 
 
 def summary(run: RunFolder) -> dict[str, Any]:
-    """Return sizes, time and speed of a run, its last losses and its best evaluation."""
-    rows = run.metrics()
-    last = [row for row in rows if row["kind"] == "train"][-1]
-    discriminators = len(last["loss_d"])
+    """Return sizes, time and speed of a run, its last losses and its best evaluation.
+
+    They are those of the whole run even if rows of metrics.jsonl are lost; the losses are those of
+    the last row that there is, and None without one. Raises UserError if there is no run.
+    """
+    run.require()
+    rows, status, config = run.metrics(), run.status(), load_file(run.config_file)
+    assert status is not None  # the run exists
+    last = next((row for row in reversed(rows) if row["kind"] == "train"), None)
+    images, seconds = status.step * config.images_per_step, status.train_seconds
     return {
         "name": run.path.name,
-        "discriminators": discriminators,
-        "steps": last["step"],
-        "images": last["images"],
-        "train_seconds": last["train_seconds"],
-        "images_per_second": last["images"] / last["train_seconds"],
-        "loss_d": sum(last["loss_d"]) / discriminators,
-        "loss_g": last["loss_g"],
+        "discriminators": config.gan.discriminators,
+        "steps": status.step,
+        "images": images,
+        "train_seconds": seconds,
+        "images_per_second": images / seconds if seconds else None,
+        "loss_d": sum(last["loss_d"]) / len(last["loss_d"]) if last else None,
+        "loss_g": last["loss_g"] if last else None,
         "best": _best(rows),
     }
 
@@ -60,9 +67,13 @@ def summary_table(runs: Sequence[RunFolder]) -> Table:
             f"{row['steps']:,}",
             f"{row['images']:,}",
             f"{row['train_seconds']:.1f}",
-            f"{row['images_per_second']:.0f}",
-            f"{row['loss_d']:.2f}",
-            f"{row['loss_g']:.2f}",
+            _text(row["images_per_second"], ".0f"),
+            _text(row["loss_d"], ".2f"),
+            _text(row["loss_g"], ".2f"),
             f"{best['metric']} {best[best['metric']]:.3g}" if best else "-",
         )
     return table
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else f"{value:{form}}"

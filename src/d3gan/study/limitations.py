@@ -41,6 +41,9 @@ def limitations(groups: Sequence[Group], question: Question) -> list[str]:
 
 def _of_runs(records: Sequence[Record]) -> Iterator[str]:
     circumstances = {
+        "lack the last rows of metrics.jsonl, which are lost": [
+            record.name for record in records if record.lacks_rows
+        ],
         "did not finish; their results may still change": [
             record.name for record in records if record.outcome == "unfinished"
         ],

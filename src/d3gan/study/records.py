@@ -96,6 +96,11 @@ class Record:
         return [row for row in self.rows if row["kind"] != "report"][-1]
 
     @property
+    def lacks_rows(self) -> bool:
+        """Whether the run finished after the last row that its folder holds."""
+        return self.status.finished and self.last["step"] < self.status.step
+
+    @property
     def monitored(self) -> str:
         """Name of the metric by which the run's best checkpoint is selected."""
         if self.evaluations and self.evaluations[0].get("monitor"):

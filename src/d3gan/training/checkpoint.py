@@ -1,11 +1,8 @@
 """Checkpoints: written completely or not at all, and verified when they are read."""
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from d3gan.config import Config, from_dict, refuse_changes
 from d3gan.errors import UserError
 from d3gan.files import writing
 from d3gan.messages import warn
@@ -124,19 +121,6 @@ def checkpoint_to_resume(run: RunFolder) -> dict[str, Any] | None:
             except BrokenFile as error:
                 raise UserError(f"cannot read {file} ({error}), which rank 0 can read") from error
     return found.content if found else None
-
-
-def check_same_run(config: Config, saved: Mapping[str, Any], data_digest: str) -> None:
-    """Raise UserError if the checkpoint was saved with other images or another configuration."""
-    if saved["data_digest"] != data_digest:
-        raise UserError(
-            f"the images of {config.data.source} have changed since {config.run_dir} was saved; "
-            "restore them, or start a new run with another --name"
-        )
-    if "config" in saved:  # older versions did not save it
-        trained = from_dict(saved["config"])
-        # The folder may have been moved or renamed.
-        refuse_changes(replace(trained, name=config.name, out_dir=config.out_dir), config)
 
 
 def _newest_first(run: RunFolder) -> list[Path]:

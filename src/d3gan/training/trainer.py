@@ -15,7 +15,7 @@ from torch import nn
 from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config, to_dict, to_toml, validate
 from d3gan.data.cache import ImageSet, require_classes
-from d3gan.errors import Interrupted, UserError
+from d3gan.errors import Interrupted
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.protocol import SELECTION_SEED
 from d3gan.messages import note
@@ -23,12 +23,7 @@ from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
 from d3gan.shell import command_line
 from d3gan.training import distributed, preparation
-from d3gan.training.checkpoint import (
-    check_same_run,
-    checkpoint_to_resume,
-    save_checkpoint,
-    write_checkpoint,
-)
+from d3gan.training.checkpoint import checkpoint_to_resume, save_checkpoint, write_checkpoint
 from d3gan.training.early_stopping import make_monitor, resumed_monitor
 from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
@@ -39,6 +34,7 @@ from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.measuring import measure_generator
 from d3gan.training.process import process_settings
 from d3gan.training.remarks import print_remarks
+from d3gan.training.resuming import restore
 from d3gan.training.sampling import sample_grid
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
@@ -72,6 +68,7 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
                 run.require_none()
             if distributed.is_main():
                 stack.enter_context(run.locked())
+                run.remove_temporary()
             images = preparation.load_training_images(config)
             if config.model.conditional:
                 require_classes(images, "model.conditional = true")
@@ -81,15 +78,9 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
         saved = checkpoint_to_resume(run) if resume else None
         with distributed.raise_together():
             state = make_state(config, device, parallel, images.classes)
-            if saved:
-                check_same_run(config, saved, images.digest)
-                state.load_state_dict(saved)
             total = config.total_steps(len(images.images))
-            if state.step > total:
-                raise UserError(
-                    f"train.epochs = {config.train.epochs:g}: {run.path} has already been trained "
-                    f"for longer, to step {state.step}"
-                )
+            if saved:
+                restore(config, run, state, saved, images.digest, total)
             if distributed.is_main():
                 run.forget_after(state.step)
                 run.begin(to_toml(config), environment(config))
