@@ -1,6 +1,8 @@
 import dataclasses
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -107,13 +109,6 @@ def test_labels_from_zero_count_the_classes(tmp_path: Path) -> None:
     assert images.labels.tolist() == [2, 0, 1, 2]
     assert images.class_names == []
     assert require_classes(images, "x = 1") == images.classes == 3
-
-
-def test_a_damaged_cache_entry_is_decoded_again(folder: Path, cache: Path) -> None:
-    values(folder)
-    for file in cache.glob("images/*/images.npy"):
-        file.write_bytes(file.read_bytes()[:200])
-    assert values(folder) == list(range(6))
 
 
 def test_broken_images_stop_or_are_skipped_and_counted(folder: Path, cache: Path) -> None:
@@ -238,21 +233,6 @@ def test_whether_images_of_a_subset_were_resized(
     assert load_images(config).resized is True
 
 
-def test_a_full_disk_is_reported_and_leaves_no_files(
-    folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*arguments: object, **options: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "save", full)
-    with pytest.raises(UserError, match=r"No space left on device.*set D3GAN_CACHE"):
-        values(folder)
-    assert list((cache / "images").glob("*/")) == []
-    monkeypatch.undo()
-    monkeypatch.setenv("D3GAN_CACHE", str(cache))
-    assert values(folder) == list(range(6))
-
-
 def test_concurrent_processes_decode_once(folder: Path, cache: Path) -> None:
     code = (
         "from d3gan.config import DataConfig; from d3gan.data.cache import load_images; import sys;"
@@ -268,11 +248,63 @@ def test_concurrent_processes_decode_once(folder: Path, cache: Path) -> None:
 
 
 def test_whether_images_were_resized_is_known(folder: Path, cache: Path) -> None:
-    """They are of 16 x 16. Older versions did not store it."""
+    """They are of 16 x 16."""
     for resolution in (16, 32):
         config = DataConfig(str(folder), resolution=resolution, channels=1)
         for _ in range(2):
             assert load_images(config).resized is (resolution != 16)
-    for file in cache.glob("images/*/resized.json"):
-        file.unlink()
-    assert load_images(config).resized is None
+
+
+def test_lost_colour_is_noted(folder: Path, cache: Path) -> None:
+    Image.new("RGB", (16, 16), "red").save(folder / "3.png")
+    for _ in range(2):  # decoded now, and from the cache
+        (line,) = load_images(DataConfig(str(folder), resolution=16, channels=1)).notes
+        assert "the colour of 1 of 6 images is dropped, because data.channels = 1" in line
+    assert load_images(DataConfig(str(folder), resolution=16, channels=3)).notes == ()
+
+
+def test_a_conditional_model_is_refused_before_images_without_labels_are_decoded(
+    folder: Path, cache: Path, decoded: list[int]
+) -> None:
+    with pytest.raises(UserError, match=r"x = 1: .* each subfolder is a class, .*cats.0\.png"):
+        load_images(DataConfig(str(folder), resolution=16, channels=1), labels_for="x = 1")
+    assert decoded == []
+
+
+@pytest.mark.parametrize("kind", ["missing", "forbidden"])
+def test_an_image_that_cannot_be_read_is_a_broken_one(
+    kind: str, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not mistaken for a full cache."""
+    wrong = folder / "2.png"
+    if kind == "missing":
+        wrong.unlink()
+        wrong.symlink_to(folder / "gone.png")
+        why = "it is a link to a missing file"
+    else:  # as for a user; root may read everything
+        opened = Path.open
+
+        def forbidding(file: Path, *arguments: Any, **options: Any) -> Any:
+            if file == wrong:
+                raise PermissionError(13, "Permission denied", str(file))
+            return opened(file, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", forbidding)
+        why = "Permission denied"
+    for _ in range(2):
+        with pytest.raises(UserError, match=rf"broken image .*2\.png: {why} \(1 of 6 images"):
+            values(folder)
+        assert values(folder, skip_broken=True) == [0, 1, 3, 4, 5]
+    if kind == "forbidden":
+        monkeypatch.setattr(Path, "open", opened)  # permission is given
+        assert values(folder) == list(range(6))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+def test_a_named_pipe_is_left_out(folder: Path, cache: Path) -> None:
+    os.mkfifo(folder / "pipe.png")
+    images = load_images(DataConfig(str(folder), resolution=16, channels=1))
+    assert len(images.images) == 6
+    (line,) = images.notes
+    assert "1 files are left out because they are not regular files" in line
+    assert str(folder / "pipe.png") in line

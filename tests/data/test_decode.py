@@ -1,10 +1,13 @@
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from d3gan.data.decode import decode_all, open_image, to_array
+from d3gan.data import decode
+from d3gan.data.decode import decode_all, has_colour, open_image, to_array
 from d3gan.data.source import Item
 
 
@@ -94,17 +97,22 @@ def test_broken_images_are_named_and_the_others_keep_their_order() -> None:
         Item("c.png", unreadable, 5),
         item("float.tiff", png_float(), 6),
     ]
-    images = np.zeros((7, 1, 16, 16), np.uint8)
-    labels, numbers, resized, broken = decode_all(items, images, title="decoding", workers=3)
-    assert labels.tolist() == [0, 4]
-    assert numbers.tolist() == [0, 4]
-    assert resized.tolist() == [False, False]
-    assert (images[:2] == 7).all()
+    blocks: list[np.ndarray] = []
+    found = decode_all(
+        items, 7, blocks.append, resolution=16, channels=1, title="decoding", workers=3
+    )
+    assert found.labels.tolist() == [0, 4]
+    assert found.numbers.tolist() == [0, 4]
+    assert found.sizes.tolist() == [[16, 16], [16, 16]]
+    images = np.concatenate(blocks)
+    assert images.shape == (2, 1, 16, 16)
+    assert (images == 7).all()
+    broken = found.broken
     assert [line.partition(":")[0] for line in broken] == [
         "cut.png", "text.png", "empty.png", "c.png", "float.tiff",
     ]  # fmt: skip
     assert broken[1] == "text.png: not an image"
-    assert "Permission denied" in broken[3]
+    assert broken[3] == "c.png: Permission denied"
     assert "convert it to 8 or 16 bits" in broken[4]
 
 
@@ -112,3 +120,78 @@ def png_float() -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.zeros((4, 4), np.float32)).save(stream, "TIFF")
     return stream.getvalue()
+
+
+@pytest.fixture
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of more than 10,000 pixels are too large, as for Pillow itself."""
+    monkeypatch.setattr(decode, "MOST_PIXELS", 10_000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    stream = io.BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def test_large_images_are_refused_and_large_jpegs_are_halved(small_limit: None) -> None:
+    items = [
+        Item("large.png", lambda: png(Image.new("L", (120, 100))), 0),
+        Item("larger.png", lambda: png(Image.new("L", (200, 110))), 0),
+        Item("good.png", lambda: png(Image.new("L", (100, 100))), 0),
+        Item("large.jpg", lambda: jpeg(140, 100), 0),
+    ]
+    blocks: list[np.ndarray] = []
+    found = decode_all(items, 4, blocks.append, resolution=16, channels=1, title="", workers=1)
+    assert found.broken == [
+        "large.png: 120 x 100 pixels; at most 10,000 are allowed",
+        "larger.png: more than 20,000 pixels; make it smaller",
+    ]
+    assert found.sizes.tolist() == [[100, 100], [70, 50]]
+    (halved,) = np.concatenate(blocks)[1:]
+    with decode.silent_pillow():
+        exact = to_array(Image.open(io.BytesIO(jpeg(140, 100))), 16, 1)
+    assert np.abs(halved.astype(int) - exact).max() <= 3
+
+
+def test_threads_decode_a_limited_number_of_pixels_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decode, "MOST_PIXELS", 2_000)
+    lock, running, most = threading.Lock(), 0, 0
+    original = decode.to_array
+
+    def counted(picture: Image.Image, resolution: int, channels: int) -> np.ndarray:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        array = original(picture, resolution, channels)
+        time.sleep(0.01)
+        with lock:
+            running -= 1
+        return array
+
+    monkeypatch.setattr(decode, "to_array", counted)
+    picture = png(Image.new("L", (30, 30)))  # two of them are 1,800 pixels
+    items = [Item(f"{i}.png", lambda: picture, 0) for i in range(12)]
+    found = decode_all(
+        items, 12, lambda images: None, resolution=16, channels=1, title="", workers=6
+    )
+    assert len(found.labels) == 12
+    assert most <= 2
+
+
+def test_colour_that_is_lost_is_noticed() -> None:
+    grey = Image.linear_gradient("L")
+    pictures = [
+        grey,
+        grey.convert("RGB"),
+        grey.convert("P"),
+        Image.new("RGB", (40, 40), "red"),
+        Image.new("RGB", (40, 40), "red").convert("P"),
+        Image.new("CMYK", (40, 40), (0, 200, 0, 0)),
+        Image.new("RGB", (40, 40), (100, 104, 107)),  # of a camera's or a JPEG file's noise
+    ]
+    assert [has_colour(picture) for picture in pictures] == [False] * 3 + [True] * 3 + [False]

@@ -1,6 +1,5 @@
 """Memory of several processes that train on the same images."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.program import start_process
+
+from d3gan.data.cache_entry import FACTS
+from d3gan.data.cache_entry import IMAGES as IMAGE_NAME
+from d3gan.data.image_file import ImageFile
 
 IMAGES, SHAPE, PROCESSES = 1_000_000, (3, 32, 32), 4
 COPY = IMAGES * int(np.prod(SHAPE))
@@ -59,15 +62,18 @@ def entry(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"needs {2 * COPY / 1e9:.0f} GB on the disk of {tmp_path}; {free / 1e9:.0f} GB")
     folder = tmp_path / "entry"
     folder.mkdir()
-    # A file with holes, which take no space on the disk, but in memory as soon as they are read.
-    images = np.lib.format.open_memmap(
-        folder / "images.npy", mode="w+", dtype=np.uint8, shape=(IMAGES, *SHAPE)
-    )
-    images[::MARKED, 0, 0, 0] = 255
-    images.flush()
-    del images
-    np.save(folder / "labels.npy", np.full(IMAGES, -1))
-    (folder / "skipped.json").write_text(json.dumps([]))
+    rows = 10 * MARKED
+    block = np.zeros((rows, *SHAPE), np.uint8)
+    block[::MARKED, 0, 0, 0] = 255
+    with ImageFile(folder / IMAGE_NAME, (IMAGES, *SHAPE)) as images:
+        for _ in range(IMAGES // rows):
+            images.write(block)
+    facts = {name: np.zeros(IMAGES, bool) for name in ("sizes", "colour_dropped")}
+    labels = np.full(IMAGES, -1)
+    np.savez(
+        folder / FACTS, shape=(IMAGES, *SHAPE), crc32=images.crc32, skipped=np.array([], np.str_),
+        labels=labels, source_labels=labels, **facts,
+    )  # fmt: skip
     yield folder
     shutil.rmtree(folder)
 

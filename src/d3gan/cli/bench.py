@@ -76,7 +76,7 @@ def load_enough_images(data: "DataConfig", batch_size: int, flag: str) -> "Image
     from d3gan.data.cache import check_enough, load_images
 
     images = load_images(data)
-    check_enough(len(images.images), images.name, batch_size, flag)
+    check_enough(len(images.images), data, batch_size, flag)
     return images
 
 

@@ -21,6 +21,7 @@ from d3gan.errors import UserError
 from d3gan.fields import check_draw
 from d3gan.files import writing
 from d3gan.images import enlarged, grid, save_picture
+from d3gan.messages import note
 from d3gan.registry import nearest
 
 
@@ -89,6 +90,8 @@ class Wanted:
         images = load_images(self.config())
         for name in images.skipped:
             print(f"skipped broken image {name}")
+        for line in images.notes:
+            note(line)
         return images
 
 

@@ -1,9 +1,11 @@
 """Decoded images, cached on disk."""
 
 import hashlib
+import math
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,20 +14,24 @@ from filelock import FileLock
 
 from d3gan.config import DataConfig
 from d3gan.data.cache_entry import (
+    BYTES_PER_IMAGE,
+    DamagedEntry,
     Entry,
     copy_subset,
     decode_source,
     decode_subset,
+    image_shape,
     new_entry,
     read_entry,
 )
-from d3gan.data.decode import open_image, refuse_broken
+from d3gan.data.decode import is_grey, open_image, reason, refuse_broken, silent_pillow
+from d3gan.data.digests import content_digest
 from d3gan.data.locations import cache_folder
 from d3gan.data.source import Source
 from d3gan.data.sources import find_source
 from d3gan.errors import UserError
-from d3gan.files import write_text
 from d3gan.images import Images
+from d3gan.messages import warn
 
 DECODER_VERSION = 1
 """Part of the cache's key; increase it whenever decoding gives other pixels."""
@@ -48,32 +54,76 @@ class ImageSet(NamedTuple):
     0. Some classes may be missing in a subset."""
     class_names: list[str]
     """Name of each class, [K], or empty where names are unknown."""
-    resized: bool | None = None
-    """Whether an image was cropped or resized; None if an older version decoded them."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """Widths and heights that images had before they were cropped or resized."""
     revision: str = ""
     """Commit of the hub's data set; empty for local images."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the images, such as colour that is dropped."""
+
+    @property
+    def resized(self) -> bool:
+        """Whether an image was cropped or resized."""
+        return self.sizes != (self.images.shape[:1:-1],)
 
 
-def load_images(data: DataConfig) -> ImageSet:
+def load_images(data: DataConfig, *, labels_for: str = "") -> ImageSet:
     """Return the images of `data.source`, decoded now or read from the cache. Raises UserError.
 
     `limit` > 0 selects the first images of a fixed random order of the source's images, which does
     not depend on the run's seed, and decodes no others. With `skip_broken`, the next ones of the
     order replace those that are broken, so there are `limit` images if so many can be read. Any
-    resolution is allowed here.
+    resolution is allowed here. `labels_for` says what needs labels of all images (for example
+    ``"model.conditional = true"``); before long work it is checked whether there are any.
     """
-    images = _cached(find_source(data.source, data.split), data)
+    source = find_source(data.source, data.split)
+    if labels_for and source.unlabelled:
+        raise UserError(f"{labels_for}: {source.unlabelled}")
+    images = _cached(source, data)
     if not data.skip_broken:
         refuse_broken(images.skipped, len(images.images) + len(images.skipped))
     if not len(images.images):
         raise UserError(f"{data.source}: no image could be read ({images.skipped[0]})")
+    if labels_for:
+        require_classes(images, labels_for)
     return images
 
 
-def check_enough(images: int, source: str, batch_size: int, key: str) -> None:
+class Space(NamedTuple):
+    """Space that the images of a configuration need, in bytes."""
+
+    decoded: int
+    """Size of the decoded images, which are kept in memory where they fit (`data.resident`)."""
+    disk: int
+    """What decoding will write to the cache; 0 if the images are there."""
+    free: int
+    """Free space on the disk of the cache."""
+
+
+def needed_space(data: DataConfig) -> Space:
+    """Return the space that the images of `data` need, without decoding them. Raises UserError.
+
+    Like `load_images`, it downloads a data set of the hub that is not on this machine.
+    """
+    source = find_source(data.source, data.split)
+    with _cache_of(source) as folder:
+        place = _place(source, data, folder)
+        number = min(data.limit or source.number, source.number)
+        decoded = math.prod(image_shape(number, data))
+        written = 0 if _sound(place.entry) else decoded + BYTES_PER_IMAGE * number
+        return Space(decoded, written, shutil.disk_usage(folder).free)
+
+
+def check_enough(images: int, data: DataConfig, batch_size: int, key: str) -> None:
     """Raise UserError, naming the `key` of the batch size, if there is less than one batch."""
-    if batch_size > images:
-        raise UserError(f"{key} = {batch_size}: {source} has only {images} images")
+    if batch_size <= images:
+        return
+    if images == data.limit:
+        raise UserError(
+            f"{key} = {batch_size}: data.limit = {images} leaves only {images} images of "
+            f"{data.source}; choose a larger data.limit or a smaller batch"
+        )
+    raise UserError(f"{key} = {batch_size}: {data.source} has only {images} images")
 
 
 def require_classes(images: ImageSet, reason: str) -> int:
@@ -105,14 +155,56 @@ def native_shape(source: str, split: str) -> tuple[int, int]:
     """Return the shorter side and the channels of the source's first image. Raises UserError."""
     first = next(iter(find_source(source, split).items()))
     try:
-        picture = open_image(first.read())
+        with silent_pillow():
+            picture = open_image(first.read())
     except Exception as error:  # Pillow raises errors of many types for damaged files
-        raise UserError(f"broken image {first.name} ({error}); repair or replace it") from error
-    grey = picture.mode in ("1", "L", "LA", "F") or picture.mode.startswith("I")
-    return min(picture.size), 1 if grey else 3
+        raise UserError(
+            f"broken image {first.name} ({reason(error)}); repair or replace it"
+        ) from error
+    return min(picture.size), 1 if is_grey(picture) else 3
 
 
 # The cache
+
+
+@contextmanager
+def _cache_of(source: Source) -> Iterator[Path]:
+    """Yield the cache folder; raise UserError if the system refuses to write to it."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except OSError as error:
+        raise UserError(
+            f"cannot decode {source.name} into the cache {folder}: {error.strerror or error}; free "
+            "some space (d3gan cache), or set the environment variable D3GAN_CACHE to another "
+            "folder"
+        ) from error
+
+
+class _Place(NamedTuple):
+    """Where the images of a configuration are in the cache."""
+
+    digest: str
+    """SHA-256 of the content of the source."""
+    entry: Path
+    whole: Path
+    """Entry of all images of the source; another one than `entry` if that is a subset."""
+
+
+def _place(source: Source, data: DataConfig, folder: Path) -> _Place:
+    digest = source.digest or content_digest(source.files, folder)
+    shape = f"{data.resolution}/{data.channels}"
+    key = f"{digest}/{shape}/{DECODER_VERSION}/{source.labelling}"
+    whole = _entry_folder(folder, key)
+    subset = 0 < data.limit < source.number
+    return _Place(
+        digest, _entry_folder(folder, f"{data.limit} of {key}") if subset else whole, whole
+    )
+
+
+def _entry_folder(folder: Path, key: str) -> Path:
+    return folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
 
 
 def _cached(source: Source, data: DataConfig) -> ImageSet:
@@ -121,41 +213,48 @@ def _cached(source: Source, data: DataConfig) -> ImageSet:
         raise UserError(
             f"data.channels = {data.channels}: {source.name} needs {source.channels} channels"
         )
-    folder = cache_folder()
+    with _cache_of(source) as folder:
+        place = _place(source, data, folder)
+        # Without the lock, so that several processes verify at once.
+        entry = _sound(place.entry)
+        if entry is None:
+            place.entry.parent.mkdir(exist_ok=True)
+            with FileLock(f"{place.entry}.lock"):
+                entry = _sound(place.entry, source.name) or _decoded(source, data, place)
+        return _image_set(source, entry, place.digest)
+
+
+def _sound(folder: Path, name: str = "") -> Entry | None:
+    """Return an entry; None if there is none, or a damaged one, of which `name` gives a warning."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        digest = source.digest or _content_digest(source.files, folder)
-        shape = f"{data.resolution}/{data.channels}"
-        key = f"{digest}/{shape}/{DECODER_VERSION}/{source.labelling}"
-        entry = whole = _entry_folder(folder, key)
-        limit = data.limit if data.limit < source.number else 0
-        if limit:
-            entry = _entry_folder(folder, f"{limit} of {key}")
-        entry.parent.mkdir(exist_ok=True)
-        with FileLock(f"{entry}.lock"):
-            loaded = read_entry(entry)
-            if loaded is None:
-                with new_entry(entry) as temporary:
-                    if not limit:
-                        decode_source(source, data, temporary)
-                    elif not copy_subset(whole, limit, temporary):
-                        decode_subset(source, data, limit, temporary)
-                loaded = read_entry(entry)
-        assert loaded is not None
-        return _image_set(source, loaded, digest)
-    except OSError as error:
-        raise UserError(
-            f"cannot decode {source.name} into the cache {folder}: {error}; "
-            "set D3GAN_CACHE to a folder with free space"
-        ) from error
+        return read_entry(folder)
+    except DamagedEntry as error:
+        if name:
+            warn(f"the cached images of {name} are damaged ({error}); they are decoded again")
+        return None
 
 
-def _entry_folder(folder: Path, key: str) -> Path:
-    return folder / "images" / hashlib.sha256(os.fsencode(key)).hexdigest()[:32]
+def _decoded(source: Source, data: DataConfig, place: _Place) -> Entry:
+    """Return the new entry of the images; its lock is held."""
+    whole = _sound(place.whole) if place.entry != place.whole else None
+    with new_entry(place.entry) as temporary:
+        if place.entry == place.whole:
+            decode_source(source, data, temporary)
+        elif not (whole and copy_subset(whole, source, data, data.limit, temporary)):
+            decode_subset(source, data, data.limit, temporary)
+    entry = read_entry(place.entry)
+    assert entry is not None
+    return entry
 
 
 def _image_set(source: Source, entry: Entry, digest: str) -> ImageSet:
     classes = _count_classes(entry.source_labels, source.class_names)
+    notes, dropped = source.notes, int(entry.colour_dropped.sum())
+    if dropped:
+        notes += (
+            f"{source.name}: the colour of {dropped:,} of {len(entry.labels):,} images is dropped, "
+            "because data.channels = 1; --data.channels 3 keeps it",
+        )
     return ImageSet(
         source.name,
         entry.images,
@@ -164,8 +263,9 @@ def _image_set(source: Source, entry: Entry, digest: str) -> ImageSet:
         entry.skipped,
         classes,
         list(source.class_names) if classes else [],
-        entry.resized,
+        tuple(map(tuple, np.unique(entry.sizes, axis=0).tolist())),
         source.revision,
+        notes,
     )
 
 
@@ -177,26 +277,3 @@ def _count_classes(labels: np.ndarray, names: tuple[str, ...]) -> int:
         return len(names) if labels.max() < len(names) else 0
     found = np.unique(labels)
     return len(found) if found[-1] == len(found) - 1 else 0
-
-
-def _content_digest(files: Iterable[Path], folder: Path) -> str:
-    """Return the SHA-256 of the content of all files.
-
-    They are read again only if the size or the modification time of one of them changes.
-    """
-    files = list(files)
-    manifest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        manifest.update(os.fsencode(file.resolve()))
-        manifest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    known = folder / "digests" / manifest.hexdigest()[:32]
-    with suppress(OSError):
-        return known.read_text(encoding="ascii")
-    content = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            content.update(hashlib.file_digest(stream, "sha256").digest())
-    known.parent.mkdir(exist_ok=True)
-    write_text(known, content.hexdigest(), flush=False)
-    return content.hexdigest()

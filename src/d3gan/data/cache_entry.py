@@ -1,11 +1,17 @@
-"""One entry of the cache of images: a folder of arrays that all processes map into their memory."""
+"""One entry of the cache of images: a folder of arrays that all processes map into their memory.
+
+images.npy   pixels
+facts.npz    labels, sizes, broken images, and the shape and the checksum of the pixels; the
+             zip format of the file holds a checksum of each of these
+entry.json   what `d3gan cache` shows; the file's time is that of the last use
+"""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import compress
+from os import getpid
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +19,19 @@ import numpy as np
 import numpy.typing as npt
 
 from d3gan.config import DataConfig
-from d3gan.data.decode import Decoded, decode_all
+from d3gan.data.decode import Decoded, decode_all, joined
+from d3gan.data.image_file import ImageFile, Shape, crc32_of, map_images
 from d3gan.data.source import Item, Source
+from d3gan.files import touch
 from d3gan.images import Images
 
 ROWS = 1024
 """Number of images that are copied at once."""
+
+IMAGES, FACTS, DESCRIPTION = "images.npy", "facts.npz", "entry.json"
+
+BYTES_PER_IMAGE = 64
+"""Space that the facts of an image take, at most, if it is not broken."""
 
 Positions = npt.NDArray[np.int64]
 """Positions of images in a source, or in an array of images."""
@@ -33,34 +46,56 @@ class Entry(NamedTuple):
     """[M], -1 where unknown."""
     source_labels: npt.NDArray[np.int64]
     """The labels of the whole source, each at least once."""
+    sizes: npt.NDArray[np.int32]
+    """Width and height of each image before it was cropped or resized, [M, 2]."""
+    colour_dropped: npt.NDArray[np.bool_]
+    """Which images lost their colour, [M]."""
     skipped: list[str]
     """Broken images that were left out."""
-    resized: bool | None
-    """Whether an image was cropped or resized; None if an older version wrote the entry."""
+
+
+class DamagedEntry(Exception):
+    """An entry is there, but not as it was written."""
 
 
 def read_entry(folder: Path) -> Entry | None:
-    """Return the content of an entry; None if there is none, or a damaged one."""
-    try:
-        # Mapped read-only: a private writable map would be charged to the memory like a copy.
-        images = np.load(folder / "images.npy", mmap_mode="r")
-        labels = np.load(folder / "labels.npy")
-        skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, EOFError):
+    """Return the content of an entry; None if there is none, or one of an older version.
+
+    All of it is verified. Raises DamagedEntry.
+    """
+    if not (folder / FACTS).exists():
         return None
-    source_labels, resized = labels, None
-    with suppress(OSError, ValueError, EOFError):
-        source_labels = np.load(folder / "source-labels.npy")
-    with suppress(OSError, ValueError):
-        resized = json.loads((folder / "resized.json").read_text(encoding="utf-8"))
-    return Entry(images, labels, source_labels, skipped, resized)
+    try:
+        with (folder / FACTS).open("rb") as stream, np.load(stream) as archive:
+            facts = dict(archive)
+        images = map_images(folder / IMAGES)
+        right = images.shape == tuple(facts["shape"]) and images.dtype == np.uint8
+        if not right or crc32_of(folder / IMAGES) != facts["crc32"]:
+            raise DamagedEntry(f"the checksum of {folder / IMAGES} is wrong")
+        touch(folder / DESCRIPTION)
+        return Entry(
+            images,
+            facts["labels"],
+            facts["source_labels"],
+            facts["sizes"],
+            facts["colour_dropped"],
+            facts["skipped"].tolist(),
+        )
+    except DamagedEntry:
+        raise
+    except Exception as error:  # zipfile, zlib and numpy raise many types, depending on the damage
+        raise DamagedEntry(f"{folder}: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
 def new_entry(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder, which becomes the entry `folder` at the end of the block."""
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    """Yield a temporary folder, which becomes the entry `folder` at the end of the block.
+
+    The caller holds the entry's lock. What a process that was killed has left of it is deleted.
+    """
+    for stale in unfinished(folder):
+        shutil.rmtree(stale, ignore_errors=True)
+    temporary = folder.with_name(f"{folder.name}.{getpid()}.tmp")
     temporary.mkdir(parents=True)
     try:
         yield temporary
@@ -68,6 +103,11 @@ def new_entry(folder: Path) -> Iterator[Path]:
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Return the temporary folders of an entry."""
+    return sorted(folder.parent.glob(f"{folder.name}.*.tmp"))
 
 
 def random_order(number: int) -> Positions:
@@ -80,11 +120,9 @@ def random_order(number: int) -> Positions:
 
 def decode_source(source: Source, data: DataConfig, folder: Path) -> None:
     """Decode all images of the source into the new entry `folder`."""
-    images = _new_images(folder, source.number, data)
-    decoded = decode_all(
-        source.items(), images, title=f"decoding {source.name}", workers=data.workers
-    )
-    _write(folder, images, np.arange(len(decoded.labels)), decoded)
+    with _new_images(folder / IMAGES, source.number, data) as images:
+        decoded = _decode(source.items(), source.number, source, data, images)
+    _write_facts(folder, source, data, images.crc32, decoded, decoded.labels)
 
 
 def decode_subset(source: Source, data: DataConfig, limit: int, folder: Path) -> None:
@@ -92,50 +130,40 @@ def decode_subset(source: Source, data: DataConfig, limit: int, folder: Path) ->
 
     Where some of them are broken, the next ones of the random order take their place.
     """
-    images = _new_images(folder, limit, data)
-    candidates, filled = random_order(source.number), 0
-    found, positions, labels = [], [], set[int]()
-    while filled < limit and len(candidates):  # twice or more only if images are broken
-        needed = limit - filled
-        chosen, candidates = np.sort(candidates[:needed]), candidates[needed:]
-        found.append(
-            decode_all(
-                _chosen_items(source, chosen, labels),
-                images[filled:],
-                title=f"decoding {source.name}",
-                workers=data.workers,
-            )
-        )
-        positions.append(chosen[found[-1].numbers])
-        filled += len(found[-1].labels)
+    candidates = random_order(source.number)
+    found: list[Decoded] = []
+    labels = set[int]()
+    with _new_images(folder / IMAGES, limit, data) as images:
+        while images.count < limit and len(candidates):  # twice or more only if images are broken
+            needed = limit - images.count
+            chosen, candidates = np.sort(candidates[:needed]), candidates[needed:]
+            items = _chosen_items(source, chosen, labels)
+            part = _decode(items, needed, source, data, images)
+            found.append(part._replace(numbers=chosen[part.numbers]))
+    decoded = joined(found)
     # In the order of the source, whatever took the place of a broken image.
-    rows = np.argsort(np.concatenate(positions))
-    decoded = Decoded(
-        np.concatenate([part.labels for part in found])[rows],
-        np.concatenate(positions)[rows],
-        np.concatenate([part.resized for part in found])[rows],
-        [name for part in found for name in part.broken],
-    )
-    np.save(folder / "source-labels.npy", np.array(sorted(labels), np.int64))
-    _write(folder, images, rows, decoded)
+    rows, crc32 = np.argsort(decoded.numbers), images.crc32
+    if not np.array_equal(rows, np.arange(len(rows))):
+        (folder / IMAGES).rename(folder / "decoded.npy")
+        crc32 = _copy(map_images(folder / "decoded.npy"), rows, folder / IMAGES)
+        (folder / "decoded.npy").unlink()
+        decoded = decoded.rows(rows)
+    _write_facts(folder, source, data, crc32, decoded, np.array(sorted(labels), np.int64))
 
 
-def copy_subset(whole: Path, limit: int, folder: Path) -> bool:
+def copy_subset(whole: Entry, source: Source, data: DataConfig, limit: int, folder: Path) -> bool:
     """Copy `limit` random images from the entry of their whole source into the new entry `folder`.
 
-    Returns whether that was possible: there must be such an entry, and no image of the source may
-    be broken, since the entry does not hold the positions of broken images.
+    Returns whether that was possible: no image of the source may be broken, since the entry does
+    not hold the positions of broken images.
     """
-    entry = read_entry(whole)
-    if entry is None or entry.skipped:
+    if whole.skipped:
         return False
-    rows = np.sort(random_order(len(entry.labels))[:limit])
-    resized = None if entry.resized is None else np.full(len(rows), entry.resized)
-    with suppress(OSError, ValueError, EOFError):
-        resized = np.load(whole / "each-resized.npy")[rows]
-    np.save(folder / "source-labels.npy", np.unique(entry.labels))
-    _write_rows(folder / "images.npy", entry.images, rows)
-    _write_facts(folder, entry.labels[rows], [], resized)
+    rows = np.sort(random_order(len(whole.labels))[:limit])
+    crc32 = _copy(whole.images, rows, folder / IMAGES)
+    everything = Decoded(whole.labels, whole.labels, whole.sizes, whole.colour_dropped, [])
+    labels = np.unique(whole.source_labels)
+    _write_facts(folder, source, data, crc32, everything.rows(rows), labels)
     return True
 
 
@@ -152,49 +180,56 @@ def _chosen_items(source: Source, chosen: Positions, labels: set[int]) -> Iterat
     return compress(items(), mask.tolist())
 
 
-def _new_images(folder: Path, number: int, data: DataConfig) -> Images:
-    """Create the array [number, C, H, W] into which images are decoded."""
-    shape = (number, data.channels, data.resolution, data.resolution)
-    size = int(np.prod(shape))
-    if shutil.disk_usage(folder).free < size:  # a memory map would end in a bus error
-        raise OSError(f"no space for {size:,} bytes")
-    file = folder / "decoding.npy"
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+def _new_images(file: Path, number: int, data: DataConfig) -> ImageFile:
+    return ImageFile(file, image_shape(number, data))
 
 
-def _write(folder: Path, images: Images, rows: Positions, decoded: Decoded) -> None:
-    """Complete an entry of the rows `rows` of `images`, which `_new_images` returned."""
-    decoding, final = folder / "decoding.npy", folder / "images.npy"
-    assert isinstance(images, np.memmap)
-    images.flush()
-    if np.array_equal(rows, np.arange(len(images))):
-        decoding.rename(final)
-    else:
-        _write_rows(final, images, rows)
-        decoding.unlink()
-    _write_facts(folder, decoded.labels, decoded.broken, decoded.resized)
+def image_shape(number: int, data: DataConfig) -> Shape:
+    """Return the shape [M, C, H, W] of `number` decoded images."""
+    return number, data.channels, data.resolution, data.resolution
 
 
-def _write_rows(file: Path, images: Images, rows: Positions) -> None:
-    """Write images[rows] to a .npy file, without a copy of all of them in memory."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *images.shape[1:])}
-    with file.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
+def _decode(
+    items: Iterable[Item], count: int, source: Source, data: DataConfig, images: ImageFile
+) -> Decoded:
+    return decode_all(
+        items,
+        count,
+        images.write,
+        resolution=data.resolution,
+        channels=data.channels,
+        title=f"decoding {source.name}",
+        workers=data.workers,
+    )
+
+
+def _copy(images: Images, rows: Positions, file: Path) -> int:
+    """Write images[rows] to a file, without a copy of all of them in memory; return the CRC-32."""
+    with ImageFile(file, (len(rows), *images.shape[1:])) as copied:
         for first in range(0, len(rows), ROWS):
-            stream.write(images[rows[first : first + ROWS]].tobytes())
+            copied.write(images[rows[first : first + ROWS]])
+    return copied.crc32
 
 
 def _write_facts(
     folder: Path,
-    labels: npt.NDArray[np.int64],
-    broken: list[str],
-    resized: npt.NDArray[np.bool_] | None,
+    source: Source,
+    data: DataConfig,
+    crc32: int,
+    decoded: Decoded,
+    source_labels: npt.NDArray[np.int64],
 ) -> None:
-    """Write what an entry holds beside the images; `resized` [M] is None if it is unknown."""
-    np.save(folder / "labels.npy", labels)
-    (folder / "skipped.json").write_text(json.dumps(broken), encoding="utf-8")
-    if resized is None:
-        return
-    (folder / "resized.json").write_text(json.dumps(bool(resized.any())), encoding="utf-8")
-    if resized.any() and not resized.all():
-        np.save(folder / "each-resized.npy", resized)
+    """Write what an entry holds beside the images."""
+    shape = image_shape(len(decoded.labels), data)
+    np.savez(
+        folder / FACTS,
+        shape=np.array(shape, np.int64),
+        crc32=np.array(crc32, np.int64),
+        labels=decoded.labels,
+        source_labels=source_labels,
+        sizes=decoded.sizes,
+        colour_dropped=decoded.colour_dropped,
+        skipped=np.array(decoded.broken, np.str_),
+    )
+    description = {"source": source.name, "split": data.split, "shape": shape}
+    (folder / DESCRIPTION).write_text(json.dumps(description) + "\n", encoding="utf-8")

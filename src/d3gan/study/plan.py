@@ -158,5 +158,5 @@ def planned_steps(run: PlannedRun) -> int:
     """
     images = _count_images(run.config.data)
     key = f"{run.name}: train.batch_size"
-    check_enough(images, run.config.data.source, run.config.train.batch_size, key)
+    check_enough(images, run.config.data, run.config.train.batch_size, key)
     return run.config.total_steps(images)

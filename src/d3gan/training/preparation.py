@@ -52,11 +52,18 @@ def check_batch_size(config: Config, shards: int, networks: MetaNetworks) -> Non
 
 
 def load_training_images(config: Config) -> ImageSet:
-    """Return the training images. Warns of broken ones. Raises UserError if there are too few."""
-    images = load_images(config.data)
-    check_enough(len(images.images), images.name, config.train.batch_size, "train.batch_size")
+    """Return the training images, and say what is special about them.
+
+    Raises UserError if there are too few, or none with labels for a conditional model.
+    """
+    conditional = "model.conditional = true" if config.model.conditional else ""
+    images = load_images(config.data, labels_for=conditional)
+    check_enough(len(images.images), config.data, config.train.batch_size, "train.batch_size")
     if images.skipped and distributed.is_main():
         warn(f"skipped {len(images.skipped)} broken images; the first one is {images.skipped[0]}")
+    if distributed.is_main():
+        for line in images.notes:
+            note(line)
     return images
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config, to_dict, to_toml, validate
-from d3gan.data.cache import ImageSet, require_classes
+from d3gan.data.cache import ImageSet
 from d3gan.errors import Interrupted
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.protocol import SELECTION_SEED
@@ -70,8 +70,6 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
                 stack.enter_context(run.locked())
                 run.remove_temporary()
             images = preparation.load_training_images(config)
-            if config.model.conditional:
-                require_classes(images, "model.conditional = true")
         config = preparation.with_features(config)
         config = preparation.with_precision(config, device)
         evaluator = preparation.make_evaluator(config, images, device)
