@@ -28,9 +28,9 @@ class Parsed(Exception):
 def commands_of_line(line: str) -> Iterator[tuple[str, ...]]:
     """Yield the arguments of every d3gan command in a line of shell."""
     line = re.sub(r"\$\(.*?\)", "SUBSTITUTED", line)
-    for part in re.split(r"&&|\|\||[|;]", line.split(" #")[0]):
+    for part in re.split(r"&&|\|\||[|;<>]", line.split(" #")[0]):
         words = shlex.split(part, comments=True) if part.strip() else []
-        words = [word for word in words if word not in ("$", ">")]
+        words = [word for word in words if word != "$"]
         if words[:1] == ["d3gan"]:
             yield tuple(words[1:])
         for k in range(len(words) - 1):

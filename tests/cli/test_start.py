@@ -18,6 +18,7 @@ COMMANDS = """
 0 evaluate --help
 0 compare --help
 0 bench --help
+0 completion --help
 2 trian mnist-d3gan
 2 train
 2 train mnist-d3gna

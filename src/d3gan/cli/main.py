@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),
     "data": ("data", "list, prepare or show the real images"),
+    "completion": ("completion", "print what completes commands in a shell"),
 }
 """Name: (module in this folder, description)."""
 
@@ -115,7 +116,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
     about = "Train GANs with one, two (D3GAN) or N discriminators, and measure them."
     first, last = ["usage: d3gan COMMAND ...", "", about, ""], ["", "See d3gan COMMAND --help."]
     return "\n".join([*first, *lines, "", FLAGS_OF_EVERY_COMMAND, *last])

@@ -6,6 +6,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,27 @@ from d3gan.errors import UserError
 from d3gan.messages import FLAGS_OF_EVERY_COMMAND
 
 
+class _Described(Exception):
+    """Ends a command that only describes what it parses."""
+
+
+_describes = ContextVar("_describes", default=False)
+
+
+def described(command: Callable[[list[str]], int], arguments: Sequence[str]) -> Any:
+    """Return the function or dataclass into which a command parses its arguments, without running
+    it; None if it parses none."""
+    token = _describes.set(True)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            command(list(arguments))
+    except _Described as found:
+        return found.args[0]
+    finally:
+        _describes.reset(token)
+    return None
+
+
 def parse(
     target: Callable[..., Any], arguments: Sequence[str], command: str, default: Any = None
 ) -> Any:
@@ -25,6 +47,8 @@ def parse(
     `default` is an instance of the dataclass that the arguments override. `--help` prints the help
     and exits. Raises UserError for wrong arguments.
     """
+    if _describes.get():
+        raise _Described(target)
     settings = {} if default is None else {"default": default}
 
     @functools.wraps(target, updated=())
