@@ -66,5 +66,6 @@ def keeping(what: str, folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"cannot cache {what} in {folder}: {error}; set D3GAN_CACHE to a folder with free space"
+            f"cannot cache {what} in {folder}: {error.strerror or error}; free some space (d3gan "
+            "cache), or set the environment variable D3GAN_CACHE to another folder"
         ) from error

@@ -104,7 +104,8 @@ def test_of_two_measurements_at_once_the_written_one_counts(tmp_path: Path) -> N
 def test_a_damaged_cache_is_replaced(tmp_path: Path) -> None:
     measured({"a": lambda: {"x": 1.0}}, tmp_path)
     (file,) = tmp_path.glob("*.json")
-    for content in ("{", "[]", ""):
+    wrong = ('{"a": 5}', '{"a": {}}', '{"a": {"x": "y"}}', '{"a": {"x": 0.0}}')
+    for content in ("{", "[]", "", *wrong):
         file.write_text(content)
         assert measured({"a": lambda: {"x": 2.0}}, tmp_path) == {"a": {"x": 2.0}}
         assert json.loads(file.read_text()) == {"a": {"x": 2.0}}

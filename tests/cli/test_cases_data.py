@@ -9,6 +9,9 @@ import pytest
 from PIL import Image
 from tests.cli.cases import Case, check
 
+from d3gan.config import DataConfig
+from d3gan.data.cache import load_images
+
 OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9", "D3GAN_DATA": ""}
 """A hub that would be asked in vain."""
 
@@ -35,6 +38,48 @@ def other_files(*names: str) -> Callable[[Path], object]:
 
 def array(name: str, images: np.ndarray) -> Callable[[Path], object]:
     return lambda folder: np.save(folder / name, images)
+
+
+def labelled(labels: np.ndarray) -> Callable[[Path], object]:
+    images = np.zeros((len(labels), 16, 16), np.uint8)
+    return lambda folder: np.savez(folder / "labelled.npz", images=images, labels=labels)
+
+
+def with_file(name: str, content: bytes) -> Callable[[Path], object]:
+    """Return a preparation that adds a file to the photos."""
+
+    def prepare(folder: Path) -> None:
+        photos(folder)
+        (folder / "photos" / name).write_bytes(content)
+
+    return prepare
+
+
+def with_link(folder: Path) -> None:
+    photos(folder)
+    (folder / "photos" / "link.png").symlink_to("gone.png")
+
+
+def with_large_image(folder: Path) -> None:
+    photos(folder)
+    Image.new("1", (12_000, 12_000)).save(folder / "photos" / "large.png")
+
+
+def with_another_size(folder: Path) -> None:
+    photos(folder)
+    Image.new("RGB", (20, 30)).save(folder / "photos" / "11.png")
+
+
+def damaged(folder: Path) -> None:
+    """Photos of which the cache holds one wrong bit."""
+    photos(folder)
+    images = load_images(DataConfig(str(folder / "photos"), resolution=16)).images
+    assert isinstance(images, np.memmap)
+    assert images.filename
+    file = Path(images.filename)
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
 
 
 def prepares(source: str, *flags: str) -> tuple[str, ...]:
@@ -119,7 +164,81 @@ CASES = [
         "it holds images float64 [9, 16, 16, 3]; convert them with np.uint8(255 * images + 0.5)",
         prepare=array("floats.npy", np.linspace(0, 1, 9 * 768).reshape(9, 16, 16, 3)),
     ),
+    Case(
+        "a damaged image",
+        prepares("photos"),
+        f"broken image {Path('photos', 'x.png')}: not an image (1 of 13 images are broken); repair",
+        prepare=with_file("x.png", b"damaged"),
+    ),
+    Case(
+        "a link to a missing file",
+        prepares("photos"),
+        f"{Path('photos', 'link.png')}: it is a link to a missing file (1 of 13 images are broken)",
+        prepare=with_link,
+    ),
+    Case(
+        "a link to a missing file is skipped",
+        prepares("photos", "--skip-broken"),
+        "photos train: 12 images of 3 x 16 x 16, 0 classes",
+        status=0,
+        prepare=with_link,
+    ),
+    Case(
+        "an image that is too large",
+        prepares("photos"),
+        "large.png: 12000 x 12000 pixels; at most 89,478,485 are allowed (1 of 13 images are bro",
+        prepare=with_large_image,
+        absent=("Warning", "bomb"),
+    ),
+    Case(
+        "colour under a grey preset",
+        prepares("photos", "--channels", "1"),
+        "the colour of 12 of 12 images is dropped, because data.channels = 1; --data.channels 3",
+        status=0,
+        prepare=photos,
+    ),
+    Case(
+        "labels of 2^64 - 1",
+        prepares("labelled.npz"),
+        "labelled.npz has labels of 2^63 and more; number the classes from 0 to at most 99,999",
+        prepare=labelled(np.array([0, 2**64 - 1], np.uint64)),
+    ),
+    Case(
+        "a damaged cache",
+        prepares("photos"),
+        "; they are decoded again",
+        status=0,
+        prepare=damaged,
+    ),
+    Case(
+        "data.limit below the batch size",
+        ("train", "demo-dcgan", "--data.limit", "5"),
+        "train.batch_size = 32: data.limit = 5 leaves only 5 images of digits; choose a larger",
+    ),
 ]
+
+
+SLOW = [
+    Case(
+        "a flat folder for a conditional model",
+        ("train", "demo-dcgan", "--model.conditional", "true", "--data.source", "photos"),
+        "model.conditional = true: the images of photos have no labels, because they are not in",
+        prepare=photos,
+    ),
+    Case(
+        "labels of 2^40 for the classifier",
+        ("train", "demo-dcgan", "--data.source", "labelled.npz", "--train.batch-size", "2"),
+        "labelled.npz has labels up to 1099511627776; number the classes from 0 to at most 99,999",
+        prepare=labelled(np.array([0, 2**40] * 100)),
+    ),
+    Case(
+        "images of different sizes in an evaluation",
+        ("evaluate", "photos", "--against", "photos"),
+        "the images of photos have different sizes, such as 16 x 16 and 20 x 30; choose the one",
+        prepare=with_another_size,
+    ),
+]
+"""They import torch, and other tests without a process of their own test the same."""
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -127,8 +246,34 @@ def test_case(case: Case, tmp_path: Path) -> None:
     check(case, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SLOW, ids=lambda case: case.name)
+def test_slow_case(case: Case, tmp_path: Path) -> None:
+    check(case, tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_an_image_without_read_permission_is_a_broken_one(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    photos(tmp_path)
+    (tmp_path / "photos" / "03.png").chmod(0)
+    line = "03.png: Permission denied (1 of 12 images are broken)"
+    check(Case("forbidden", prepares("photos"), line), tmp_path)
+    line = "photos train: 11 images of 3 x 16 x 16, 0 classes"
+    check(Case("skipped", prepares("photos", "--skip-broken"), line, status=0), tmp_path)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
 def test_a_named_pipe_is_no_source(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.npy")
     case = Case("pipe", prepares("pipe.npy"), "is neither a folder nor a regular file", timeout=60)
     check(case, tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+def test_a_named_pipe_among_images_is_left_out(tmp_path: Path) -> None:
+    photos(tmp_path)
+    os.mkfifo(tmp_path / "photos" / "pipe.png")
+    line = "photos: 1 files are left out because they are not regular files; the first one is"
+    check(Case("pipe", prepares("photos"), line, status=0, timeout=60), tmp_path)

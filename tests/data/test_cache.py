@@ -13,7 +13,8 @@ from tests.program import finish, start_process
 
 from d3gan.config import DataConfig
 from d3gan.data import cache_entry, decode
-from d3gan.data.cache import ImageSet, load_images, require_classes
+from d3gan.data.cache import ImageSet, load_images
+from d3gan.data.labels import MOST_CLASSES, check_number_of_classes, require_classes
 from d3gan.errors import UserError
 from d3gan.images import Images
 from d3gan.rng import Stream, permutation
@@ -101,14 +102,24 @@ def test_missing_or_unusable_labels_give_one_line(
     images = labels_only(labels, tmp_path)
     assert images.classes == 0
     with pytest.raises(UserError, match=message):
-        require_classes(images, "x = 1")
+        require_classes(images.labels, images.classes, images.name, "x = 1")
 
 
 def test_labels_from_zero_count_the_classes(tmp_path: Path) -> None:
     images = labels_only([2, 0, 1, 2], tmp_path)
     assert images.labels.tolist() == [2, 0, 1, 2]
     assert images.class_names == []
-    assert require_classes(images, "x = 1") == images.classes == 3
+    assert images.classes == 3
+    require_classes(images.labels, images.classes, images.name, "x = 1")
+
+
+def test_more_classes_than_allowed_give_one_line() -> None:
+    labels = np.arange(MOST_CLASSES + 1)
+    with pytest.raises(UserError, match=r"x = 1: it has 100,001 classes; at most 100,000 are all"):
+        require_classes(labels, len(labels), "it", "x = 1")
+    check_number_of_classes(labels[:-1], "it")
+    with pytest.raises(UserError, match=r"up to 100000; number the classes from 0 to at most 99,9"):
+        check_number_of_classes(labels, "it")
 
 
 def test_broken_images_stop_or_are_skipped_and_counted(folder: Path, cache: Path) -> None:

@@ -308,6 +308,26 @@ def test_the_proposed_conversion_of_arrays_is_right(
     assert eval(code, {"np": np, "images": images}).tolist() == expression
 
 
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+def test_labels_beyond_64_bits_are_refused_and_missing_ones_are_unknown(
+    kind: str, tmp_path: Path
+) -> None:
+    def source(labels: list[int | None]) -> str:
+        if kind == "npz":
+            numbers = np.array([0 if label is None else label for label in labels], np.uint64)
+            np.savez(tmp_path / "x.npz", images=np.zeros((2, 8, 8), np.uint8), labels=numbers)
+            return str(tmp_path / "x.npz")
+        table = pa.table({"image": [encoded(5)] * 2, "label": pa.array(labels, pa.uint64())})
+        pq.write_table(table, tmp_path / "train-00000-of-00001.parquet")
+        return str(tmp_path)
+
+    name = source([3, None])
+    expected = [3, 0] if kind == "npz" else [3, -1]
+    assert load_images(DataConfig(name, resolution=16)).labels.tolist() == expected
+    with pytest.raises(UserError, match=r"2\^63 .* number the classes from 0 to at most 99,999"):
+        load_images(DataConfig(source([3, 2**64 - 1]), resolution=16))
+
+
 def test_looking_up_sources_does_not_import_torch_or_pyarrow() -> None:
     code = (
         "import sys, d3gan.data.sources; "

@@ -1,16 +1,20 @@
 """Statistics of real images are computed once."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests.evaluation.measuring import evaluator
 from tests.program import start_process
 
 from d3gan.config import Config
+from d3gan.errors import UserError
 from d3gan.evaluation import real_statistics
+from d3gan.evaluation.ranks import SINGLE_PROCESS
 from d3gan.training.trainer import train
 
 
@@ -80,3 +84,32 @@ def test_a_damaged_cache_entry_is_computed_again(
         again = evaluator(labelled).real
         assert torch.equal(again.moments.products, expected.moments.products)
         assert torch.equal(again.rows, expected.rows)
+
+
+def test_a_full_cache_is_found_before_features_are_computed(
+    labelled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = evaluator(labelled, 141)
+    sizes: list[int] = []
+
+    def full(folder: Path, size: int) -> None:
+        sizes.append(size)
+        raise OSError(28, "No space left on device (... are needed)")
+
+    monkeypatch.setattr(real_statistics, "check_space", full)
+    monkeypatch.setattr(real_statistics, "collect", None)  # features would be computed
+    images = np.zeros((150, 3, 16, 16), np.uint8)
+    with pytest.raises(UserError, match="cannot cache the statistics of the real images"):
+        real_statistics.real_statistics(measured.features, images, "new", 0, SINGLE_PROCESS)
+    assert sizes[0] > 8 * measured.features.dimensions**2
+
+
+def test_the_reserved_space_is_that_of_the_file(labelled: Path) -> None:
+    measured = evaluator(labelled, 143)
+    for kept in (0, 100):
+        statistics = measured.features.empty_statistics(150, keep=bool(kept))
+        if kept:
+            statistics.features = [torch.zeros(kept, measured.features.dimensions)]
+        buffer = io.BytesIO()
+        torch.save(statistics.state_dict(), buffer)
+        assert buffer.tell() <= real_statistics._size(measured.features, kept)

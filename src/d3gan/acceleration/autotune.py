@@ -139,11 +139,19 @@ def measured(wanted: Mapping[str, Callable[[], Seconds]], cache: Path) -> dict[s
 
 
 def _read(file: Path) -> dict[str, Seconds]:
-    with suppress(OSError, ValueError):
+    """Return the times in a file; what is damaged is measured again."""
+    with suppress(OSError, ValueError, AttributeError):
         content = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
+        return {name: times for name, times in content.items() if _are_times(times)}
     return {}
+
+
+def _are_times(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(seconds, float) and seconds > 0 for seconds in value.values())
+    )
 
 
 def seconds_of(layer: Layer) -> Seconds:

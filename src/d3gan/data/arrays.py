@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from d3gan.data.labels import checked_labels
 from d3gan.data.source import Item, Source
 from d3gan.errors import UserError
 
@@ -47,6 +48,7 @@ def read_arrays(file: Path) -> Source:
             f"{file} holds no labels; save them beside the images, as whole numbers "
             f"[{len(images)}]: np.savez('labelled.npz', images=images, labels=labels)"
         )
+    labels = checked_labels(labels, str(file))
     return array_source(str(file), [file], images, labels)._replace(unlabelled=unlabelled)
 
 

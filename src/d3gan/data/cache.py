@@ -4,13 +4,15 @@ import hashlib
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
+from PIL import Image
 
 from d3gan.config import DataConfig
 from d3gan.data.cache_entry import (
@@ -26,8 +28,9 @@ from d3gan.data.cache_entry import (
 )
 from d3gan.data.decode import is_grey, open_image, reason, refuse_broken, silent_pillow
 from d3gan.data.digests import content_digest
+from d3gan.data.labels import count_classes, require_classes
 from d3gan.data.locations import cache_folder
-from d3gan.data.source import Source
+from d3gan.data.source import Item, Source
 from d3gan.data.sources import find_source
 from d3gan.errors import UserError
 from d3gan.images import Images
@@ -85,7 +88,7 @@ def load_images(data: DataConfig, *, labels_for: str = "") -> ImageSet:
     if not len(images.images):
         raise UserError(f"{data.source}: no image could be read ({images.skipped[0]})")
     if labels_for:
-        require_classes(images, labels_for)
+        require_classes(images.labels, images.classes, images.name, labels_for)
     return images
 
 
@@ -126,42 +129,41 @@ def check_enough(images: int, data: DataConfig, batch_size: int, key: str) -> No
     raise UserError(f"{key} = {batch_size}: {data.source} has only {images} images")
 
 
-def require_classes(images: ImageSet, reason: str) -> int:
-    """Return the number of classes of labelled images.
+def native_shape(source: str, split: str, *, any_size: bool) -> tuple[int, int]:
+    """Return the shorter side and the channels of the source's first image. Raises UserError.
 
-    Raises UserError, starting with `reason` (for example ``"model.conditional = true"``), if an
-    image has no label or the labels are not 0..K-1.
+    Unless `any_size`, the first images must have one size, as `check_one_size` says of all.
     """
-    if images.classes:
-        return images.classes
-    labelled = images.labels[images.labels >= 0]
-    if len(labelled) == 0:
-        what = "has no labels"
-    elif len(labelled) < len(images.labels):
-        what = f"has labels for only {len(labelled)} of {len(images.labels)} images"
-    else:
-        found = np.unique(labelled)
-        raise UserError(
-            f"{reason}: {images.name} has {len(found)} different labels from {found[0]} to "
-            f"{found[-1]}; number the classes from 0 to {len(found) - 1}"
-        )
-    raise UserError(
-        f"{reason}: {images.name} {what}; put the images into one folder per class, or choose a "
-        "labelled source"
-    )
+    items = iter(find_source(source, split).items())
+    pictures = [_picture(item) for item in islice(items, 1 if any_size else SIZES_CHECKED)]
+    if not any_size:
+        check_one_size([picture.size for picture in pictures], source)
+    return min(pictures[0].size), 1 if is_grey(pictures[0]) else 3
 
 
-def native_shape(source: str, split: str) -> tuple[int, int]:
-    """Return the shorter side and the channels of the source's first image. Raises UserError."""
-    first = next(iter(find_source(source, split).items()))
+SIZES_CHECKED = 16
+"""Number of images whose sizes are compared before all are decoded."""
+
+
+def _picture(item: Item) -> Image.Image:
     try:
         with silent_pillow():
-            picture = open_image(first.read())
+            return open_image(item.read())
     except Exception as error:  # Pillow raises errors of many types for damaged files
         raise UserError(
-            f"broken image {first.name} ({reason(error)}); repair or replace it"
+            f"broken image {item.name} ({reason(error)}); repair or replace it"
         ) from error
-    return min(picture.size), 1 if is_grey(picture) else 3
+
+
+def check_one_size(sizes: Iterable[tuple[int, int]], source: str) -> None:
+    """Raise UserError unless all images [W, H] have one size."""
+    found = sorted(set(sizes))
+    if len(found) > 1:
+        some = " and ".join(f"{width} x {height}" for width, height in (found[0], found[-1]))
+        raise UserError(
+            f"the images of {source} have different sizes, such as {some}; choose the one at which "
+            "they are compared, for example --resolution 64"
+        )
 
 
 # The cache
@@ -248,7 +250,7 @@ def _decoded(source: Source, data: DataConfig, place: _Place) -> Entry:
 
 
 def _image_set(source: Source, entry: Entry, digest: str) -> ImageSet:
-    classes = _count_classes(entry.source_labels, source.class_names)
+    classes = count_classes(entry.source_labels, source.class_names)
     notes, dropped = source.notes, int(entry.colour_dropped.sum())
     if dropped:
         notes += (
@@ -267,13 +269,3 @@ def _image_set(source: Source, entry: Entry, digest: str) -> ImageSet:
         source.revision,
         notes,
     )
-
-
-def _count_classes(labels: np.ndarray, names: tuple[str, ...]) -> int:
-    """Return the number of classes of labels [M], or 0 if they are not all within 0..K-1."""
-    if not len(labels) or labels.min() < 0:
-        return 0
-    if names:
-        return len(names) if labels.max() < len(names) else 0
-    found = np.unique(labels)
-    return len(found) if found[-1] == len(found) - 1 else 0

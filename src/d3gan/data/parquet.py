@@ -6,6 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from d3gan.data.labels import checked_labels
 from d3gan.data.source import Item, Source
 from d3gan.errors import UserError
 
@@ -69,6 +72,8 @@ def read_parquet(
         raise UserError(
             f"cannot read {files[0]} as parquet ({error}); download it again"
         ) from error
+    if not count:
+        raise UserError(f"{files[0]} holds no images: it has no rows")
     image_column = image_column or _image_column(schema, files[0])
     label_column = label_column or _label_column(schema)
     columns = [column for column in (image_column, label_column) if column]
@@ -83,10 +88,12 @@ def read_parquet(
         for file in files:
             try:
                 for batch in pq.ParquetFile(file).iter_batches(1024, columns=columns):
-                    labels = batch[label_column].to_pylist() if label_column else [-1] * len(batch)
-                    for image, label in zip(batch[image_column], labels, strict=True):
-                        known = -1 if label is None else label
-                        yield Item(f"{file.name} row {row}", partial(_encoded, image), known)
+                    labels = np.full(len(batch), -1)
+                    if label_column:
+                        known = batch[label_column].to_pylist()
+                        labels = checked_labels([-1 if x is None else x for x in known], name)
+                    for image, label in zip(batch[image_column], labels.tolist(), strict=True):
+                        yield Item(f"{file.name} row {row}", partial(_encoded, image), label)
                         row += 1
             except (OSError, pa.ArrowException) as error:
                 raise UserError(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from d3gan.data.arrays import array_source
+from d3gan.data.labels import checked_labels
 from d3gan.data.source import Source
 from d3gan.errors import UserError
 from d3gan.registry import build_plugin
@@ -59,7 +60,7 @@ def _arrays(data: Any) -> tuple[Any, Any]:
                 f"returned an image {list(image.shape)} of {image.dtype}; images must be uint8 "
                 "[H, W] or [H, W, C] with 1, 3 or 4 channels"
             )
-    return images, labels.astype(np.int64)
+    return images, checked_labels(labels, "the source")
 
 
 _CHANNELS = ((), (1,), (3,), (4,))

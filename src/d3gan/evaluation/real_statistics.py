@@ -15,6 +15,7 @@ from d3gan.evaluation.numerics import without_tf32
 from d3gan.evaluation.protocol import VERSION
 from d3gan.evaluation.ranks import Ranks
 from d3gan.evaluation.statistics import Statistics
+from d3gan.files import check_space
 from d3gan.images import Images
 from d3gan.progress import progress_bar
 from d3gan.rng import Stream, permutation
@@ -102,6 +103,8 @@ def _cached(features: Features, images: Images, digest: str, kept: int, ranks: R
                 file.parent.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FileLock(f"{file}.lock"))
                 saved = read_cached(file, {"total", "sums", "rows"})
+                if saved is None:
+                    check_space(file.parent, _size(features, kept))
         if ranks.from_main(lambda: saved is not None):
             if saved is None:  # only the main rank computes numbers
                 return features.empty_statistics(kept or len(images))
@@ -116,3 +119,9 @@ def _cached(features: Features, images: Images, digest: str, kept: int, ranks: R
             if ranks.is_main():
                 write_tensors(file, statistics.state_dict())
     return statistics
+
+
+def _size(features: Features, kept: int) -> int:
+    """Return the size of a file of statistics in bytes, and a little more."""
+    covariance, rows = 8 * features.dimensions**2, 4 * kept * features.dimensions
+    return 2**20 + (covariance + rows) * 11 // 10

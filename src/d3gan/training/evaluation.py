@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import torch
 
 from d3gan.config import DataConfig, EvalConfig
-from d3gan.data.cache import ImageSet, load_images, native_shape
+from d3gan.data.cache import ImageSet, check_one_size, load_images, native_shape
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
 from d3gan.evaluation.options import EvaluationOptions
 from d3gan.evaluation.real_statistics import drawn_from
-from d3gan.messages import warn
+from d3gan.messages import note, warn
 from d3gan.rng import Stream, permutation
 from d3gan.training import distributed
 from d3gan.training.inference import BrokenCheckpoint, TrainedGenerator, checkpoints, load
@@ -96,7 +96,7 @@ def _loaded(path: Path, checkpoint: str) -> tuple[list[TrainedGenerator], int | 
 def _of_images(options: EvaluationOptions, device: torch.device) -> Evaluated:
     target, split = options.target, options.split or "train"
     with distributed.raise_together():
-        side, channels = native_shape(target, split)
+        side, channels = native_shape(target, split, any_size=bool(options.resolution))
         if not options.against:
             raise UserError(f"name the real images to compare {target} with: --against SOURCE")
         here = DataConfig(
@@ -109,7 +109,13 @@ def _of_images(options: EvaluationOptions, device: torch.device) -> Evaluated:
         there = dataclasses.replace(
             here, source=options.against, split=options.against_split or "train"
         )
-        images, real = load_images(here).images, load_images(there)
+        generated, real = load_images(here), load_images(there)
+        if not options.resolution:
+            check_one_size(generated.sizes, target)
+        images = generated.images
+        if distributed.is_main():
+            for line in dict.fromkeys((*generated.notes, *real.notes)):
+                note(line)
         if options.samples > len(images):
             raise UserError(f"samples = {options.samples}: {target} has only {len(images)} images")
         if options.samples:

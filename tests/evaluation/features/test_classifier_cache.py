@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from d3gan import files
 from d3gan.config import DataConfig
 from d3gan.errors import UserError
 from d3gan.evaluation.features import classifier_cache as module
@@ -71,7 +72,7 @@ def test_an_unusable_cache_folder_is_reported(
     labelled: Path, tmp_path: Path, quick_classifier: None
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="set D3GAN_CACHE to a folder with free space"):
+    with pytest.raises(UserError, match="set the environment variable D3GAN_CACHE"):
         load_classifier(shaped(labelled), tmp_path / "file", CPU)
 
 
@@ -91,3 +92,35 @@ def test_accuracy_on_real_images(
     folder = Path(os.environ["D3GAN_CACHE"]) / "classifiers"
     data = DataConfig(source, resolution=32, channels=1 if channels == 1 else 3)
     assert load_classifier(data, folder, CPU).test_accuracy >= least
+
+
+def test_a_full_cache_is_found_before_the_training(
+    labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "_allocate", full)
+    monkeypatch.setattr(module, "train_classifier", None)  # a training would fail
+    message = r"cannot cache the classifier of .*: No space left on device \(.* are needed, "
+    with pytest.raises(UserError, match=message):
+        load_classifier(shaped(labelled), tmp_path, CPU)
+    with pytest.raises(UserError, match=r"cannot write to .*No space left on device"):
+        module.train_file(shaped(labelled), tmp_path / "own.safetensors", CPU, command="")
+
+
+def test_the_reserved_space_is_that_of_the_file(
+    labelled: Path, tmp_path: Path, quick_classifier: None
+) -> None:
+    load_classifier(shaped(labelled), tmp_path, CPU)
+    (file,) = tmp_path.glob("*.pt")
+    train, _ = module._labelled(shaped(labelled))
+    reserved = module._size(train, module.RECIPES[3])
+    assert file.stat().st_size <= reserved < 2 * file.stat().st_size + 2**17
+
+
+def test_labels_that_number_no_classes_are_refused(tmp_path: Path) -> None:
+    labels = np.array([0, 2**40] * 20)
+    np.savez(tmp_path / "x.npz", images=np.zeros((40, 16, 16), np.uint8), labels=labels)
+    with pytest.raises(UserError, match="number the classes from 0 to at most 99,999"):
+        load_classifier(shaped(tmp_path / "x.npz"), tmp_path, CPU)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, load_images
+from d3gan.data.labels import check_number_of_classes
 from d3gan.data.sources import SOURCES
 from d3gan.errors import UserError
 from d3gan.evaluation.features.classifier import (
@@ -35,6 +36,7 @@ from d3gan.evaluation.features.classifier_files import (
     write_file,
 )
 from d3gan.evaluation.features.extractor import Features, weights_digest
+from d3gan.files import check_space, writing
 from d3gan.rng import Stream, permutation
 from d3gan.tensor_files import keeping, read_cached, write_tensors
 
@@ -100,6 +102,7 @@ def load_classifier(data: DataConfig, folder: Path, device: torch.device) -> Tra
         with FileLock(f"{file}.lock"):
             saved = read_cached(file, {"weights", "classes", "accuracy"})
             if saved is None:
+                check_space(folder, _size(train, recipe))  # before minutes of training
                 saved = _trained(train, test, recipe, device)
                 write_tensors(file, saved)
     network = Classifier(data.channels, recipe.width, saved["classes"])
@@ -118,11 +121,22 @@ def train_file(
     """
     train, test = _labelled(dataclasses.replace(data, split="train", limit=0))
     recipe = _recipe(data)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        check_space(file.parent, _size(train, recipe))
     network = train_classifier(*_tensors(train), recipe, device, f"classifier of {train.name}")
     half_precision(network)
     tested = accuracy(network, *_tensors(test)), len(test.images)
     write_file(file, network, recipe, train, tested=tested, command=command)
     return read_file(file, data.channels)
+
+
+def _size(train: ImageSet, recipe: Recipe) -> int:
+    """Return the size of the file of a classifier in bytes, and a little more."""
+    with torch.device("meta"):
+        network = Classifier(train.images.shape[1], recipe.width, int(train.labels.max()) + 1)
+    weights: int = sum(x.numel() * x.element_size() for x in network.state_dict().values())
+    return weights + weights // 10 + 2**16
 
 
 def _recipe(data: DataConfig) -> Recipe:
@@ -151,6 +165,7 @@ def _labelled(data: DataConfig) -> tuple[ImageSet, ImageSet]:
             f"{source} does not have labels of two classes or more, which classifier features "
             "need; choose inception, or classifier:SOURCE of a labelled source (classifier:cifar10)"
         )
+    check_number_of_classes(everything.labels, source)
     if source in SOURCES and "test" in SOURCES[source].splits:
         return everything, load_images(dataclasses.replace(data, split="test"))
     order = permutation(0, Stream.HELD_OUT, 0, len(everything.images)).numpy()
