@@ -234,8 +234,9 @@ def test_a_run_that_stopped_early_may_lose_its_best_checkpoint(
     run = train(config)
     run.best_file.unlink()
     train(config, resume=True)
-    said = capsys.readouterr().err.splitlines()
+    *said, verdict = capsys.readouterr().err.splitlines()
     assert said[-1].endswith("for 1 evaluations; continue with a larger --eval.patience")
+    assert " healthy: fd " in verdict
     status = run.status()
     assert status is not None
     assert status.state == "stopped_early"

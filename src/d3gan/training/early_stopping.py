@@ -30,6 +30,11 @@ class Monitor:
         self._points: list[tuple[float, float]] = []
         self._waited = 0
 
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether lower values of the metric are better."""
+        return self._sign < 0
+
     def update(self, row: dict[str, Any]) -> bool:
         """Return whether the value of a new row is the best so far.
 

@@ -5,10 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from d3gan.images import Images, grid
+from d3gan.images import Images
 from d3gan.rng import Stream, normal, uniform
 
 BATCH = 64
@@ -42,12 +41,12 @@ def class_grid(
     return z, torch.arange(classes).repeat_interleave(columns), columns
 
 
-def sample_grid(
+def sample_images(
     generator: nn.Module, count: int, latent_dim: int, classes: int, seed: int
-) -> Image.Image:
-    """Return a picture of about `count` images (`class_grid`)."""
+) -> tuple[Images, int | None]:
+    """Return about `count` images uint8 [M, C, H, W], and the columns of their grid."""
     z, labels, columns = class_grid(count, latent_dim, classes, seed)
-    return grid(to_uint8(generate(generator, z, labels)), columns)
+    return to_uint8(generate(generator, z, labels)), columns
 
 
 @torch.no_grad()

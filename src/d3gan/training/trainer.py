@@ -18,6 +18,7 @@ from d3gan.data.cache import ImageSet
 from d3gan.errors import Interrupted
 from d3gan.evaluation.evaluator import Evaluator
 from d3gan.evaluation.protocol import SELECTION_SEED
+from d3gan.images import grid
 from d3gan.messages import note
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
@@ -35,10 +36,11 @@ from d3gan.training.measuring import measure_generator
 from d3gan.training.process import process_settings
 from d3gan.training.remarks import print_remarks
 from d3gan.training.resuming import restore
-from d3gan.training.sampling import sample_grid
+from d3gan.training.sampling import sample_images
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
 from d3gan.training.status import StatusFile, diverged
+from d3gan.training.watch import Watch
 
 
 def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) -> RunFolder:
@@ -124,6 +126,7 @@ class _Training:
         if evaluator:
             protocol = evaluator.protocol(seed=SELECTION_SEED, ema=self.ema)
             self.monitor = resumed_monitor(run, make_monitor(config.eval, evaluator), protocol)
+        self.watch = Watch(config, run, self.total, self.monitor)
 
     def run_steps(self) -> None:
         """Make the remaining steps."""
@@ -170,6 +173,7 @@ class _Training:
             self.listener.raise_error()
         if self._ends_early() and state.step < self.total:
             self._stop_early()
+        self.watch.finish()
 
     def _due(self, every_epochs: float) -> bool:
         """Return whether the last step crossed a multiple of `every_epochs`; step 0 does."""
@@ -201,7 +205,8 @@ class _Training:
         """Write a row of metrics and the status at that time, and hand the row to `on_row`."""
         with distributed.raise_together():
             if distributed.is_main():
-                self.recorder.write(row)
+                for written in (row, *self.watch.see(row)):
+                    self.recorder.write(written)
                 self.status.write()
         with self.clock.paused():
             self.listener.hear(row)
@@ -214,8 +219,9 @@ class _Training:
             if distributed.is_main():
                 shape = (config.samples.count, config.model.latent_dim, state.classes)
                 with in_full_precision(state.sampler):
-                    picture = sample_grid(state.sampler, *shape, config.seed)
-                self.recorder.write_samples(state.step, picture)
+                    images, columns = sample_images(state.sampler, *shape, config.seed)
+                self.recorder.write_samples(state.step, grid(images, columns))
+                self.watch.see_samples(state.step, images)
 
     def _evaluate(self) -> None:
         """Measure the generator, and save the state as best.pt if it is the best so far."""

@@ -1,0 +1,73 @@
+"""Warnings of real runs: printed once, stored in metrics.jsonl, and not repeated on resume."""
+
+import pytest
+
+from d3gan import config as configs
+from d3gan.config import Config
+from d3gan.runs import RunFolder
+from d3gan.training import health
+from d3gan.training.trainer import train
+
+
+def warnings(run: RunFolder) -> list[str]:
+    return [row["name"] for row in run.metrics() if row["kind"] == "warning"]
+
+
+def test_rates_of_10_explode_the_losses_and_that_is_said_once(
+    tiny: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sections = {
+        "optim": {"lr_g": 10.0, "lr_d": 10.0},
+        "train": {"log_every_steps": 1},
+        "checkpoint": {"every_epochs": 1.0},
+    }
+    config = configs.from_dict(sections, tiny)
+    run = train(config)
+    errors = capsys.readouterr().err
+    assert warnings(run) == ["losses_exploded"]
+    (row,) = (row for row in run.metrics() if row["kind"] == "warning")
+    assert errors.count(f"d3gan: warning: {row['message']}\n") == 1
+    assert errors.splitlines()[-1].startswith("d3gan: tiny ")
+    assert "the losses have exploded" in errors.splitlines()[-1]
+
+    train(configs.from_dict({"train": {"epochs": 3.0}}, config), resume=True)
+    again = capsys.readouterr().err
+    assert warnings(run) == ["losses_exploded"]
+    (line,) = again.splitlines()
+    assert "the losses have exploded" in line
+
+
+def test_a_generator_that_stays_constant_is_named(
+    tiny: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "WARM_UP_STEPS", 1)
+    sections = {
+        "model": {"generator_norm": "none"},
+        "optim": {"lr_g": 1e-6},
+        "samples": {"every_epochs": 0.4},
+    }
+    run = train(configs.from_dict(sections, tiny))
+    assert warnings(run) == ["constant_samples"]
+    assert "warning: all samples look the same at step" in capsys.readouterr().err
+
+
+def test_a_discriminator_that_wins_is_named(
+    tiny: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "LONG_STEPS", 4)
+    sections = {
+        "optim": {"lr_g": 1e-6, "lr_d": 0.01},
+        "train": {"epochs": 12.0, "log_every_steps": 1},
+    }
+    run = train(configs.from_dict(sections, tiny))
+    assert "discriminators_won" in warnings(run)
+    assert "all discriminators have won: losses below 0.069 since" in capsys.readouterr().err
+
+
+def test_a_run_without_trouble_looks_healthy(
+    measured: Config, capsys: pytest.CaptureFixture[str], quick_classifier: None
+) -> None:
+    run = train(measured)
+    assert warnings(run) == []
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "healthy" in line)
+    assert line.startswith("d3gan: measured looks healthy: fd ")
