@@ -78,13 +78,21 @@ def to_uint8(images: Tensor) -> Images:
 
 
 def interpolation(corners: Tensor, steps: int) -> Iterator[Tensor]:
-    """Yield z [steps, latent] between each z of `corners` and the next, along great circles.
+    """Yield z [steps, latent] between each z of `corners` and the next, along great circles."""
+    share = torch.from_numpy(np.linspace(0.0, 1.0, steps)).to(corners)
+    for a, b in pairwise(corners):
+        yield spherical(a, b, share)
+
+
+def spherical(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+    """Return z [S, latent] between a and b [latent] at each share [S] of the way, from 0 to 1.
 
     White 2016, "Sampling generative networks": a straight line between two latents leaves the
     shell on which the normal distribution concentrates; spherical interpolation stays on it.
     """
-    share = torch.from_numpy(np.linspace(0.0, 1.0, steps))[:, None].to(corners)
-    for a, b in pairwise(corners):
-        cosine = torch.dot(a, b) / (a.norm() * b.norm())
-        angle = torch.acos(cosine.clamp(-1, 1))
-        yield (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)
+    share = share[:, None]
+    cosine = torch.dot(a, b) / (a.norm() * b.norm())
+    angle = torch.acos(cosine.clamp(-1, 1))
+    if torch.sin(angle) < 1e-6:  # the same or opposite directions, which have no great circle
+        return (1 - share) * a + share * b
+    return (torch.sin((1 - share) * angle) * a + torch.sin(share * angle) * b) / torch.sin(angle)

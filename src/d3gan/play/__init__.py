@@ -1,0 +1,1 @@
+"""Explore a trained generator in the browser: directions, seeds, classes, checkpoints."""

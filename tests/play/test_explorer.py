@@ -1,0 +1,140 @@
+"""What the page of `d3gan play` shows, without a browser."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import d3gan
+from d3gan import config as configs
+from d3gan.config import Config
+from d3gan.errors import UserError
+from d3gan.images import to_picture
+from d3gan.play.explorer import SHEET, WALK, Checkpoint, Explorer, View
+from d3gan.play.figures import captioned, figure, heading, view_of
+from d3gan.runs import RunFolder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A conditional run with checkpoints of steps 5, 10 and 15."""
+    here = tmp_path_factory.mktemp("play")
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 16, 16, 3), np.uint8)
+    np.savez(here / "noise.npz", images=images, labels=np.arange(40) % 4)
+    narrow = {"generator_width": 4, "discriminator_width": 4, "generator_norm": "group"}
+    config = configs.from_dict(
+        {
+            "name": "run",
+            "out_dir": str(here),
+            "data": {"source": str(here / "noise.npz"), "resolution": 16},
+            "model": {"latent_dim": 8, "discriminator_norm": "group", "conditional": True} | narrow,
+            "train": {"batch_size": 8, "epochs": 3.0},
+            "checkpoint": {"every_epochs": 1.0},
+        }
+    )
+    d3gan.train(config)
+    return here / "run"
+
+
+@pytest.fixture(scope="module")
+def explorer(folder: Path) -> Explorer:
+    return Explorer(folder)
+
+
+def test_images_are_those_of_sample(explorer: Explorer, folder: Path) -> None:
+    trained = d3gan.load(folder)
+    shown = explorer.show(View(checkpoint=2, seed=3, label=1))
+    assert np.array_equal(np.asarray(shown.image), trained.sample(1, 3, 1)[0])
+    assert shown.walk.size == (WALK * 18 + 2, 20)
+    assert shown.sheet.size == (6 * 18 + 2, SHEET // 6 * 18 + 2)
+
+
+def test_every_control_changes_the_picture(explorer: Explorer) -> None:
+    start = View(checkpoint=2, label=0, offsets=(0.0, 0.0))
+    before = explorer.show(start).image.tobytes()
+    for change in (
+        {"checkpoint": 0},
+        {"seed": 7},
+        {"position": 0.5},
+        {"label": 2},
+        {"offsets": (2.0, 0.0)},
+        {"offsets": (0.0, -2.0)},
+    ):
+        assert explorer.show(replace(start, **change)).image.tobytes() != before, change
+    assert explorer.show(replace(start, other_seed=9)).image.tobytes() == before
+    assert explorer.show(start).image.tobytes() == before
+
+
+def test_the_walk_ends_at_the_other_seed(explorer: Explorer) -> None:
+    end = explorer.show(View(seed=3, other_seed=5, position=1.0, label=0)).image
+    there = explorer.show(View(seed=5, label=0)).image
+    difference = np.asarray(end, np.int64) - np.asarray(there)
+    assert abs(difference).max() <= 1, "rounding of the last place"
+    same = explorer.show(View(seed=3, other_seed=3, position=0.5, label=0)).image
+    assert same.tobytes() == explorer.show(View(seed=3, label=0)).image.tobytes()
+
+
+def test_checkpoints_are_in_order_of_time(folder: Path, explorer: Explorer) -> None:
+    assert [checkpoint.step for checkpoint in explorer.checkpoints] == [5, 10, 15]
+    assert Checkpoint("best", 1234, best=True).text == "step 1,234 (best)"
+    assert Checkpoint("last", None).text == "export"
+
+
+def test_the_best_checkpoint_has_its_place(measured: Config, quick_classifier: None) -> None:
+    run = RunFolder(Path(d3gan.train(measured)))
+    found = Explorer(run.path).checkpoints
+    assert [c.best for c in found].count(True) == 1
+    steps = [c.step for c in found]
+    assert steps == sorted(steps, key=lambda step: step or 0)
+
+
+def test_broken_checkpoints_are_left_out(tiny: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = configs.from_dict({"checkpoint": {"every_epochs": 1.0}}, tiny)
+    run = RunFolder(Path(d3gan.train(tiny)))
+    newest = run.checkpoint_file(10)
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert [c.step for c in Explorer(run.path).checkpoints] == [5]
+    assert "broken checkpoint" in capsys.readouterr().err
+    run.checkpoint_file(5).write_bytes(b"")
+    with pytest.raises(UserError, match="broken"):
+        Explorer(run.path)
+
+
+def test_an_export_has_one_checkpoint(folder: Path, tmp_path: Path) -> None:
+    d3gan.load(folder).save(tmp_path / "g.safetensors")
+    explorer = Explorer(tmp_path / "g.safetensors")
+    assert [checkpoint.text for checkpoint in explorer.checkpoints] == ["export"]
+    image = explorer.show(View(checkpoint=0, seed=3, label=1)).image
+    assert image.tobytes() == Explorer(folder).show(View(2, seed=3, label=1)).image.tobytes()
+
+
+def test_a_run_without_checkpoints_is_one_line(tmp_path: Path, tiny: Config) -> None:
+    RunFolder(tmp_path / "run").begin(configs.to_toml(tiny), {})
+    with pytest.raises(UserError, match="no checkpoint yet"):
+        Explorer(tmp_path / "run")
+
+
+def test_values_of_the_controls() -> None:
+    assert view_of(2.0, 3.0, 4.0, 0.25, "any", (1, 0.5)) == View(2, 3, 4, 0.25, None, (1.0, 0.5))
+    assert view_of(0, 0, 1, 0, "7", ()).label == 7
+
+
+def test_captions_and_heading(explorer: Explorer) -> None:
+    view = View(checkpoint=1, seed=3, label=2)
+    image, walk, sheet = captioned(explorer.show(view), view, explorer)
+    assert "Seed 3, class 2, step 10</figcaption>" in image
+    assert "From seed 3 to seed 1" in walk
+    assert "moved along the directions" in sheet
+    text = heading(explorer, "<run>")
+    assert "<h1>&lt;run&gt;</h1>" in text
+    assert "16 &times; 16 pixels, colour &middot; 4 classes &middot; newest: step 15" in text
+
+
+def test_pictures_keep_their_pixels() -> None:
+    text = figure(to_picture(np.zeros((1, 4, 4), np.uint8)), 'a "b" <c>')
+    assert 'class="pixels"' in text
+    assert "a &quot;b&quot; &lt;c&gt;" in text
+    assert re.search(r'src="data:image/png;base64,[\w+/=]+"', text)
