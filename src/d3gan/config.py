@@ -19,7 +19,7 @@ from d3gan.config_game import check_game
 from d3gan.config_networks import check_networks
 from d3gan.config_schedules import check_schedules, schedules_of_whole_run
 from d3gan.errors import UserError
-from d3gan.fields import Matching, Role, checked
+from d3gan.fields import Matching, Role, SameImages, checked
 from d3gan.registry import Registry, is_plugin, nearest, plugin_file
 from d3gan.schema import Config, DataConfig, EvalConfig, TrainConfig
 from d3gan.schema_game import GanConfig
@@ -217,6 +217,11 @@ def _metadata() -> dict[str, tuple[Any, ...]]:
     return dict(of(Config, ""))
 
 
+def metadata_of(key: str) -> tuple[Any, ...]:
+    """Return the metadata of the annotation of a dotted key; nothing for an unknown one."""
+    return _metadata().get(key, ())
+
+
 def role(key: str) -> Role:
     """Return the role of a dotted key: result, schedule or machine."""
     (found,) = (item for item in _metadata()[key] if isinstance(item, Role))
@@ -236,8 +241,11 @@ def separates_methods(key: str) -> bool:
 def may_change_on_resume(key: str, config: Config) -> bool:
     """Return whether a run with this config may be resumed with another value of the key.
 
-    `train.epochs` may change as long as no schedule depends on it.
+    `train.epochs` may change as long as no schedule depends on it, and what names the images as
+    long as they are the same, which is checked when they are read.
     """
+    if SameImages() in metadata_of(key):
+        return True
     if key == "train.epochs":
         return not schedules_of_whole_run(flatten(to_dict(config)), _metadata())
     return role(key) is not Role.RESULT and not identifies_run(key)

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from d3gan.config import Config, from_dict
 from d3gan.config_ini import from_ini
+from d3gan.config_paths import beside
 from d3gan.errors import UserError
 from d3gan.registry import nearest
+from d3gan.run_places import CONFIG
 from d3gan.runs import RunFolder
 from d3gan.text_files import read_text, read_toml
 
@@ -32,17 +34,25 @@ def load_file(path: Path) -> Config:
     text = read_text(path)
     if path.suffix == ".ini":
         return from_ini(text, path)
-    name = path.parent.name if path.name == "config.toml" else path.stem
-    return from_toml(text, name, str(path))
+    name = path.parent.name if path.name == CONFIG else path.stem
+    return from_toml(text, name, str(path), None if _is_saved(path) else path)
 
 
-def from_toml(text: str, name: str, origin: str) -> Config:
+def _is_saved(path: Path) -> bool:
+    """Return whether a run wrote the file, whose paths are absolute (older versions: relative to
+    the working directory)."""
+    return path.name == CONFIG and RunFolder(path.parent).environment_file.exists()
+
+
+def from_toml(text: str, name: str, origin: str, file: Path | None = None) -> Config:
     """Return the config of a TOML text, in which `base = "PRESET"` starts from a preset.
 
-    `name` is the run's name if the text has none; `origin` precedes error messages. Raises
-    UserError.
+    `name` is the run's name if the text has none; `origin` precedes error messages. Relative paths
+    in the text are relative to `file`, or stay as they are without it. Raises UserError.
     """
     values = read_toml(text, origin)
+    if file:
+        values = beside(file, values)
     base = values.pop("base", None)
     if not isinstance(base, str | None):
         raise UserError(f"{origin}: base = {base!r}: must be the name of a preset")

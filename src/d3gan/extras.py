@@ -23,3 +23,11 @@ def require(package: str, least: str, extra: str) -> None:
 def _numbers(text: str) -> tuple[int, ...]:
     """Return the leading numbers of a version: (0, 31) for ``0.31.0rc1``."""
     return tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
+
+
+def require_onnx() -> None:
+    """Raise UserError if the package is missing with which torch writes ONNX."""
+    try:
+        require("onnxscript", "0.5", "onnx")
+    except UserError as error:
+        raise UserError(f"ONNX export {error}") from error

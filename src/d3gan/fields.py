@@ -38,6 +38,35 @@ class Range:
 
 
 @dataclass(frozen=True)
+class Location:
+    """The text is, or holds, a path, which a file names relative to itself (`config_paths`)."""
+
+    prefix: str = ""
+    """What precedes the path."""
+    names: frozenset[str] = frozenset()
+    """Texts that are never paths."""
+    may_be_name: bool = False
+    """Whether other texts may be names too: what does not exist as a path is one."""
+
+    def relative_path(self, value: str) -> str | None:
+        """Return the relative path that the value holds; None if it holds none."""
+        path = value.removeprefix(self.prefix)
+        if not value.startswith(self.prefix) or not path or path in self.names:
+            return None
+        return None if path.startswith("~") or Path(path).is_absolute() else path
+
+    @staticmethod
+    def is_written_as_path(text: str) -> bool:
+        """Return whether a text can be nothing but a path."""
+        return text.startswith(("./", "../", ".\\", "..\\")) or text.endswith((".npy", ".npz"))
+
+
+@dataclass(frozen=True)
+class SameImages:
+    """The value may change on resume as long as it names the same images, by their digest."""
+
+
+@dataclass(frozen=True)
 class OneOf:
     """Allowed values, listed."""
 

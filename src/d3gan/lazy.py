@@ -1,4 +1,4 @@
-"""PyTorch, imported when it is first used, and packages of extras, looked for before.
+"""PyTorch, imported when it is first used.
 
 The registries of `gan/` name what a configuration may say, and commands that only read names
 (`d3gan presets`, `--help`, a mistyped flag) should not wait seconds for PyTorch. Modules that
@@ -6,12 +6,9 @@ define registered classes import `torch` and `functional` from here instead.
 """
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from d3gan.errors import UserError
-
-__all__ = ["functional", "require_extra", "torch"]
+__all__ = ["functional", "torch"]
 
 if TYPE_CHECKING:
     import torch
@@ -31,12 +28,3 @@ else:
 
     torch = LazyModule("torch")
     functional = LazyModule("torch.nn.functional")
-
-
-def require_extra(what: str, package: str, extra: str) -> None:
-    """Raise UserError, which says how to install it, if the package that `what` needs is missing.
-
-    The package is not imported.
-    """
-    if find_spec(package) is None:
-        raise UserError(f'{what} needs {package}: pip install "d3gan[{extra}]"')

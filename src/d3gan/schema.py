@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from typing_extensions import Doc
 
-from d3gan.fields import Matching, Range, Role
+from d3gan.fields import Location, Matching, Range, Role, SameImages
 from d3gan.loggers import LOGGERS
 from d3gan.networks import ARCHITECTURES
 from d3gan.schema_game import GanConfig, OptimConfig
+from d3gan.source_names import SOURCE_NAMES
 
 RESULT, SCHEDULE, MACHINE = Role
 SIZE = r"[1-9]\d{0,5}"
@@ -25,11 +26,17 @@ class DataConfig:
     """The real images."""
 
     source: Annotated[
-        str, Matching(r".*\S.*", "a source (see d3gan data list)", no_plugin=""), RESULT
+        str,
+        Matching(r".*\S.*", "a source (see d3gan data list)", no_plugin=""),
+        Location(names=SOURCE_NAMES, may_be_name=True),
+        SameImages(),
+        RESULT,
     ] = "digits"
     """A name (see `d3gan data list`), a hub data set owner/name, or a path: a folder of images, a
     hub data set's folder, a .npy or .npz file of uint8 images."""
-    split: Annotated[str, Matching(r"[\w.-]+", "a split such as train or test"), RESULT] = "train"
+    split: Annotated[
+        str, Matching(r"[\w.-]+", "a split such as train or test"), SameImages(), RESULT
+    ] = "train"
     """Part of a data set that has parts."""
     resolution: Annotated[int, Range(4, 4096), RESULT] = 32
     """Side of the square images in pixels. Other images are cropped at the centre and resized."""
@@ -144,7 +151,10 @@ class EvalConfig:
     samples: Annotated[int, Range(2, 10**7), RESULT] = 10_000
     """Number of generated images; they are compared with all real ones."""
     features: Annotated[
-        str, Matching(r".*\S.*", "a feature extractor", no_plugin=r"classifier:.*"), RESULT
+        str,
+        Matching(r".*\S.*", "a feature extractor", no_plugin=r"classifier:.*"),
+        Location("classifier:", SOURCE_NAMES, may_be_name=True),
+        RESULT,
     ] = "classifier"
     """inception: the network of FID, downloaded once; dinov2: that of FD-DINOv2; classifier: a
     classifier of the data's labels, shipped for mnist and cifar10, otherwise trained once;
@@ -158,7 +168,7 @@ class EvalConfig:
     patience: Annotated[int, Range(0, 10**6), SCHEDULE] = 0
     """Stop after this many evaluations in a row that did not improve the monitored metric by more
     than the standard error of the difference; 0: never."""
-    weights: Annotated[str, MACHINE] = ""
+    weights: Annotated[str, Location(), MACHINE] = ""
     """Local weights of the features: the file of Inception's or the folder of DINOv2's (empty:
     downloaded once), or a classifier that d3gan data classifier wrote."""
 
@@ -188,7 +198,7 @@ class Config:
     """Name of the run and of its folder; by default that of the preset."""
     seed: Annotated[int, Range(0, 2**63 - 1), RESULT] = 0
     """Seed of everything random: weights, noise and data order."""
-    out_dir: Annotated[str, Matching(r".*\S.*", "a folder"), MACHINE] = "runs"
+    out_dir: Annotated[str, Matching(r".*\S.*", "a folder"), Location(), MACHINE] = "runs"
     """The folder that holds the runs' folders."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

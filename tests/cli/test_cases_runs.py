@@ -147,6 +147,22 @@ CASES = [
     Case("lost-rows", ("train", "runs/a"),
          "warning: runs/a/metrics.jsonl lacks the rows of the steps 3 to 4, which a checkpoint has "
          "passed; they are not trained again", status=0, prepare=run_of_4_steps(half_of_the_rows)),
+    # Paths in a file are relative to the file
+    Case("source-of-a-toml", ("train", "configs/a.toml"),
+         "configs/a.toml: data.source = 'photos': there is no configs/photos; paths in a file are "
+         "relative to the file, and this one is in the working directory: write '../photos'",
+         prepare=lambda folder: (
+             write("configs/a.toml", "data.source = 'photos'")(folder), (folder / "photos").mkdir()
+         )),
+    Case("out-dir-of-a-toml", ("compare", "studies/s.toml", "--dry-run"),
+         "paths in studies/s.toml are relative to that file: its out_dir = 'out' is studies/out, "
+         "and not out in the working directory", status=0,
+         prepare=lambda folder: (
+             write("studies/s.toml", "out_dir = 'out'\nmethods = ['demo-dcgan', 'demo-d3gan']")(
+                 folder
+             ),
+             (folder / "out").mkdir(),
+         )),
     # Names
     Case("blank-name", ("train", "demo-d3gan", "--name", " "), "and not spaces alone"),
     # TOML that Python's parser cannot take
@@ -167,6 +183,14 @@ CASES = [
 """Most end before torch is imported."""
 
 SLOW = [
+    Case("moved-images", ("train", "runs/a", "--data.source", "moved.npz"),
+         "runs/a finished at epoch 2", status=0,
+         prepare=run_of_4_steps(
+             lambda folder: (folder / "noise.npz").rename(folder / "moved.npz")
+         )),
+    Case("other-images", ("train", "runs/a", "--data.source", "digits", "--train.epochs", "3"),
+         "data.source = 'digits': these are not the images that the run runs/a was trained on",
+         prepare=run_of_4_steps()),
     Case("no-rows", ("train", "runs/a"), "runs/a: 4 steps, 80 images in", status=0,
          prepare=run_of_4_steps(write("runs/a/metrics.jsonl", ""))),
     Case("no-metrics", ("train", "runs/a"), "lacks the rows of the steps 1 to 4", status=0,

@@ -74,9 +74,13 @@ def test_an_onnx_export_is_silent_and_names_no_file_of_this_machine(
 WITHOUT_ONNX = """
 import sys
 sys.modules["onnxscript"] = None
-import importlib.util
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "onnxscript" else find(name, *rest)
+import importlib.metadata
+version = importlib.metadata.version
+def without(name):
+    if name == "onnxscript":
+        raise importlib.metadata.PackageNotFoundError(name)
+    return version(name)
+importlib.metadata.version = without
 from d3gan.cli.main import main
 status = main(["export", "nowhere", "-o", "g.onnx"])
 assert "torch" not in sys.modules
@@ -88,5 +92,6 @@ def test_a_missing_extra_is_named_before_anything_is_loaded() -> None:
     ended = run_code(WITHOUT_ONNX)
     assert ended.returncode == 2, ended
     assert ended.stderr == (
-        'd3gan: error: ONNX export needs onnxscript: pip install "d3gan[onnx]"\n'
+        "d3gan: error: ONNX export needs onnxscript 0.5 or newer, and it is not installed: "
+        "pip install 'd3gan[onnx]'\n"
     )

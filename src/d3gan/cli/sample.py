@@ -11,10 +11,10 @@ import tyro
 
 from d3gan.cli.parsing import check_output, parse
 from d3gan.errors import UserError
+from d3gan.extras import require_onnx
 from d3gan.fields import check_draw
 from d3gan.files import write_bytes, writing
 from d3gan.images import Pictures, grid, save_picture, to_picture
-from d3gan.lazy import require_extra
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
 
@@ -147,7 +147,7 @@ def _export(run: Run, output: Output, checkpoint: str = "last") -> None:
     """
     check_output(output, (".safetensors", ".onnx"))
     if output.suffix == ".onnx":
-        require_extra("ONNX export", "onnxscript", "onnx")
+        require_onnx()
     trained = _load(run, checkpoint, "export")
     trained.save(output)
     print(f"generator of step {trained.step} of {run}: {output}")

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, Literal, Protocol
 
 from d3gan.config import Config, to_toml
+from d3gan.config_paths import absolute
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
 from d3gan.machine import usable_cpus
@@ -72,7 +73,7 @@ def _start(
         for file in (run.log, run.plan_file):
             file.parent.mkdir(parents=True, exist_ok=True)
     if not begun:
-        write_text(run.plan_file, to_toml(run.config))
+        write_text(run.plan_file, to_toml(absolute(run.config)))
     # The log of a run that does not exist is that of a run that was removed.
     with writing(run.log), run.log.open("ab" if begun else "wb") as log:
         return subprocess.Popen(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 from d3gan.config import Config, flatten, identifies_run, separates_methods, to_dict
@@ -44,8 +45,15 @@ Key = tuple[tuple[str, str], ...]
 
 def method_key(record: Record, vary: Sequence[str] = ()) -> Key:
     """Return what the runs of a method have in common."""
-    flat = _flat(record.config)
+    flat = _flat(record.config) | _images_of(record)
     return tuple((k, repr(v)) for k, v in flat.items() if separates_methods(k) or k in vary)
+
+
+def _images_of(record: Record) -> dict[str, Any]:
+    """Return what names the run's images wherever they are: their digest in place of a path."""
+    digest = next((s["data_digest"] for s in record.run.sessions() if "data_digest" in s), None)
+    is_path = Path(record.config.data.source).is_absolute()
+    return {"data.source": digest, "data.split": ""} if digest and is_path else {}
 
 
 def varied_values(record: Record, vary: Sequence[str]) -> dict[str, Any]:

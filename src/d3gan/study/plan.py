@@ -9,6 +9,7 @@ from typing import Any
 from d3gan import config as configs
 from d3gan import config_files
 from d3gan.config import Config, DataConfig
+from d3gan.config_paths import absolute
 from d3gan.data.cache import check_enough, load_images
 from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
@@ -123,8 +124,8 @@ def changes(run: PlannedRun) -> dict[str, Any]:
     """
     old, _ = config_files.starting_point(str(run.folder.path))
     # Both folders are the same, even if their paths are written differently.
-    old = dataclasses.replace(old, name=run.name, out_dir=run.config.out_dir)
-    changed = configs.changes(old, run.config)
+    old = absolute(dataclasses.replace(old, name=run.name, out_dir=run.config.out_dir))
+    changed = configs.changes(old, absolute(run.config))
     for key, (before, after) in changed.items():
         shorter = key == "train.epochs" and after < before
         measured = key == "eval.every_epochs"  # evaluations cannot be added afterwards

@@ -8,6 +8,7 @@ from typing import Any
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.config_aliases import current_key
+from d3gan.config_paths import beside
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation, metric_names
 from d3gan.fields import checked
@@ -27,7 +28,7 @@ SEEDS = (0, 1, 2)
 
 
 def read_study(file: Path) -> dict[str, Any]:
-    """Return the keys of a study file; paths of methods in its folder are made complete.
+    """Return the keys of a study file; paths relative to the file are made complete.
 
     Raises UserError.
     """
@@ -39,6 +40,14 @@ def read_study(file: Path) -> dict[str, Any]:
         for table in methods.values():
             if isinstance(table, dict) and "base" in table:
                 table["base"] = _beside(file, table["base"])
+        values["methods"] = {
+            name: beside(file, table) if isinstance(table, dict) else table
+            for name, table in methods.items()
+        }
+    for key in ("set", "vary"):
+        if isinstance(values.get(key), dict):
+            values[key] = beside(file, values[key])
+    values |= beside(file, {key: values[key] for key in ("out_dir",) if key in values})
     for key in ("results", "tuned"):
         if isinstance(values.get(key), str):
             values[key] = str(file.parent / values[key])

@@ -18,6 +18,7 @@ from d3gan.rng import Stream, permutation
 from d3gan.training import distributed
 from d3gan.training.inference import BrokenCheckpoint, TrainedGenerator, checkpoints, load
 from d3gan.training.measuring import measure_draws
+from d3gan.training.resuming import name_new_place
 
 RUN_SAMPLES = 50_000
 """Default number of images generated for a run's metrics, as in papers that report FID."""
@@ -62,7 +63,8 @@ def _of_run(options: EvaluationOptions, device: torch.device) -> Iterator[Evalua
                 limit=0,
             )
         data = dataclasses.replace(data, skip_broken=data.skip_broken or options.skip_broken)
-        real = load_images(data)
+        with name_new_place(data.source, "--against"):
+            real = load_images(data)
     options = dataclasses.replace(options, features=options.features or config.eval.features)
     samples = options.samples or RUN_SAMPLES
     evaluator = _evaluator(options, data, real, samples, loaded[0].classes, device)

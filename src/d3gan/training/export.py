@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from d3gan.config import Config, to_toml
 from d3gan.config_files import from_toml
 from d3gan.errors import UserError
-from d3gan.lazy import require_extra
+from d3gan.extras import require_onnx
 
 ALIGNMENT = 8
 """The header of a safetensors file is padded to a multiple of this many bytes."""
@@ -72,7 +72,7 @@ def onnx_bytes(generator: nn.Module, latent_dim: int, classes: int) -> bytes:
     The network maps z [B, latent_dim], and labels int64 [B] if there are classes, to images
     [B, C, H, W] in [-1, 1].
     """
-    require_extra("ONNX export", "onnxscript", "onnx")
+    require_onnx()
     inputs = {"z": torch.zeros(2, latent_dim)}
     if classes:
         inputs["labels"] = torch.zeros(2, dtype=torch.int64)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 
 from d3gan.acceleration.precision import in_full_precision
 from d3gan.config import Config, to_dict, to_toml, validate
+from d3gan.config_paths import absolute
 from d3gan.data.cache import ImageSet
 from d3gan.errors import Interrupted
 from d3gan.evaluation.evaluator import Evaluator
@@ -35,7 +37,7 @@ from d3gan.training.logging import Clock, NonFinite, Recorder
 from d3gan.training.measuring import measure_generator
 from d3gan.training.process import process_settings
 from d3gan.training.remarks import print_remarks
-from d3gan.training.resuming import restore
+from d3gan.training.resuming import images_id, name_new_place, opened, restore
 from d3gan.training.sampling import sample_images
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
@@ -50,7 +52,8 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
     UserError for a mistake that the user can fix, Diverged if training diverges, and, once a
     checkpoint is written, Interrupted after a signal and whatever `on_row` raises.
     """
-    config = validate(config)
+    # What the run saves means the same from every working directory.
+    config = replace(absolute(validate(config)), out_dir=config.out_dir)
     run = RunFolder(config.run_dir)
     timeout = config.train.timeout_seconds
     with (
@@ -64,14 +67,9 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
         if not resume:
             print_remarks(config, *networks, device)
         with distributed.raise_together():
-            if resume:
-                run.require()
-            else:
-                run.require_none()
-            if distributed.is_main():
-                stack.enter_context(run.locked())
-                run.remove_temporary()
-            images = preparation.load_training_images(config)
+            stack.enter_context(opened(run, resume=resume))
+            with name_new_place(config.data.source, "--data.source"):
+                images = preparation.load_training_images(config)
         config = preparation.with_features(config)
         config = preparation.with_precision(config, device)
         evaluator = preparation.make_evaluator(config, images, device)
@@ -79,11 +77,11 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
         with distributed.raise_together():
             state = make_state(config, device, parallel, images.classes)
             total = config.total_steps(len(images.images))
-            if saved:
-                restore(config, run, state, saved, images.digest, total)
+            if resume:
+                restore(config, run, state, saved, images)
             if distributed.is_main():
                 run.forget_after(state.step)
-                run.begin(to_toml(config), environment(config))
+                run.begin(to_toml(config), environment(config) | images_id(images))
         choose_kernels(config, state, run)
         listener = Listener(on_row)
         with StatusFile(run, config, state, total, Clock(state.train_seconds)) as status:
@@ -106,7 +104,7 @@ class _Training:
         listener: Listener,
     ) -> None:
         self.config, self.run, self.state, self.listener = config, run, state, listener
-        self.data_digest, self.epoch_images = images.digest, len(images.images)
+        self.images_id, self.epoch_images = images_id(images), len(images.images)
         self.evaluator, self.status = evaluator, status
         self.total, self.clock = status.total, status.clock
         self.ema = state.ema is not None
@@ -272,7 +270,7 @@ class _Training:
         if not state.is_finite():  # the losses are from before the step, the weights from after it
             raise NonFinite(state.step, f"weights not finite after step {state.step}")
         state.train_seconds = self.clock.seconds
-        more = {"data_digest": self.data_digest, "config": to_dict(self.config)}
+        more = {**self.images_id, "config": to_dict(self.config)}
         return state.state_dict() | more
 
     @contextmanager
