@@ -86,7 +86,7 @@ def restore(
 ) -> None:
     """Load the checkpoint `saved` of the run, if it has one, into `state`.
 
-    Warns if rows of metrics are lost that the checkpoint has passed. Raises UserError if the run has
+    Warns if rows of metrics are lost that it has passed. Raises UserError if the run has
     other images or another configuration, or was trained for longer.
     """
     _check_same_images(config, run, saved, images)
