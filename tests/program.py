@@ -15,12 +15,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+import pytest
 import torch
 
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.runs import RunFolder
 from d3gan.training.checkpoint import newest_checkpoint
+
+posix_signals = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows ends a process by SIGTERM at once"
+)
+symbolic_links = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows lets only some users make symbolic links"
+)
 
 STARTED: list["subprocess.Popen[str]"] = []
 """Processes of the running test; the fixture `_processes_end` of conftest.py ends them."""

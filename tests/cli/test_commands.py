@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.program import chosen, d3gan, start, wait_for, weights, written
+from tests.program import (
+    chosen,
+    d3gan,
+    posix_signals,
+    start,
+    symbolic_links,
+    wait_for,
+    weights,
+    written,
+)
 
 import d3gan as package
 from d3gan import config as configs
@@ -85,6 +94,7 @@ def test_an_ini_of_the_succeeded_project_trains(tiny: Config, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@posix_signals
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_resumes_bit_for_bit(
     tiny: Config, tmp_path: Path, number: signal.Signals
@@ -117,6 +127,7 @@ def test_a_moved_run_is_resumed_in_its_new_folder(run: Path, tmp_path: Path) -> 
     assert not run.exists()
 
 
+@symbolic_links
 def test_a_run_is_resumed_through_a_link_or_as_the_working_directory(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

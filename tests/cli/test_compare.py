@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.program import start_process, written
+from tests.program import posix_signals, start_process, written
 from tests.stub import Stub, make_stub
 
 from d3gan import config as configs
@@ -139,6 +139,7 @@ def test_diverged_runs_are_reported_and_compared(
     assert stub.events().count(("begins", "a-seed-0")) == 1
 
 
+@posix_signals
 def test_a_stopped_study_says_how_to_continue(
     stub: Stub, flags: list[str], capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

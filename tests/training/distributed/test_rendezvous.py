@@ -95,3 +95,15 @@ def test_the_program_does_not_wait_for_kernels(
     else:
         with pytest.raises(ZeroDivisionError):
             program.main(["presets"])
+
+
+@pytest.mark.parametrize(("platform", "libuv"), [("linux", True), ("win32", False)])
+def test_stores_on_windows_do_without_libuv(
+    monkeypatch: pytest.MonkeyPatch, platform: str, libuv: bool
+) -> None:
+    """Torch for Windows is built without it, and refuses a store that asks for it."""
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(dist, "TCPStore", lambda *_, **options: made.append(options))
+    monkeypatch.setattr(rendezvous.sys, "platform", platform)
+    rendezvous.empty_store()
+    assert [options["use_libuv"] for options in made] == [libuv]

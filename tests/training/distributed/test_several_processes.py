@@ -13,6 +13,7 @@ from tests.program import (
     d3gan,
     finish,
     group,
+    posix_signals,
     start,
     torchrun,
     wait_for,
@@ -169,6 +170,7 @@ def test_under_torchrun(tiny: Config, tmp_path: Path) -> None:
     assert_same_run(tiny.run_dir.with_name("two"), one, 1e-8)
 
 
+@posix_signals
 @pytest.mark.slow
 def test_two_processes_stop_together_and_one_continues(tiny: Config, tmp_path: Path) -> None:
     settings = {"train": TWENTY_STEPS | {"epochs": 40.0, "log_every_steps": 8}}

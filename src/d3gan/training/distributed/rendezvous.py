@@ -1,6 +1,7 @@
 """How processes find each other and form a process group."""
 
 import os
+import sys
 import threading
 import time
 import uuid
@@ -153,12 +154,11 @@ def _store(number: int, size: int, timeout: timedelta) -> Any:
     ended, and torch 2.13 connects to them. A prefix for each start keeps the starts apart.
     """
     agents_store = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    store = dist.TCPStore(  # type: ignore[attr-defined]
+    store = _tcp_store(
         os.environ["MASTER_ADDR"],
         int(os.environ["MASTER_PORT"]),
         is_master=number == 0 and not agents_store,
         timeout=timeout,
-        wait_for_workers=False,
     )
     prefix = _name_of_this_start(store, number, size, timeout)
     return dist.PrefixStore(prefix, store)  # type: ignore[attr-defined]
@@ -191,4 +191,12 @@ def _name_of_this_start(store: Any, number: int, size: int, timeout: timedelta) 
 
 def empty_store() -> Any:
     """Return a store on a free port of this machine, for processes that this process starts."""
-    return dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    return _tcp_store("127.0.0.1", 0, is_master=True)
+
+
+def _tcp_store(host: str, port: int, *, is_master: bool, timeout: timedelta = START_TIMEOUT) -> Any:
+    """Return a store at an address. Torch for Windows is built without libuv, its default."""
+    libuv = sys.platform != "win32"
+    return dist.TCPStore(  # type: ignore[attr-defined]
+        host, port, is_master=is_master, timeout=timeout, wait_for_workers=False, use_libuv=libuv
+    )
