@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from d3gan.errors import UserError
-from d3gan.files import write_bytes
+from d3gan.files import touch, write_bytes
 
 
 class BrokenFile(Exception):
@@ -56,7 +56,10 @@ def read_cached(file: Path, keys: set[str]) -> dict[str, Any] | None:
         saved = read_tensors(file)
     except (BrokenFile, UserError):
         return None
-    return saved if isinstance(saved, dict) and set(saved) == keys else None
+    if not isinstance(saved, dict) or set(saved) != keys:
+        return None
+    touch(file)
+    return saved
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from tests.cli.cases import Case, check
 
+from d3gan.cli.main import main
 from d3gan.config import DataConfig
 from d3gan.data.cache import load_images
 
@@ -277,3 +278,13 @@ def test_a_named_pipe_among_images_is_left_out(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "photos" / "pipe.png")
     line = "photos: 1 files are left out because they are not regular files; the first one is"
     check(Case("pipe", prepares("photos"), line, status=0, timeout=60), tmp_path)
+
+
+def test_the_example_of_the_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(page.partition("```python\n")[2].partition("```")[0])
+    assert main(["data", "prepare", "images.npz"]) == 0
+    assert "images.npz train: 100 images of 3 x 32 x 32, 10 classes" in capsys.readouterr().out

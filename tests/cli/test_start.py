@@ -14,6 +14,9 @@ COMMANDS = """
 0 export --help
 0 demo --help
 0 data list
+0 cache
+0 cache clear --help
+2 cache claer
 0 report --help
 0 evaluate --help
 0 compare --help

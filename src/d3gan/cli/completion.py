@@ -19,6 +19,7 @@ from d3gan.config_files import presets
 KINDS: Mapping[str, tuple[str, ...]] = {
     "bench": ("step", "data", "scaling"),
     "data": ("list", "prepare", "show", "classifier"),
+    "cache": ("list", "clear"),
     "completion": (),
 }
 """Commands whose first argument is the name of what they do."""

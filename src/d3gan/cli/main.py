@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),
     "data": ("data", "list, prepare or show the real images"),
+    "cache": ("cache", "list what is kept for later runs, or delete it"),
     "completion": ("completion", "print what completes commands in a shell"),
 }
 """Name: (module in this folder, description)."""

@@ -213,6 +213,16 @@ def test_weights_are_downloaded_once(release: Path, tmp_path: Path) -> None:
     assert same_weights(inception_weights.load_inception("", tmp_path / "cache"))
 
 
+def test_damaged_weights_of_the_cache_are_downloaded_again(
+    release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inception_weights.load_inception("", tmp_path / "cache")
+    file = tmp_path / "cache" / inception_weights.FILE
+    file.write_bytes(b"damaged")
+    assert same_weights(inception_weights.load_inception("", tmp_path / "cache"))
+    assert f"{file} is damaged; it is downloaded again" in capsys.readouterr().err
+
+
 def test_a_local_file(release: Path, tmp_path: Path) -> None:
     network = inception_weights.load_inception(str(release), tmp_path / "cache")
     assert same_weights(network)

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+SIZE = 96_000_000
+"""Bytes of the file, rounded up."""
 
 QUICK_SECONDS = 5
 """Time limit for the server's first answer where there is an alternative to the download."""

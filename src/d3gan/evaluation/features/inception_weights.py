@@ -11,7 +11,9 @@ from d3gan.config import DataConfig
 from d3gan.errors import UserError
 from d3gan.evaluation.features.extractor import Features, weights_sha256
 from d3gan.evaluation.features.inception import Inception
-from d3gan.evaluation.features.inception_release import FILE, SHA256, URL, cached_file
+from d3gan.evaluation.features.inception_release import FILE, SHA256, SIZE, URL, cached_file
+from d3gan.files import check_space
+from d3gan.messages import warn
 
 TIMEOUT_SECONDS = 20
 """Time limit for the server's first answer."""
@@ -54,12 +56,19 @@ def load_inception(weights: str, folder: Path) -> Inception:
 
 
 def _downloaded(folder: Path) -> Path:
-    """Return the file in `folder`, downloaded if it is missing. Of several processes, one does."""
+    """Return the file in `folder`, downloaded if it is missing or damaged.
+
+    Of several processes, one downloads it.
+    """
     file = folder / FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{file}.lock"):
+            if file.exists() and weights_sha256(file, "Inception") != SHA256:
+                warn(f"{file} is damaged; it is downloaded again")
+                file.unlink()
             if not file.exists():
+                check_space(folder, SIZE)
                 urllib.request.urlopen(
                     urllib.request.Request(URL, method="HEAD"), timeout=TIMEOUT_SECONDS
                 ).close()  # the download itself has no time limit
