@@ -74,17 +74,27 @@ def plugins(config: Config) -> dict[str, dict[str, str]]:
 
     A module without a source file has neither.
     """
-    values = flatten(to_dict(config))
     found: dict[str, dict[str, str]] = {}
-    for key, metadata in _metadata().items():
-        for item in metadata:
-            for text in _items(values[key]):
-                if (isinstance(item, Matching) and item.is_plugin(text)) or (
-                    isinstance(item, Registry) and is_plugin(text)
-                ):
-                    file = plugin_file(text)
-                    found[text] = _source(file) if file else {}
+    for _, text in plugin_values(config):
+        file = plugin_file(text)
+        found[text] = _source(file) if file else {}
     return found
+
+
+def plugin_values(config: Config) -> list[tuple[str, str]]:
+    """Return the dotted keys and the values, or items of lists, that name plugins.
+
+    No plugin is imported.
+    """
+    values = flatten(to_dict(config))
+    return [
+        (key, text)
+        for key, metadata in _metadata().items()
+        for item in metadata
+        for text in _items(values[key])
+        if (isinstance(item, Matching) and item.is_plugin(text))
+        or (isinstance(item, Registry) and is_plugin(text))
+    ]
 
 
 def _source(file: Path) -> dict[str, str]:

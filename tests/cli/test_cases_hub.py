@@ -24,7 +24,41 @@ def hide_packages(folder: Path) -> None:
 
 WITHOUT_PACKAGES = {"PYTHONPATH": os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])}
 
+OFFLINE = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": "hub", "HF_TOKEN": ""}
+
+
+def begin_run(folder: Path) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "config.toml").write_text('name = "run"')
+
+
 CASES = [
+    Case(
+        "push-not-logged-in",
+        ("push", "run", "owner/name"),
+        "nobody is logged in to the Hugging Face hub: log in with `hf auth login`, or set HF_TOKEN",
+        prepare=begin_run,
+        environment=OFFLINE,
+    ),
+    Case(
+        "push-wrong-name",
+        ("push", "run", "name"),
+        "'name' is no name of a repository: must be owner/name",
+        prepare=begin_run,
+        environment=OFFLINE,
+    ),
+    Case("push-no-run", ("push", "none", "owner/name"), "there is no run at none (no such folder)"),
+    Case(
+        "hub-wrong-name",
+        ("sample", "hf://owner"),
+        "hf:/owner: must be hf://owner/name or hf://owner/name@revision",
+    ),
+    Case(
+        "hub-offline",
+        ("sample", "hf://owner/name"),
+        "cannot download owner/name from the Hugging Face hub (no answer from http://127.0.0.1:9)",
+        environment=OFFLINE,
+    ),
     Case(
         "logger-unknown",
         ("train", "demo-d3gan", "--train.loggers", "tensorbord"),

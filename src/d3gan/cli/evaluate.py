@@ -23,7 +23,8 @@ class Evaluate(EvaluationOptions):
     """Measure a run's generator, or a set of images, against real images."""
 
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|IMAGES")]
-    """Run: its folder, or a .safetensors file of d3gan export.
+    """Run: its folder, a .safetensors file of d3gan export, or
+    hf://owner/name[@revision] of the Hugging Face hub.
     Images: a folder, a .npy or .npz file, a name (d3gan data list)."""
     json: str = ""
     """Write the numbers to this file; -: only them, to standard output."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": ("bench", "time a step, its data, and scaling over processes"),
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),
+    "push": ("push", "publish a RUN's generator on the Hugging Face hub"),
     "data": ("data", "list, prepare or show the real images"),
     "cache": ("cache", "list what is kept for later runs, or delete it"),
     "completion": ("completion", "print what completes commands in a shell"),

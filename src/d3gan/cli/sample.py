@@ -14,6 +14,7 @@ from d3gan.errors import UserError
 from d3gan.extras import require_onnx
 from d3gan.fields import check_draw
 from d3gan.files import write_bytes, writing
+from d3gan.hub import hub_model
 from d3gan.images import Pictures, grid, save_picture, to_picture
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
@@ -51,7 +52,7 @@ def _sample(
     """Draw images from a trained generator.
 
     Args:
-        run: A run's folder, or a .safetensors file written by `d3gan export`.
+        run: A run's folder, a .safetensors file of `d3gan export`, or hf://owner/name[@revision].
         count: Number of images.
         seed: Seed of the latents: the same seed gives the same images.
         output: The file to write, or with --format png the folder; by default grid.png, samples or
@@ -90,12 +91,12 @@ def _sample(
                 save_picture(grid(images.transpose(0, 3, 1, 2), columns), output)
             else:
                 _write_array(images, labels, output)
-    print(f"{count} images from step {trained.step} of {run}: {output}")
+    print(f"{count} images from step {trained.step} of {hub_model(run) or run}: {output}")
 
 
 def _load(path: Path, checkpoint: str, command: str) -> "TrainedGenerator":
     """Return the generator of a run folder or an export, for a command. Raises UserError."""
-    if path.suffix != ".safetensors":
+    if path.suffix != ".safetensors" and not hub_model(path):
         RunFolder(path).require(command)
     from d3gan.training.inference import load  # importing torch takes seconds
 

@@ -54,6 +54,15 @@ def find_source(source: str, split: str) -> Source:
     )
 
 
+def hub_data_set(source: str) -> str | None:
+    """Return the data set of the hub, owner/name, that a source names; None for other sources."""
+    if source in SOURCES:
+        return getattr(SOURCES[source], "repository", None)
+    if is_plugin(source) or is_path(source) or _mode(_expanded(source)):
+        return None
+    return source.partition(":")[0] if HUB_NAME.fullmatch(source) else None
+
+
 def is_path(source: str) -> bool:
     """Return whether a source that is neither a name nor a plugin is written as a path.
 

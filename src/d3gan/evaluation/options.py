@@ -8,6 +8,7 @@ from d3gan.errors import UserError
 from d3gan.evaluation.features.names import check_features, names_plugin
 from d3gan.evaluation.protocol import REPORT_SEEDS
 from d3gan.fields import Range, checked
+from d3gan.hub import hub_model
 from d3gan.run_places import mistaken_for_run
 from d3gan.runs import RunFolder
 
@@ -19,7 +20,8 @@ class EvaluationOptions:
     # The command line shows these texts as help: lines end at 58 columns.
 
     target: str
-    """Run folder, export (.safetensors), or images named as a data source."""
+    """Run folder, export (.safetensors, hf://owner/name), or images
+    named as a data source."""
     against: str = ""
     """Real images, named likewise; if not given, those the run
     was trained on."""
@@ -68,7 +70,8 @@ class EvaluationOptions:
     def is_run(self) -> bool:
         """Whether the target is a run or an export, not a set of images."""
         target = Path(self.target)
-        return target.suffix == ".safetensors" or RunFolder(target).exists()
+        export = target.suffix == ".safetensors" or hub_model(self.target) is not None
+        return export or RunFolder(target).exists()
 
     def check(self) -> None:
         """Raise UserError for a value out of range, or one that does not apply to the target."""

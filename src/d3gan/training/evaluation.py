@@ -13,6 +13,7 @@ from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator, Measurement
 from d3gan.evaluation.options import EvaluationOptions
 from d3gan.evaluation.real_statistics import drawn_from
+from d3gan.hub import hub_model
 from d3gan.messages import note, warn
 from d3gan.rng import Stream, permutation
 from d3gan.training import distributed
@@ -82,8 +83,10 @@ def _loaded(path: Path, checkpoint: str) -> tuple[list[TrainedGenerator], int | 
     """
     if checkpoint != "all":
         return [load(path, checkpoint)], None
-    if path.suffix == ".safetensors":
-        raise UserError(f"{path} holds one generator; --checkpoint all needs a run folder")
+    if path.suffix == ".safetensors" or hub_model(path):
+        raise UserError(
+            f"{hub_model(path) or path} holds one generator; --checkpoint all needs a run folder"
+        )
     names, best = checkpoints(path)
     loaded = []
     for name in names:

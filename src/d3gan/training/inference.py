@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from d3gan.config import Config
+from d3gan.config import Config, plugin_values
 from d3gan.config_files import load_file
 from d3gan.errors import UserError
 from d3gan.fields import check_draw
 from d3gan.files import write_bytes, writing
+from d3gan.hub import EXPORT, HubModel, hub_model
 from d3gan.images import Pictures, grid
 from d3gan.messages import warn
 from d3gan.runs import RunFolder, numbered, step_of
@@ -216,16 +217,20 @@ class TrainedGenerator:
 
 
 def load(path: str | os.PathLike[str], checkpoint: str = "last") -> TrainedGenerator:
-    """The generator of a run folder or of a .safetensors export.
+    """The generator of a run folder, of a .safetensors export, or of hf://owner/name[@revision].
 
     `checkpoint` of a run is last (the newest sound one), best (by the monitored metric) or a step.
     The moving average of the weights is taken where the run kept one. Raises UserError.
     """
+    model = hub_model(path)
     path = Path(path)
-    if path.suffix == ".safetensors":
+    if model or path.suffix == ".safetensors":
         if checkpoint != "last":
-            raise UserError(f"checkpoint = '{checkpoint}': {path} holds one generator alone")
-        return _trained(*read_export(path), origin=str(path))
+            raise UserError(f"checkpoint = '{checkpoint}': {model or path} holds one generator")
+        exported = read_export(model.download() if model else path)
+        if model:
+            _refuse_plugins(exported.config, model)
+        return _trained(*exported, origin=str(model or path))
     run = RunFolder(path)
     run.require()
     config = load_file(run.config_file)
@@ -277,6 +282,20 @@ def _saved_as(run: RunFolder, checkpoint: str) -> dict[str, Any]:
         return read_checkpoint(file)
     except BrokenFile as error:
         raise BrokenCheckpoint(f"broken checkpoint {file} ({error}); take another one") from error
+
+
+def _refuse_plugins(config: Config, model: HubModel) -> None:
+    """Raise UserError if using the generator would import a module that its author names.
+
+    Weights from the hub must not run code; whoever trusts them downloads the file and loads it.
+    """
+    for key, text in plugin_values(config):
+        if key in ("model.architecture", "data.source", "eval.features"):
+            raise UserError(
+                f"{model} needs code outside of d3gan ({key} = {text!r}), which is not run for a "
+                f"model from the hub; if you trust it, download it with `hf download "
+                f"{model.repository} {EXPORT} --local-dir .` and name the file {EXPORT}"
+            )
 
 
 def _trained(

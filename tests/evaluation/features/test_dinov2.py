@@ -16,8 +16,8 @@ from tests.evaluation.measuring import evaluator
 from torch import Tensor
 from torch.nn import functional
 
+from d3gan import hub
 from d3gan.config import DataConfig
-from d3gan.data import hub
 from d3gan.errors import UserError
 from d3gan.evaluation.features import dinov2
 from d3gan.evaluation.features.extractor import Features, load_features
@@ -199,11 +199,11 @@ def test_without_a_folder_the_files_come_from_the_hub(
 ) -> None:
     asked: list[Any] = []
 
-    def download_model(*arguments: Any) -> Path:
+    def download(*arguments: Any) -> Path:
         asked.append(arguments)
         return folder
 
-    monkeypatch.setattr(hub, "download_model", download_model)
+    monkeypatch.setattr(hub, "download", download)
     assert loaded("").dimensions == WIDTH
     assert asked == [(dinov2.REPOSITORY, dinov2.REVISION, ["config.json", "model.safetensors"])]
 

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from d3gan import hub
 from d3gan.config import DataConfig
-from d3gan.data import hub
 from d3gan.errors import UserError
 from d3gan.evaluation.features.extractor import Features, weights_sha256
 
@@ -111,7 +111,7 @@ def load(
 def _downloaded() -> Path:
     """Return the folder of the files in the hub client's cache, downloaded if it is missing."""
     try:
-        return hub.download_model(REPOSITORY, REVISION, list(FILES))
+        return hub.download(REPOSITORY, REVISION, list(FILES))
     except UserError as error:
         raise UserError(
             f"{error}; either download {' and '.join(FILES)} on a machine with a network and name "
