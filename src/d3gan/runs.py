@@ -64,9 +64,15 @@ class RunFolder:
             )
 
     def config(self) -> dict[str, Any]:
-        """Return the content of config.toml. Raises UserError if this is not a run folder."""
+        """Return the content of config.toml.
+
+        Raises UserError if this is not a run folder, or if the file is damaged.
+        """
         self.require()
-        return read_toml(read_text(self.config_file), str(self.config_file))
+        values = read_toml(read_text(self.config_file), str(self.config_file))
+        if not values:
+            raise _damaged(str(self.config_file), "it is empty")
+        return values
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -123,6 +129,8 @@ class RunFolder:
         if text is None:
             return []
         sessions: list[dict[str, Any]] = _parsed(text, str(self.environment_file), list)
+        if not all(isinstance(session, dict) for session in sessions):
+            raise _damaged(str(self.environment_file), "not what d3gan writes")
         return sessions
 
     def status(self) -> Status | None:
@@ -259,7 +267,7 @@ def _parsed(
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise _damaged(where, str(error)) from error
+        raise _damaged(where, str(error) if text.strip() else "it is empty") from error
     if not isinstance(value, kind) or any(key not in value for key in required):
         raise _damaged(where, "not what d3gan writes")
     return value

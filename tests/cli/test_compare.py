@@ -30,6 +30,7 @@ from d3gan.study.saved_study import load
 RESULT: dict[str, Any] = {
     "metric": "fd",
     "baseline": "a",
+    "at": {"images": 1000},
     "methods": {
         "a": {"fd": {"mean": 9.5, "low": 9.0, "high": 10.0, "seeds": 2}},
         "b": {"fd": {"mean": 8.25, "low": None, "high": None, "seeds": 1}},
@@ -86,7 +87,7 @@ def test_a_study_trains_its_runs_and_prints_the_comparison(
         " method  seeds           fd              ratio               result",
         " a           2  9.50 \N{PLUS-MINUS SIGN} 0.50                  \N{EN DASH}",
         " b           1         8.25  0.80 (above 0.62)  no clear difference",
-        "fd: at equal images; all with 95 % confidence intervals; ratio: of training time",
+        "fd: after 1,000 images; with 95 % confidence intervals; ratio: of training time",
         "to the target, to a's",
         "",
         "No clear difference.",

@@ -3,9 +3,11 @@
 To look at its pages: ``python -m tests.report.made_up FOLDER`` writes them, and the plots.
 """
 
+import dataclasses
 import itertools
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -114,6 +116,38 @@ def study(
         for name, of_method in compared["runs"].items()
     }
     return compared, judged
+
+
+def unfinished_study(folder: Path) -> dict[str, Any]:
+    """Return the comparison of a run that is interrupted, one that failed, one that was never
+    evaluated, and one without rows, which are written under `folder`."""
+    methods = {name: {**METHODS["mnist-d3gan"], "rule": rule} for name, rule in UNFINISHED.items()}
+    _, runs = study(folder, methods, [0], rows=40, sample_grids=3, question=Question())
+    changed = {
+        "an-interrupted-run": ("interrupted", 3000, "the process ended without writing its status"),
+        "a-failed-run": ("failed", 2400, "RuntimeError: CUDA error: " + "an illegal access " * 9),
+        "not-evaluated": ("finished", 6000, ""),
+        "without-rows": ("interrupted", 0, ""),
+    }
+    for name, (state, step, message) in changed.items():
+        (run,) = runs[name]
+        status = run.status()
+        assert status
+        run.write_status(dataclasses.replace(status, state=state, step=step, message=message))
+        rows = [row for row in run.metrics() if row["step"] <= step and row["kind"] != "report"]
+        if name != "an-interrupted-run":
+            rows = [row for row in rows if row["kind"] == "train"]
+        run.metrics_file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (empty,) = runs["without-rows"]
+    shutil.rmtree(empty.samples)
+    return compare([run for of_method in runs.values() for run in of_method])
+
+
+UNFINISHED = {
+    "an-interrupted-run": "original", "a-failed-run": "max", "not-evaluated": "mean",
+    "without-rows": "min",
+}  # fmt: skip
+"""Aggregation rules of the runs of `unfinished_study`."""
 
 
 def _config(

@@ -12,6 +12,7 @@ from tests.program import finish, start_process
 from tests.report import made_up
 from tests.report.reader import Reader
 
+from d3gan.report.comparison import run_folders
 from d3gan.report.page import write_page
 
 
@@ -24,6 +25,15 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder, methods, range(5), channels=3, samples=64, sample_grids=8, rows=400
     )
     write_page(*study, folder / "report.html", title="20 runs")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the page of runs that are running, failed, or have neither rows nor evaluations."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    compared = made_up.unfinished_study(folder)
+    write_page(compared, run_folders(compared), folder / "report.html", title="Unfinished runs")
     return folder / "report.html"
 
 
@@ -45,8 +55,12 @@ addEventListener("message", (event) => {
   document.body.append(found);
 });
 </script>""" + "".join(
-    f'<iframe src="copy.html" width="{width}" height="700"></iframe>' for width in WIDTHS
+    f'<iframe src="{page}.html" width="{width}" height="700"></iframe>'
+    for page in ("large", "unfinished")
+    for width in WIDTHS
 )
+"""A page that shows both pages in frames as wide as a phone, a tablet and a desktop, and lists what
+they report about themselves."""
 
 LOOK = """<script>addEventListener("load", () => {
   const images = [...document.images];
@@ -54,6 +68,7 @@ LOOK = """<script>addEventListener("load", () => {
   const box = boxes.find((one) => one.scrollWidth > one.clientWidth);
   if (box) box.focus();
   parent.postMessage("FOUND" + JSON.stringify({
+    page: document.title,
     width: innerWidth,
     needed: document.documentElement.scrollWidth,
     wide: [...document.querySelectorAll("main *")]
@@ -69,7 +84,7 @@ LOOK = """<script>addEventListener("load", () => {
       .map((one) => one.outerHTML.slice(0, 80)),
     scrolled: boxes.filter((one) => one.scrollWidth > one.clientWidth)
       .map((one) => one.getAttribute("aria-label")),
-    first: document.querySelector(".headline").getBoundingClientRect().bottom,
+    first: document.querySelector(".headline, .missing").getBoundingClientRect().bottom,
     images: images.map((image) => image.naturalWidth),
     charts: [...document.querySelectorAll("svg.chart")]
       .map((one) => one.clientHeight).filter((height) => height),
@@ -79,6 +94,7 @@ LOOK = """<script>addEventListener("load", () => {
     focused: !box || document.activeElement === box,
     ground: getComputedStyle(document.body).backgroundColor,
     curve: getComputedStyle(document.querySelector("[style*='stroke: var(--method-1)']")).stroke,
+    faint: getComputedStyle(document.querySelector(".faint")).color,
   }) + "END", "*");
 });</script>"""
 
@@ -100,36 +116,61 @@ def browse(file: Path, profile: Path, *options: str) -> tuple[str, list[str]]:
     return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
 
-def test_a_page_fits_phone_tablet_and_desktop(large: Path, tmp_path: Path) -> None:
-    text, console = browse(large, tmp_path / "profile")
-    assert "20 runs</h1>" in text
-    assert console == []
+COLOURS = {
+    "light": ("rgb(246, 247, 249)", "rgb(213, 94, 0)"),
+    "dark": ("rgb(18, 21, 26)", "rgb(255, 143, 77)"),
+}
+"""For each scheme the colours of the page and of the second method's curves."""
 
-    # The page reports about itself from frames as wide as a phone and a desktop, in dark colours.
-    page_text = large.read_text(encoding="utf-8")
+
+@pytest.mark.parametrize("scheme", COLOURS)
+def test_pages_fit_phone_tablet_and_desktop(
+    large: Path, unfinished: Path, scheme: str, tmp_path: Path
+) -> None:
     policy = re.compile('<meta http-equiv="Content-Security-Policy".*?>')
-    asked = policy.sub("", page_text).replace("</body>", f"{LOOK}</body>")
-    (tmp_path / "copy.html").write_text(asked, encoding="utf-8")
+    for name, file in (("large", large), ("unfinished", unfinished)):
+        text = policy.sub("", file.read_text(encoding="utf-8"))
+        asked = text.replace("</body>", f"{LOOK}</body>")
+        (tmp_path / f"{name}.html").write_text(asked, encoding="utf-8")
     (tmp_path / "frames.html").write_text(LISTEN, encoding="utf-8")
-    dark = "--blink-settings=preferredColorScheme=0"
-    text, console = browse(tmp_path / "frames.html", tmp_path / "profile", dark)
+    colours = f"--blink-settings=preferredColorScheme={int(scheme == 'light')}"
+    text, console = browse(tmp_path / "frames.html", tmp_path / "profile", colours)
     assert console == []
     found = [json.loads(html.unescape(one)) for one in re.findall("<pre>FOUND(.*?)END", text)]
-    assert sorted(one["width"] for one in found) == [*WIDTHS]
+    assert sorted((one["page"], one["width"]) for one in found) == [
+        (page, width) for page in ("20 runs", "Unfinished runs") for width in WIDTHS
+    ]
     for one in found:
+        is_large = one["page"] == "20 runs"
         assert one["needed"] <= one["width"], "the page does not scroll sideways"
         assert one["wide"] == []
         assert one["clipped"] == []
-        assert not [label for label in one["scrolled"] if "Time to the target" in label]
+        assert one["scrolled"] == [], f"no table is cut off at {one['width']} px"
         assert one["first"] < 1000, "headline and chart are on the first screen"
-        assert len(one["images"]) == 5
+        assert len(one["images"]) == (5 if is_large else 4)
         assert min(one["images"]) > 0
-        assert len(one["charts"]) == 13, "one of the two sizes of the headline is shown"
+        assert len(one["charts"]) == (13 if is_large else 12), "one size of the headline is shown"
         assert min(one["charts"]) > 80
         assert one["letters"] > 6
         assert one["focused"], "a table that scrolls is reachable by keyboard"
-        assert one["ground"] == "rgb(18, 21, 26)"
-        assert one["curve"] == "rgb(255, 143, 77)"
+        assert (one["ground"], one["curve"]) == COLOURS[scheme]
+        assert contrast(one["faint"], one["ground"]) > 4.5, "WCAG 2, level AA"
+
+
+def contrast(*colours: str) -> float:
+    """Return the contrast ratio of two colours ``rgb(1, 2, 3)`` (WCAG 2.2)."""
+    light = []
+    for colour in colours:
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+def test_a_page_needs_nothing_else(large: Path, tmp_path: Path) -> None:
+    text, console = browse(large, tmp_path / "profile")
+    assert "20 runs</h1>" in text
+    assert console == []
 
 
 def test_the_policy_blocks_scripts(large: Path, tmp_path: Path) -> None:

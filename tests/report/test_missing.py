@@ -124,9 +124,13 @@ def test_a_page_names_what_the_run_folders_lack(tmp_path: Path) -> None:
     one = runs["mnist-d3gan"][0]
     assert "after 384,000 images" in page(compared, runs, title="A study")
     one.sample_file(6000).write_bytes(b"\x89PNG broken")
-    assert "The sample grid of mnist-d3gan cannot be shown." in page(
-        compared, runs, title="A study"
-    )
+    reader = shown((compared, runs))
+    assert "seed 0, after 0 images; step-00006000.png cannot be read" in reader.words
+    assert len(reader.all("img")) == 3, "one frame is no animation"
+    one.sample_file(0).write_bytes(b"")
+    words = shown((compared, runs)).words
+    assert "step-00006000.png and step-00000000.png cannot be read" in words
+    assert "The sample grid of mnist-d3gan cannot be shown." in words
     for folder in runs["mnist-d3gan"]:
         shutil.rmtree(folder.samples)
     one.environment_file.unlink()

@@ -37,7 +37,9 @@ def test_every_status_but_success_is_a_problem(compared: dict[str, Any], status:
     assert tables.problems(compared) == []
     compared["runs"]["mnist-dcgan"][0]["status"] = "stopped_early"
     compared["runs"]["mnist-d3gan"][1]["status"] = status
-    assert tables.problems(compared) == [f"1 of 2 runs of mnist-d3gan {status}"]
+    assert tables.problems(compared) == [
+        f"1 of 2 runs of mnist-d3gan {'still ' * (status == 'running')}{status}"
+    ]
 
 
 def test_differences_have_a_column_for_each_method(compared: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ from d3gan.report import wording
         (480_000.4, "480,000"),
         (0.0, "0.00"),
         (-0.001, "-0.00100"),
-        (2e-7, "2.00e-07"),
+        (0.99996, "1.00"),
+        (0.1 + 0.2, "0.300"),
+        (2e-7, "2.00e-7"),
         (None, wording.UNKNOWN),
         (float("inf"), wording.UNKNOWN),
     ],
@@ -26,8 +28,19 @@ def test_an_interval_has_the_digits_of_its_mean() -> None:
     assert wording.interval({"mean": 9.99, "low": 9.123, "high": 10.857}) == "9.99 (9.12 to 10.86)"
     assert wording.interval({"mean": 20.13, "low": None, "high": None}) == "20.1"
     assert wording.interval({"mean": None}) == wording.interval(None) == wording.UNKNOWN
-    assert wording.interval({"mean": 1e-9, "low": -0.5e-9, "high": 1e-9}).startswith("1.00e-09 (-5")
+    assert wording.interval({"mean": 1e-9, "low": -0.5e-9, "high": 1e-9}).startswith("1.00e-9 (-5")
     assert wording.interval({"mean": 0.5, "low": -0.0001, "high": 1}) == "0.500 (0.000 to 1.000)"
+
+
+def test_a_count_is_an_integer_unless_it_is_a_mean() -> None:
+    same = {"mean": 10.0, "low": 10.0, "high": 10.0}
+    assert wording.interval(same, "modes") == "10"
+    assert wording.interval(same, "fd") == "10.0 (10.0 to 10.0)"
+    assert wording.interval({"mean": 10.0, "low": None, "high": None}, "modes") == "10"
+    assert (
+        wording.interval({"mean": 9.5, "low": 8.5, "high": 10.5}, "modes") == "9.50 (8.50 to 10.50)"
+    )
+    assert [wording.tick(x) for x in (0.1 + 0.2, 1500.0, 2e6)] == ["0.3", "1,500", "2,000,000"]
 
 
 def test_a_ratio_shows_the_ends_that_are_known() -> None:
@@ -49,6 +62,11 @@ def test_a_probability_is_never_zero() -> None:
 
 def test_a_mean_has_its_standard_error() -> None:
     assert wording.plus_minus(12.44, 0.311) == "12.4 ± 0.3"
+    assert wording.plus_minus(110.23, 0.311) == "110.2 ± 0.3", "the error is not 0"
+    assert wording.plus_minus(118.2, 61.3) == "118 ± 61"
+    assert wording.plus_minus(109.979, 0.0021) == "110.0 ± 0.00210"
+    assert wording.plus_minus(0.0, 0.5) == "0.00 ± 0.50"
+    assert wording.plus_minus(0.5, 0.0) == "0.500 ± 0.000"
     assert wording.plus_minus(12.44, None) == "12.4"
     assert wording.plus_minus(None, None) == wording.UNKNOWN
 
@@ -59,7 +77,7 @@ def test_quantities_have_suitable_units() -> None:
     assert wording.duration(12600) == "3.50 h"
     assert wording.quantity(1.24e15, "FLOP") == "1.24 PFLOP"
     assert wording.quantity(1000, "B") == "1.00 kB"
-    assert wording.quantity(0, "B") == "0.00 B"
+    assert wording.quantity(0, "B") == "0 B"
     assert wording.percent(0.876) == "88 %"
     assert wording.count(1234567.2) == "1,234,567"
 
@@ -71,6 +89,9 @@ def test_texts() -> None:
     assert wording.setting(True) == "true"
     assert wording.setting(["fd", "kd"]) == "fd, kd"
     assert wording.setting(2e-4) == "0.0002"
+    assert wording.setting(2_500_000.0) == "2500000"
+    assert wording.setting(0.1 + 0.2) == "0.3"
+    assert wording.setting(1e-5) == "1e-5"
     assert wording.setting("") == "(empty)"
     assert wording.metric_title("fd") == "Fréchet distance (fd)"
     assert wording.metric_title("recall") == "recall"

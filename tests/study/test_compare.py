@@ -252,8 +252,8 @@ def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio
     assert found == {
         "new-seed-0": "has no evaluation to compare; continue it with "
         f"`d3gan train {studio.folder / 'new-seed-0'}`",
-        "never-seed-0": "has no evaluation to compare; retrain it with "
-        "`d3gan train ... --eval.every-epochs 1`",
+        "never-seed-0": "has no evaluation to compare; measure it with `d3gan evaluate "
+        f"{studio.folder / 'never-seed-0'}`, or train a new run with --eval.every-epochs 1",
         "dcgan-seed-0": f"is the same method with the same seed 0 as {runs[0].path}, so they are "
         "not independent",
         "planned-seed-0": "has not been trained yet",
@@ -269,6 +269,23 @@ def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio
     judged = compare([*runs, without])
     assert list(judged["methods"]) == ["dcgan", "d3gan"]
     assert only_comparison(judged)["time"]["seeds"] == [2, 2]
+
+
+def test_counts_are_never_interpolated(studio: Studio) -> None:
+    runs = [
+        studio.run("dcgan", 0, FALLING, epochs=4, modes=[2, 3, 8, 10]),
+        studio.run("d3gan", 0, FALLING[:3], epochs=4, modes=[1, 4, 9]),
+    ]
+    found = compare(runs, metric="modes")
+    assert found["at"]["images"] == 300
+    modes = [found["methods"][name]["modes"]["mean"] for name in ("dcgan", "d3gan")]
+    assert modes == [8, 9]
+    spent = [curve["values"] for one in found["curves"].values() for curve in one["runs"]]
+    assert spent == [[2, 3, 8, 10], [1, 4, 9]]
+    for group in found["judgement"]["groups"]:
+        for clocks in group["times"].values():
+            for run in (run for runs in clocks["images"].values() for run in runs):
+                assert run["reached"] in (None, 100, 200, 300, 400)
 
 
 def test_methods_without_a_baseline_are_left_out(studio: Studio) -> None:

@@ -12,6 +12,7 @@ from d3gan.study.statistics import (
     Interval,
     mean_interval,
     selection_entropy,
+    step_value_at,
     t_quantile,
     value_at,
 )
@@ -65,6 +66,13 @@ def test_a_curve_is_interpolated_and_not_extrapolated() -> None:
     assert value_at(x, values, 9.9) is None
     assert value_at(x, values, 40.1) is None
     assert value_at([], [], 1.0) is None
+
+
+def test_a_count_keeps_its_value_until_the_next_evaluation() -> None:
+    x, values = [10.0, 20.0, 40.0], [4.0, 7.0, 9.0]
+    found = [step_value_at(x, values, here) for here in (9.9, 10, 19.9, 20, 39.9, 40, 40.1)]
+    assert found == [None, 4, 4, 7, 7, 9, None]
+    assert step_value_at([], [], 1.0) is None
 
 
 @given(numbers, st.randoms())

@@ -51,11 +51,13 @@ def test_the_cost_is_interpolated_on_the_logarithm() -> None:
     assert cost_to(cost, y, math.log(10 * math.sqrt(10))) == pytest.approx(15.0)
     assert cost_to(cost, y, math.log(200.0)) == 10.0
     assert cost_to(cost, y, math.log(0.5)) is None
+    assert cost_to(cost, y, math.log(20.0), is_count=True) == 20.0, "a count is not interpolated"
 
 
 def test_the_best_within_a_budget() -> None:
     cost, y = [10.0, 20.0, 30.0], [3.0, 1.0, 2.0]
     assert best_within(cost, y, 15.0) == pytest.approx(2.0)  # interpolated
+    assert best_within(cost, y, 15.0, is_count=True) == 3.0
     assert best_within(cost, y, 30.0) == 1.0  # the best checkpoint, not the last
     assert best_within(cost, y, math.inf) == 1.0
     assert best_within(cost, y, 5.0) is None

@@ -18,6 +18,7 @@ from d3gan.cli.printing import (
     write_json,
 )
 from d3gan.errors import UserError
+from d3gan.messages import warn
 from d3gan.report import wording
 from d3gan.runs import RunFolder
 
@@ -118,18 +119,15 @@ def write_report(
 
     `question` says how the runs are judged, and `notes` are further warnings. Raises UserError.
     """
+    from d3gan.report.comparison import run_folders
     from d3gan.report.page import write_page, write_plots  # importing matplotlib takes a second
     from d3gan.study.compare import compare
 
     comparison = compare(runs, question, notes)
-    by_method = {
-        method: [RunFolder(Path(run["path"])) for run in of_method]
-        for method, of_method in comparison["runs"].items()
-    }
     if plots:
-        write_plots(comparison, by_method, output)
+        write_plots(comparison, run_folders(comparison), output)
     else:
-        write_page(comparison, by_method, output, title=title)
+        write_page(comparison, run_folders(comparison), output, title=title)
     return comparison
 
 
@@ -144,8 +142,12 @@ def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
         print(in_lines(sentence))
     for warning in comparison["warnings"]:
         print(in_lines(f"Warning: {warning}."))
+    damaged = {run["name"]: run["reason"] for run in comparison.get("damaged", ())}
     for run in judgement["left_out"]:
-        print(in_lines(f"Left out: {run['name']} {run['reason']}."))
+        if run["name"] not in damaged:
+            print(in_lines(f"Left out: {run['name']} {run['reason']}."))
+    for name, reason in damaged.items():
+        warn(f"{name} {reason}")
     print(f"report: {output}")
 
 
@@ -154,7 +156,7 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
     ratio of its time to the target, and the word."""
     metric = comparison["metric"]
     shown = _shown(comparison["judgement"])
-    table = make_table("method", "seeds", metric, "ratio", "result")
+    table = make_table("method", "seeds", metric, *(("ratio", "result") if shown else ()))
     table.columns[0].overflow = "fold"
     for method, estimates in comparison["methods"].items():
         estimate = estimates.get(metric, {})
@@ -165,15 +167,18 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
             method,
             str(len(comparison["runs"][method])),
             wording.plus_minus(estimate.get("mean"), half),
-            wording.ratio_interval(one.get("time")),
-            one.get("word", ""),
+            *((wording.ratio_interval(one.get("time")), one.get("word", "")) if shown else ()),
         )
     return table
 
 
 def _caption(comparison: Mapping[str, Any]) -> str:
     """Return what the columns of the table hold."""
-    text = f"{comparison['metric']}: at equal images; all with 95 % confidence intervals"
+    images = comparison["at"].get("images")
+    when = f"after {wording.amount('images', images)}" if images else "at equal images"
+    text = f"{comparison['metric']}: {when}"
+    if any(len(runs) > 1 for runs in comparison["runs"].values()):
+        text += "; with 95 % confidence intervals"
     shown = list(_shown(comparison["judgement"]).values())
     if shown:
         whose = {one["baseline"] for one in shown}

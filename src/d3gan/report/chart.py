@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from d3gan.report.comparison import Comparison, groups
-from d3gan.report.wording import shortened
+from d3gan.report.wording import shortened, tick
 
 INK, FAINT, GRID, PAPER = "#1f2430", "#5c6470", "#d9dde3", "#ffffff"
 # Okabe and Ito 2008: distinguishable with any colour vision; yellow is darkened for white paper.
@@ -74,13 +74,16 @@ class Style:
 def styles(comparison: Comparison) -> dict[str, Style]:
     """Return the style of each method, the same in all charts and tables.
 
-    Methods of one group differ in colour, line and marker; the first is the baseline.
+    Methods of one group differ in colour, line and marker; the first is the baseline. Methods that
+    are in no group have the styles after those of the largest group.
     """
     found = {}
     every = [group["methods"] for group in groups(comparison)]
-    rest = [name for name in comparison["runs"] if not any(name in names for names in every)]
-    for names in (*every, rest):
-        for i, name in enumerate(names):
+    runs = [*comparison["runs"], *comparison.get("unjudged", ())]
+    rest = [name for name in dict.fromkeys(runs) if not any(name in names for names in every)]
+    used = max(map(len, every), default=0)
+    for first, names in (*((0, names) for names in every), (used, rest)):
+        for i, name in enumerate(names, start=first):
             repeat, k = divmod(i, len(METHOD_COLOURS))
             line = LINES[(i + repeat) % len(LINES)]
             found[name] = Style(METHOD_COLOURS[k], line, MARKERS[k], k)
@@ -157,7 +160,7 @@ def row_axes(axes: Axes, count: int) -> None:
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
 
 
 # Inline SVG

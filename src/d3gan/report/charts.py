@@ -5,7 +5,7 @@ from typing import Final
 
 from d3gan.report import wording
 from d3gan.report.chart import Chart
-from d3gan.report.comparison import Comparison, Runs, group_title, groups
+from d3gan.report.comparison import Comparison, Runs, group_title, groups, with_unjudged
 from d3gan.report.quality_chart import clock_and_target, quality, span_of_values
 from d3gan.report.training_charts import COSTS, cost, losses, selection
 
@@ -44,7 +44,11 @@ def quality_charts(comparison: Comparison) -> list[QualityCharts]:
 
 
 def training_charts(comparison: Comparison, runs: Runs) -> dict[str, list[Chart]]:
-    """Return the charts of the training itself, by the section of the page that shows them."""
+    """Return the charts of the training itself, by the section of the page that shows them.
+
+    They show all runs, judged or not.
+    """
+    comparison = with_unjudged(comparison)
     found: dict[str, list[Chart | None]] = {
         "losses": [*losses(comparison, runs)],
         "choice": [selection(comparison)],

@@ -1,6 +1,7 @@
 """Types of the report's input: a comparison of methods and the run folders behind it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from d3gan.report.wording import setting
@@ -9,7 +10,7 @@ from d3gan.runs import RunFolder
 Comparison = Mapping[str, Any]
 """Result of `d3gan.study.compare.compare`; docs/comparison.md describes its keys."""
 Runs = Mapping[str, Sequence[RunFolder]]
-"""Run folders by method, in the order of the comparison."""
+"""Run folders by method: those of the comparison in its order, then those that are not judged."""
 
 BUDGETS: Final = {
     "images": ("methods", "equal images"),
@@ -22,6 +23,7 @@ _OPTIONAL: Final[Mapping[str, Any]] = {
     "better": "lower",
     "baseline": "",
     "warnings": (),
+    "damaged": (),
     "judgement": {
         "headline": "Nothing can be judged.", "sentences": [], "groups": [], "left_out": [],
     },
@@ -29,7 +31,7 @@ _OPTIONAL: Final[Mapping[str, Any]] = {
     key: {}
     for key in (
         "protocol", "at", "methods", "at_equal_time", "at_equal_compute", "curves", "differences",
-        "configs",
+        "configs", "unjudged",
     )
 }  # fmt: skip
 
@@ -38,6 +40,20 @@ def completed(comparison: Comparison) -> Comparison:
     """Return the comparison with an empty value for each key that is absent or null."""
     known = {key: value for key, value in comparison.items() if value is not None}
     return {**_OPTIONAL, **known}
+
+
+def with_unjudged(comparison: Comparison) -> Comparison:
+    """Return the comparison with the runs that were not judged among its runs, by method."""
+    judged, others = comparison["runs"], comparison["unjudged"]
+    names = dict.fromkeys([*judged, *others])
+    runs = {name: [*judged.get(name, ()), *others.get(name, ())] for name in names}
+    return {**comparison, "runs": runs}
+
+
+def run_folders(comparison: Comparison) -> dict[str, list[RunFolder]]:
+    """Return the folders of all runs of a comparison, judged or not, by method."""
+    runs = with_unjudged(completed(comparison))["runs"]
+    return {name: [RunFolder(Path(run["path"])) for run in of] for name, of in runs.items()}
 
 
 def run_values(comparison: Comparison, key: str) -> dict[str, list[Any]]:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from d3gan.errors import UserError
 from d3gan.report import wording
 from d3gan.report.comparison import Runs
 from d3gan.report.tables import Cell, Rows, Table
+from d3gan.runs import RunFolder
 
 
 class Environment(NamedTuple):
@@ -27,7 +29,7 @@ def environment(runs: Runs) -> Environment:
     without: list[str] = []
     folders = [folder for of_method in runs.values() for folder in of_method]
     for folder in folders:
-        name, sessions = folder.path.name, folder.sessions()
+        name, sessions = folder.path.name, _sessions(folder)
         if not sessions:
             without.append(name)
         for session in sessions:
@@ -51,6 +53,14 @@ def environment(runs: Runs) -> Environment:
     )
 
 
+def _sessions(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return the entries of environment.json; none if it is missing or damaged."""
+    try:
+        return folder.sessions()
+    except UserError:
+        return []
+
+
 def _values(found: Mapping[str, Sequence[str]], total: int) -> list[Cell]:
     if len(found) == 1 and all(len(names) == total for names in found.values()):
         return [Cell(value) for value in found]
@@ -70,6 +80,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             flat |= _flat(value, f"{prefix}{key} ")
         elif key == "command" and isinstance(value, list):
             flat[key] = " ".join(map(str, value))
-        else:
+        elif value not in (None, "", []):
             flat[f"{prefix}{key}".replace("_", " ")] = wording.setting(value)
     return flat

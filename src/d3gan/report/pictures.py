@@ -98,6 +98,9 @@ def _in_few_colours(frame: Image.Image) -> Image.Image:
 
 def open_sheet(file: Path) -> Image.Image:
     """Read a sample grid. Raises OSError if it is damaged."""
-    with Image.open(file) as picture:
-        picture.load()
-        return picture.copy()
+    try:
+        with Image.open(file) as picture:
+            picture.load()
+            return picture.copy()
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(str(error)) from error

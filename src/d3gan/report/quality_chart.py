@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from matplotlib.transforms import ScaledTranslation
 
+from d3gan.evaluation.metrics.names import COUNTS
 from d3gan.report import wording
 from d3gan.report.chart import FAINT, PAPER, Chart, Style, legend_name, styles
 from d3gan.report.comparison import Comparison, group_title, groups, in_group
@@ -45,19 +46,37 @@ class MethodLines:
     runs: Sequence[Line]
     thin: bool
     """Whether each run is drawn, and not only the median."""
+    is_count: bool = False
+    """Whether the metric counts something, so that curves are step functions."""
+
+    @property
+    def drawing(self) -> Literal["default", "steps-post"]:
+        """matplotlib's style of drawing a curve."""
+        return "steps-post" if self.is_count else "default"
 
     def median(self) -> tuple[Floats, Floats]:
         """Return the median over runs of the cost and of the metric, at each number of images at
-        which a run was evaluated and that at least half of the runs reached."""
+        which a run was evaluated and that at least half of the runs reached. The median of an even
+        number of counts is the lower one of the two in the middle."""
         images = np.unique(np.concatenate([run.images for run in self.runs]))
         at = [
-            [np.interp(images, run.images, y, np.nan, np.nan) for y in (run.x, run.values)]
+            [np.interp(images, run.images, run.x, np.nan, np.nan), self._values(run, images)]
             for run in self.runs
         ]
         table = np.array(at)  # [runs, 2, images]
         table = table[:, :, np.isfinite(table).all(1).sum(0) >= len(self.runs) / 2]
         x, values = np.nanmedian(table, axis=0)
+        if self.is_count:
+            values = np.nanquantile(table[:, 1], 0.5, axis=0, method="lower")
         return x, values
+
+    def _values(self, run: Line, images: Floats) -> Floats:
+        """Return the metric of a run at numbers of images; NaN outside of its curve."""
+        if not self.is_count:
+            return np.interp(images, run.images, run.values, np.nan, np.nan)
+        last = np.searchsorted(run.images, images, side="right") - 1
+        inside = (last >= 0) & (images <= run.images[-1])
+        return np.where(inside, run.values[last], np.nan)
 
 
 def clock_and_target(comparison: Comparison, group: Group) -> tuple[str, Mapping[str, Any] | None]:
@@ -100,7 +119,8 @@ def lines(
                 runs.append(Line(costs, images, y, reached.get(run["seed"])))
         if runs:
             thin = not primary or name in primary or name == group["baseline"]
-            found.append(MethodLines(name, styles(comparison)[name], runs, thin))
+            is_count = comparison["metric"] in COUNTS
+            found.append(MethodLines(name, styles(comparison)[name], runs, thin, is_count))
     return found
 
 
@@ -148,11 +168,14 @@ def quality(
 def _draw_method(axes: Axes, method: MethodLines, factor: float) -> None:
     style = method.style
     for run in method.runs if method.thin else ():
-        axes.plot(factor * run.x, run.values, color=style.colour, linewidth=0.8, alpha=0.5)
+        axes.plot(
+            factor * run.x, run.values, color=style.colour, linewidth=0.8, alpha=0.5,
+            drawstyle=method.drawing,
+        )  # fmt: skip
     x, median = method.median()
     axes.plot(
         factor * x, median, color=style.colour, linestyle=style.line, linewidth=2.4, zorder=3,
-        label=legend_name(method.name),
+        label=legend_name(method.name), drawstyle=method.drawing,
     )  # fmt: skip
 
 
@@ -202,7 +225,7 @@ def _scale_values(axes: Axes, low: float, high: float) -> str:
         margin = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
         axes.set_ylim(low - margin, high + margin)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: wording.tick(value)))
     return ", log scale" if logarithmic else ""
 
 

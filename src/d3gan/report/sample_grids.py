@@ -1,11 +1,12 @@
 """Select the sample grids of a study: one grid of each method, and an animation of all methods."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
+from d3gan.config_files import load_file
 from d3gan.errors import UserError
 from d3gan.files import write_bytes, writing
 from d3gan.images import GAP
@@ -28,18 +29,24 @@ TOLERANCE = 0.01
 """Relative difference of two numbers of images that count as the same moment of training."""
 
 
+MOST_NEWEST = 12
+"""Largest number of runs whose newest grids are shown."""
+
+
 @dataclass(frozen=True)
 class Sheet:
-    """Sample grid of one method."""
+    """Sample grid of one run."""
 
     picture: bytes | None
     """PNG file, or None if there is none that can be shown."""
     size: tuple[int, int]
     """Width and height in pixels."""
+    run: RunFolder | None
+    """The run; None if no run of the method has samples."""
     images: int | None
     """Number of images the run had seen."""
     caption: str
-    """Seed of the run and number of images it had seen."""
+    """Seed of the run and number of images it had seen; names of damaged files."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,7 @@ def sheets_by_images(run: RunFolder) -> dict[int, Path]:
     files = numbered(run.samples, "png")
     if not files:
         return {}
-    config = run.config()
-    repeats = config.get("gan", {}).get("discriminator_steps", 1)
-    per_step = int(config["train"]["batch_size"]) * int(repeats)
+    per_step = load_file(run.config_file).images_per_step
     return {step_of(file) * per_step: file for file in files}
 
 
@@ -119,27 +124,57 @@ def _part(file: Path, run: RunFolder, most: int, pixels: float) -> Image.Image:
 
 
 def sheets(runs: Runs, budget: float | None) -> dict[str, Sheet]:
-    """Return the last grid of each method that all methods share within `budget` images."""
+    """Return the last grid of each method that all methods share within `budget` images.
+
+    In place of a damaged file, the last readable one before it is shown.
+    """
     chosen = chosen_runs(runs)
     shared = [n for n in shared_sheets(list(chosen.values())) if budget is None or n <= budget]
     found = {}
     for name in runs:
         run = chosen.get(name)
         if run is None:
-            found[name] = Sheet(None, (0, 0), None, "no samples")
+            found[name] = Sheet(None, (0, 0), None, None, "no samples")
             continue
         files = sheets_by_images(run)
         images = nearest(files, shared[-1]) if shared else None
         if images is None:
             within = [n for n in files if budget is None or n <= budget]
             images = max(within, default=min(files))
-        caption = f"seed {_seed(run)}, after {images:,} images"
-        try:
-            part = _part(files[images], run, SHEET_ACROSS, SHEET_PIXELS / len(chosen))
-            found[name] = Sheet(png(part), part.size, images, caption)
-        except OSError:  # truncated, or not a picture
-            found[name] = Sheet(None, (0, 0), images, caption)
+        found[name] = _sheet(run, files, images, SHEET_PIXELS / len(chosen))
     return found
+
+
+def newest(runs: Sequence[RunFolder], shown: Collection[Sheet] = ()) -> list[Sheet]:
+    """Return the newest grid of each run that has any, if it is not among those `shown`.
+
+    If there are many runs, only the first ones are shown.
+    """
+    there = {(run_path(sheet), sheet.images) for sheet in shown}
+    newest = [(run, files) for run in runs if (files := sheets_by_images(run))]
+    wanted = [(run, files) for run, files in newest if (run.path, max(files)) not in there]
+    pixels = SHEET_PIXELS / max(1, min(MOST_NEWEST, len(wanted)))
+    found = [_sheet(run, files, max(files), pixels) for run, files in wanted[:MOST_NEWEST]]
+    return [sheet for sheet in found if (run_path(sheet), sheet.images) not in there]
+
+
+def run_path(sheet: Sheet) -> Path | None:
+    """Return the folder of the run that a sheet shows; None if it shows none."""
+    return sheet.run.path if sheet.run else None
+
+
+def _sheet(run: RunFolder, files: Mapping[int, Path], images: int, pixels: float) -> Sheet:
+    """Return the grid after `images` images, or if it is damaged the last readable one before."""
+    damaged: list[str] = []
+    for before in sorted((n for n in files if n <= images), reverse=True):
+        note = f"; {listed(damaged)} cannot be read" if damaged else ""
+        caption = f"seed {_seed(run)}, after {before:,} images{note}"
+        try:
+            part = _part(files[before], run, SHEET_ACROSS, pixels)
+            return Sheet(png(part), part.size, run, before, caption)
+        except OSError:  # truncated, or not a picture
+            damaged.append(files[before].name)
+    return Sheet(None, (0, 0), run, images, f"{listed(damaged)} cannot be read")
 
 
 def film(runs: Runs, budget: float | None) -> Film | None:
@@ -147,7 +182,8 @@ def film(runs: Runs, budget: float | None) -> Film | None:
     chosen = chosen_runs(runs)
     shared = shared_sheets(list(chosen.values()))
     moments = {n: files for n, files in shared.items() if budget is None or n <= budget}
-    return _film(list(chosen.values()), list(chosen), moments) if len(moments) > 1 else None
+    made = _film(list(chosen.values()), list(chosen), moments)
+    return made if made and made.frames > 1 else None
 
 
 def animation(runs: Sequence[RunFolder], titles: Sequence[str], path: Path) -> None:
@@ -178,11 +214,13 @@ def _film(
                 _part(file, run, FILM_ACROSS, pixels)
                 for file, run in zip(moments[images], runs, strict=True)
             ]
-        except OSError:  # truncated, or not a picture
-            return None
+        except OSError:  # truncated, or not a picture: the animation lacks this moment
+            continue
         sheets = of_one_size(parts, FILM_WIDTH)
         heading = f"{images:,} images"
         frames.append(side_by_side(sheets, names, columns=FILM_COLUMNS, heading=heading))
+    if not frames:
+        return None
     alt = (
         f"Animation: images generated by {listed(names)} from the same latents during training, "
         f"from {spread[0]:,} to {spread[-1]:,} images seen"

@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 from d3gan.report import wording
 from d3gan.report.chart import Style, styles
-from d3gan.report.comparison import BUDGETS, Comparison, groups, in_group, run_values
+from d3gan.report.comparison import (
+    BUDGETS,
+    Comparison,
+    groups,
+    in_group,
+    run_values,
+    with_unjudged,
+)
 from d3gan.report.training_charts import COSTS, mean_shares
 from d3gan.report.wording import UNKNOWN
 
@@ -43,14 +50,17 @@ class Table:
 
 def study_tables(comparison: Comparison) -> dict[str, Table]:
     """Return all tables of a comparison by their names; some may have no rows."""
-    tables = (quality, all_metrics, selection, costs, all_runs, protocol)
-    return {table.__name__: table(comparison) for table in tables}
+    judged = (quality, all_metrics, protocol)
+    every_run = with_unjudged(comparison)
+    return {table.__name__: table(comparison) for table in judged} | {
+        table.__name__: table(every_run) for table in (selection, costs, all_runs)
+    }
 
 
 def quality(comparison: Comparison) -> Table:
     """Return the compared metric of every method at each budget."""
     metric, better, at = comparison["metric"], comparison["better"], comparison["at"]
-    look = styles(comparison)
+    look = _judged_styles(comparison)
     columns = []
     for key, _ in BUDGETS.values():
         numbers = comparison[key]
@@ -58,7 +68,7 @@ def quality(comparison: Comparison) -> Table:
     rows: Rows = [
         [
             Cell(name, style=style),
-            *(_estimate(name, column, better) for column in columns),
+            *(_estimate(name, metric, column, better) for column in columns),
             wording.count((columns[0][name] or {}).get("seeds")),
         ]
         for name, style in look.items()
@@ -71,24 +81,30 @@ def quality(comparison: Comparison) -> Table:
     return Table(title, ["method", *heads, "seeds"], rows, "cards")
 
 
-def _estimate(name: str, estimates: Mapping[str, Any], better: str) -> Cell:
+def _judged_styles(comparison: Comparison) -> dict[str, Style]:
+    """Return the styles of the methods that have judged runs."""
+    return {name: style for name, style in styles(comparison).items() if name in comparison["runs"]}
+
+
+def _estimate(name: str, metric: str, estimates: Mapping[str, Any], better: str) -> Cell:
     """Return the estimate of a method, marked if its mean is the best of several."""
     means = {n: e["mean"] for n, e in estimates.items() if e and e.get("mean") is not None}
     best = (max if better == "higher" else min)(means.values(), default=None)
     is_best = len(set(means.values())) > 1 and means.get(name) == best
-    return Cell(wording.interval(estimates.get(name)), "best" if is_best else "plain")
+    text = wording.interval(estimates.get(name), metric)
+    return Cell(text, "best" if is_best else "plain")
 
 
 def all_metrics(comparison: Comparison) -> Table:
     """Return all metrics of every method at equal images."""
     methods = {name: numbers or {} for name, numbers in comparison["methods"].items()}
-    look = styles(comparison)
+    look = _judged_styles(comparison)
     rows: Rows = []
     for metric in dict.fromkeys(metric for numbers in methods.values() for metric in numbers):
         estimates = {name: methods.get(name, {}).get(metric) for name in look}
         better = next((e["better"] for e in estimates.values() if e and e.get("better")), "lower")
         heading = Cell(wording.metric_title(metric), note=f"{better} is better")
-        rows.append([heading, *(_estimate(name, estimates, better) for name in look)])
+        rows.append([heading, *(_estimate(name, metric, estimates, better) for name in look)])
     images = comparison["at"].get("images")
     return Table(
         f"After {wording.amount('images', images)}" if images else "At equal images",
@@ -120,7 +136,7 @@ def selection(comparison: Comparison) -> Table:
         "Share of steps in which the generator faced each discriminator, mean over runs",
         ["method", "share of steps", "selection entropy"],
         rows,
-        "words",
+        "cards",
     )
 
 
@@ -145,8 +161,20 @@ def costs_not_recorded(comparison: Comparison) -> list[str]:
 
 
 def status(run: Mapping[str, Any]) -> str:
-    """Return how the run ended, in words."""
-    return str(run.get("status") or UNKNOWN).replace("_", " ")
+    """Return how the run ended, in words: what it shows, or if it has not finished its state."""
+    state = run.get("state")
+    unfinished = run.get("status") == "unfinished" and state in ("running", "interrupted", "failed")
+    return str((state if unfinished else run.get("status")) or UNKNOWN).replace("_", " ")
+
+
+def _status_cell(run: Mapping[str, Any]) -> Cell:
+    """Return the status of a run; how far it came and why it ended, if it has not finished."""
+    steps, total = run.get("steps"), run.get("total_steps")
+    note = f"at step {wording.count(steps)} of {wording.count(total)}" if total else ""
+    if run.get("state") in ("failed", "diverged") and run.get("message"):
+        note += f": {wording.shortened(run['message'], 120)}"
+    over = run.get("state") in ("finished", "stopped_early")
+    return Cell(status(run), note="" if over else note)
 
 
 def outcomes(runs: Iterable[Mapping[str, Any]]) -> Counter[str]:
@@ -157,7 +185,8 @@ def outcomes(runs: Iterable[Mapping[str, Any]]) -> Counter[str]:
 def problems(comparison: Comparison) -> list[str]:
     """Return for each method how many of its runs did not end as they should."""
     return [
-        f"{count} of {wording.plural(len(entries), 'run')} of {name} {ending}"
+        f"{count} of {wording.plural(len(entries), 'run')} of {name} "
+        f"{'still running' if ending == 'running' else ending}"
         for name, entries in comparison["runs"].items()
         for ending, count in outcomes(entries).items()
         if ending not in ("finished", "stopped early", UNKNOWN)
@@ -165,31 +194,34 @@ def problems(comparison: Comparison) -> list[str]:
 
 
 def all_runs(comparison: Comparison) -> Table:
-    """Return every run: how it ended, its values, what it spent, and its folder."""
+    """Return every run: its folder, how it ended, its values, and what it spent."""
     look, metric = styles(comparison), comparison["metric"]
     rows: Rows = []
     for name, entries in comparison["runs"].items():
         for run in entries:
-            best, reported = run.get("best") or {}, run.get("reported") or {}
+            best, reported, steps = (
+                run.get("best") or {},
+                run.get("reported") or {},
+                run.get("steps"),
+            )
             rows.append([
-                Cell(run.get("name") or name, style=look[name]),
-                wording.plus_minus(reported.get(metric), reported.get(f"{metric}_stderr")),
-                wording.number(best.get("value")),
+                Cell(run.get("name") or name, style=look[name], note=run.get("path") or ""),
                 UNKNOWN if run.get("seed") is None else str(run["seed"]),
-                status(run),
-                wording.count(best.get("images")),
+                _status_cell(run),
+                wording.plus_minus(reported.get(metric), reported.get(f"{metric}_stderr")),
+                Cell(
+                    wording.metric_value(metric, best.get("value")),
+                    note=f"after {wording.amount('images', best['images'])}" if best else "",
+                ),
                 wording.duration(run.get("train_seconds")),
-                wording.count(run.get("images")),
-                wording.count(run.get("steps")),
+                Cell(wording.count(run.get("images")), note=f"{wording.count(steps)} steps"),
                 wording.quantity(run.get("flops"), "FLOP"),
-                Cell(run.get("path") or UNKNOWN, "code"),
             ])  # fmt: skip
     heads: list[Content] = [
-        "run", Cell(f"reported {metric}", note="± standard error"),
-        Cell(f"best {metric}", note="during training"), "seed", "status", "best at images",
-        "training time", "images", "steps", "compute", "folder",
+        "run", "seed", "status", Cell(f"reported {metric}", note="± standard error"),
+        Cell(f"best {metric}", note="during training"), "training time", "images", "compute",
     ]  # fmt: skip
-    return Table("All runs of the study", heads, rows)
+    return Table("All runs", heads, rows, "cards")
 
 
 def differences(comparison: Comparison) -> list[Table]:
@@ -214,7 +246,7 @@ def _differences(comparison: Comparison, group: Mapping[str, Any]) -> Table:
     heads = [Cell(group["baseline"], style=look.get(group["baseline"]), note="baseline")]
     heads += [Cell(name, style=look.get(name)) for name in others]
     caption = "Keys that change the result and differ from the baseline"
-    return Table(in_group(caption, group), ["key", *heads], rows, "words")
+    return Table(in_group(caption, group), ["key", *heads], rows, "cards")
 
 
 def configurations(comparison: Comparison) -> dict[str, Table]:
@@ -233,5 +265,6 @@ def protocol(comparison: Comparison) -> Table:
 
 def _settings(caption: str, head: str, values: Mapping[str, object]) -> Table:
     look: Literal["code", "plain"] = "code" if head == "key" else "plain"
-    rows: Rows = [[Cell(key, look), wording.setting(value)] for key, value in values.items()]
+    known = {key: value for key, value in values.items() if value is not None}
+    rows: Rows = [[Cell(key, look), wording.setting(value)] for key, value in known.items()]
     return Table(caption, [head, "value"], rows, "words")

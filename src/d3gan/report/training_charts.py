@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
 from d3gan.report import wording
 from d3gan.report.chart import INK, PAPER, Chart, Style, row_axes, row_title, styles
@@ -130,6 +131,8 @@ def _loss_chart(
         )  # fmt: skip
         axes.set(xlabel=label, ylabel="loss", ylim=limits)
         axes.set_xlim(left=0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: wording.tick(value)))
 
     every = {"G": generator, **lines}
     last = [f"{key} {wording.number(_last(line))}" for key, line in every.items()]

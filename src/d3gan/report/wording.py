@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from d3gan.evaluation.metrics.names import COUNTS
+
 UNKNOWN: Final = "\N{EN DASH}"
 """Shown for a value that is not available."""
 
@@ -43,21 +45,31 @@ def number(value: float | None, like: float | None = None) -> str:
     """
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    measure = abs(value if like is None else like)
+    measure = float(f"{abs(value if like is None else like):.2e}")  # 0.9996 becomes 1
     if measure and measure < 1e-4:
-        return f"{value:.2e}"
+        return f"{value:.2e}".replace("e-0", "e-")
     decimals = 2 if not measure else max(0, min(6, 2 - math.floor(math.log10(measure))))
     text = f"{value:,.{decimals}f}"
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
 
 
-def interval(estimate: Mapping[str, Any] | None) -> str:
-    """Format a mean with its 95 % interval, ``20.1 (18.9 to 21.3)``; without one, the mean."""
+def metric_value(metric: str, value: float | None) -> str:
+    """Format a value of a metric; a count is an integer, unless it is a mean of several."""
+    if metric in COUNTS and value is not None and value == round(value):
+        return count(value)
+    return number(value)
+
+
+def interval(estimate: Mapping[str, Any] | None, metric: str = "") -> str:
+    """Format a mean with its 95 % interval, ``20.1 (18.9 to 21.3)``; without one, the mean.
+
+    A count that is the same in all runs is shown alone.
+    """
     if not estimate or estimate.get("mean") is None:
         return UNKNOWN
     mean, low, high = (estimate.get(key) for key in ("mean", "low", "high"))
-    if low is None or high is None:
-        return number(mean)
+    if low is None or high is None or (metric in COUNTS and low == mean == high):
+        return metric_value(metric, mean)
     return f"{number(mean)} ({number(low, like=mean)} to {number(high, like=mean)})"
 
 
@@ -97,10 +109,15 @@ def probability(p: float | None) -> str:
 
 
 def plus_minus(mean: float | None, error: float | None) -> str:
-    """Format a mean with its standard error: ``12.4 ± 0.3``; without an error, the mean."""
+    """Format a mean with its standard error: ``12.4 ± 0.3``; without an error, the mean.
+
+    Both have the decimals of a mean with three digits, or with four if the error is small.
+    """
     if mean is None or error is None:
         return number(mean)
-    return f"{number(mean)} ± {number(error, like=mean)}"
+    like = min(abs(mean), max(abs(error) * 100, abs(mean) / 10)) if error else mean
+    text = number(error, like=like)
+    return f"{number(mean, like=like)} ± {text if text.strip('0.') or not error else number(error)}"
 
 
 def count(value: float | None) -> str:
@@ -113,7 +130,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return UNKNOWN
     factor, unit = time_unit(seconds)
-    return f"{number(seconds * factor)} {unit}"
+    return f"{number(seconds * factor) if seconds else 0} {unit}"
 
 
 def time_unit(highest: float) -> tuple[float, str]:
@@ -134,7 +151,7 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     factor, prefixed = si_unit(abs(value), unit)
-    return f"{number(value * factor)} {prefixed}"
+    return f"{number(value * factor) if value else 0} {prefixed}"
 
 
 def amount(axis: str, value: float | None) -> str:
@@ -184,7 +201,14 @@ def setting(value: object) -> str:
         return value or "(empty)"
     if isinstance(value, list | tuple):
         return ", ".join(map(setting, value)) or "(empty)"
-    return UNKNOWN if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.15g}".replace("e-0", "e-")
+    return UNKNOWN if value is None else str(value)
+
+
+def tick(value: float) -> str:
+    """Format a value of an axis."""
+    return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
 
 
 def finite(values: Iterable[float | None]) -> list[float]:

@@ -36,6 +36,7 @@ def compare(
     question = question or Question()
     found = select(runs, question)
     named = {method.name: method for group in found.groups for method in group.methods}
+    others = methods.group(found.unjudged, question.vary, named.values())
     records = [record for method in named.values() for record in method.records]
     metric, held = found.metric, _metrics(records)
     at = {axis: _common_budget(records, axis) for axis in AXES}
@@ -50,14 +51,16 @@ def compare(
         "at_equal_time": _values(named, {metric.name: metric.better}, "seconds", at),
         "at_equal_compute": _values(named, {metric.name: metric.better}, "flops", at),
         **_of_runs(named, metric, question.collapsed_below),
+        "unjudged": _summaries(others, metric, question.collapsed_below),
         "curves": {name: _curves(method, metric.name) for name, method in named.items()},
         "differences": {
             other.name: methods.differences(group.baseline, other)
             for group in found.groups
             for other in group.methods[1:]
         },
-        "configs": {name: method.config() for name, method in named.items()},
+        "configs": {name: method.config() for name, method in {**named, **others, **named}.items()},
         "warnings": [*limitations(found.groups, question), *notes],
+        "damaged": [{"name": name, "reason": why} for name, why in found.damaged.items()],
     }
     values: dict[str, Any] = plain(result)
     return values
@@ -101,19 +104,26 @@ def _values(
 
 def _of_runs(named: Mapping[str, Method], metric: Metric, collapsed_below: float) -> dict[str, Any]:
     """Return the summary of every run, and for each method the number of runs by outcome."""
-    runs = {
-        name: [
-            record.summary(metric, collapsed=bool(collapsed(record, collapsed_below)))
-            for record in method.records
-        ]
-        for name, method in named.items()
-    }
+    runs = _summaries(named, metric, collapsed_below)
     statuses = ("finished", "collapsed", "diverged", "unfinished")
     outcomes = {
         name: {status: sum(run["status"] == status for run in every) for status in statuses}
         for name, every in runs.items()
     }
     return {"runs": runs, "outcomes": outcomes}
+
+
+def _summaries(
+    named: Mapping[str, Method], metric: Metric, collapsed_below: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the summary of every run, by method."""
+    return {
+        name: [
+            record.summary(metric, collapsed=bool(collapsed(record, collapsed_below)))
+            for record in method.records
+        ]
+        for name, method in named.items()
+    }
 
 
 def _curves(method: Method, metric: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from d3gan.report.wording import plural
 from d3gan.study.measures import Group
 from d3gan.study.question import Question
 from d3gan.study.records import Record
@@ -44,7 +45,7 @@ def _of_runs(records: Sequence[Record]) -> Iterator[str]:
         "lack the last rows of metrics.jsonl, which are lost": [
             record.name for record in records if record.lacks_rows
         ],
-        "did not finish; their results may still change": [
+        "not finished, so that results may still change": [
             record.name for record in records if record.outcome == "unfinished"
         ],
         "diverged and are missing from the means after that": [
@@ -55,7 +56,7 @@ def _of_runs(records: Sequence[Record]) -> Iterator[str]:
     }
     for what, names in circumstances.items():
         if names:
-            yield f"{len(names)} of {len(records)} runs {what}: {', '.join(names)}"
+            yield f"{len(names)} of {plural(len(records), 'run')} {what}: {', '.join(names)}"
 
 
 def _of_seeds(group: Group) -> Iterator[str]:

@@ -75,7 +75,8 @@ def _time(record: Record, clock: Axis, y: float, metric: Metric) -> Time:
     curve = record.curve(metric.name)
     reached = None
     if curve.values:
-        reached = cost_to(curve.x[clock], log_metric(curve.values, metric.better), y)
+        values = log_metric(curve.values, metric.better)
+        reached = cost_to(curve.x[clock], values, y, is_count=curve.is_count)
     at_first = reached is not None and reached == curve.x[clock][0]
     return Time(reached, _budget(record, clock), at_first)
 
@@ -98,7 +99,12 @@ def differences(method: Method, baseline: Method, clock: Axis, metric: Metric) -
         budget = min((_budget(run, clock) for run in pair), default=math.inf)
         curves = [run.curve(metric.name) for run in pair]
         best = [
-            best_within(curve.x[clock], log_metric(curve.values, metric.better), budget)
+            best_within(
+                curve.x[clock],
+                log_metric(curve.values, metric.better),
+                budget,
+                is_count=curve.is_count,
+            )
             for curve in curves
         ]
         if len(best) == 2 and best[0] is not None and best[1] is not None:

@@ -1,7 +1,7 @@
 """Group runs into methods, and list how methods differ."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -24,8 +24,11 @@ class Method:
         return {key: _joined([config[key] for config in configs]) for key in configs[0]}
 
 
-def group(records: Sequence[Record], vary: Sequence[str] = ()) -> dict[str, Method]:
-    """Return the methods by name, in the order of their first runs.
+def group(
+    records: Sequence[Record], vary: Sequence[str] = (), known: Iterable[Method] = ()
+) -> dict[str, Method]:
+    """Return the methods by name, in the order of their first runs. Runs of a method that is
+    `known` get its name.
 
     Runs with different values of the keys `vary` belong to different methods, also if the keys do
     not change the result. The name of a method is what the names of its runs have in common.
@@ -33,9 +36,11 @@ def group(records: Sequence[Record], vary: Sequence[str] = ()) -> dict[str, Meth
     groups: dict[Key, list[Record]] = {}
     for record in records:
         groups.setdefault(method_key(record, vary), []).append(record)
+    names = {method_key(method.records[0], vary): method.name for method in known}
     methods: dict[str, Method] = {}
-    for same in groups.values():
-        name = _unique(common_name([(r.name, r.seed) for r in same]), methods)
+    for key, same in groups.items():
+        taken = [*names.values(), *methods]
+        name = names.get(key) or _unique(common_name([(r.name, r.seed) for r in same]), taken)
         methods[name] = Method(name, same)
     return methods
 
@@ -79,7 +84,7 @@ def _without_seed(name: str, seed: int) -> str:
     return re.sub(rf"(?<=.)([-_. ]?seed[-_. ]?|[-_. ]){seed}$", "", name)
 
 
-def _unique(name: str, taken: Mapping[str, object]) -> str:
+def _unique(name: str, taken: Collection[str]) -> str:
     candidates = (f"{name} ({number})" for number in range(2, len(taken) + 3))
     return name if name not in taken else next(c for c in candidates if c not in taken)
 

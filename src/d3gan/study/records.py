@@ -1,7 +1,7 @@
 """A run as a comparison reads it: its curves by seconds, images, steps, operations; its outcome."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final, Literal
@@ -9,10 +9,10 @@ from typing import Any, Final, Literal
 from d3gan.config import Config
 from d3gan.config_files import load_file
 from d3gan.errors import UserError
-from d3gan.evaluation.metrics.names import Better, check_names, metric_names
+from d3gan.evaluation.metrics.names import COUNTS, Better, check_names, metric_names
 from d3gan.run_status import Status
 from d3gan.runs import RunFolder, last_report
-from d3gan.study.statistics import selection_entropy, value_at
+from d3gan.study.statistics import selection_entropy, step_value_at, value_at
 
 Axis = Literal["seconds", "images", "steps", "flops"]
 AXES: tuple[Axis, ...] = ("seconds", "images", "steps", "flops")
@@ -44,10 +44,14 @@ class Curve:
     x: dict[Axis, list[float]]
     """For each known axis the cost of every point; never decreasing."""
     values: list[float]
+    is_count: bool = False
+    """Whether the metric counts something: its curve is a step function."""
 
     def at(self, axis: Axis, here: float) -> float | None:
-        """Return the value at a cost, interpolated linearly; None outside of the curve."""
-        return value_at(self.x.get(axis, []), self.values, here)
+        """Return the value at a cost, interpolated linearly unless the metric is a count; None
+        outside of the curve."""
+        value = step_value_at if self.is_count else value_at
+        return value(self.x.get(axis, []), self.values, here)
 
     def best(self, better: Better) -> int | None:
         """Return the index of the best point, the first of equals; None if there are no points."""
@@ -64,6 +68,10 @@ class Record:
     config: Config
     status: Status
     rows: list[dict[str, Any]]
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    """Entries of environment.json; empty if that is missing or damaged."""
+    damage: str = ""
+    """What is wrong with environment.json; empty if nothing is."""
 
     @property
     def name(self) -> str:
@@ -92,8 +100,12 @@ class Record:
 
     @property
     def last(self) -> dict[str, Any]:
-        """The last row of training: it holds what the run spent."""
-        return [row for row in self.rows if row["kind"] != "report"][-1]
+        """The last row of training: it holds what the run spent. Without rows, the same keys by
+        status.json."""
+        rows = [row for row in self.rows if row["kind"] != "report"]
+        step, seconds = self.status.step, self.status.train_seconds
+        images = step * self.config.images_per_step
+        return rows[-1] if rows else {"step": step, "images": images, "train_seconds": seconds}
 
     @property
     def lacks_rows(self) -> bool:
@@ -136,7 +148,7 @@ class Record:
             for axis in AXES
             if self.knows(axis)
         }
-        return Curve(x, [float(row[metric]) for row in rows])
+        return Curve(x, [float(row[metric]) for row in rows], metric in COUNTS)
 
     def budget(self, axis: Axis) -> float | None:
         """Return the cost up to the last evaluation; None without evaluations or if unknown."""
@@ -181,6 +193,9 @@ class Record:
             "name": self.name,
             "seed": self.seed,
             "status": "collapsed" if outcome == "finished" and collapsed else outcome,
+            "state": self.status.state,
+            "total_steps": self.status.total_steps or None,
+            "message": self.status.message,
             "images": last["images"],
             "steps": last["step"],
             "train_seconds": seconds,
@@ -207,7 +222,7 @@ class Record:
     def hardware(self) -> str | None:
         """Return what the run was trained on, by environment.json; None if that is missing."""
         places = []
-        for session in self.run.sessions():
+        for session in self.sessions:
             device = ", ".join(session.get("gpus") or []) or session.get("cpu") or "an unknown CPU"
             processes = session.get("processes") or 1
             places.append(device if processes == 1 else f"{processes} processes on {device}")
@@ -224,11 +239,19 @@ class Record:
 
 
 def load(run: RunFolder) -> Record:
-    """Return the record of a run. Raises UserError if the run's files are missing or damaged."""
-    run.require()
+    """Return the record of a run.
+
+    Raises UserError if its config.toml, status.json or metrics.jsonl is missing or damaged.
+    """
+    run.config()
     config, status = load_file(run.config_file), run.status()
     assert status is not None  # the run exists
-    record = Record(run, config, status, run.metrics())
+    sessions, damage = [], ""
+    try:
+        sessions = run.sessions()
+    except UserError as error:
+        damage = str(error)
+    record = Record(run, config, status, run.metrics(), sessions, damage)
     for row in record.rows:
         _check_row(row, str(run.metrics_file))
     for earlier, later in pairwise(record.evaluations):

@@ -31,6 +31,11 @@ class Selection:
     """In each of them the baseline is the first method. Every method has a run."""
     left_out: dict[str, str] = field(default_factory=dict)
     """For each run that is left out, by its name, the reason as the rest of a sentence."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """For each run with a damaged file, by its name, what is wrong. It is left out, unless the file
+    is environment.json."""
+    unjudged: list[Record] = field(default_factory=list)
+    """Records of the runs that are left out, as far as they are readable."""
 
 
 def select(runs: Sequence[RunFolder], question: Question) -> Selection:
@@ -42,7 +47,9 @@ def select(runs: Sequence[RunFolder], question: Question) -> Selection:
     too. Raises UserError if the question names a baseline or a metric that no run has.
     """
     left_out: dict[str, str] = {}
-    records = _readable(runs, question, left_out)
+    damaged: dict[str, str] = {}
+    loaded = _loaded(runs, left_out, damaged)
+    records = _comparable(loaded, question, left_out)
     pilot = [record for record in records if record.seed in question.pilot_seeds]
     judged = [record for record in records if record.seed not in question.pilot_seeds]
     groups = _groups(judged, question)
@@ -51,7 +58,7 @@ def select(runs: Sequence[RunFolder], question: Question) -> Selection:
     of_baselines = [record for base, others in groups for record in (base.records if base else ())]
     metric = _metric([*of_baselines, *judged, *pilot], question)
     protocol = _protocol(of_baselines) or _protocol(records)
-    found = Selection(metric, protocol, left_out=left_out)
+    found = Selection(metric, protocol, left_out=left_out, damaged=damaged)
     usable = {id(record) for record in records if _is_usable(record, found)}
     for base, others in groups:
         kept = [
@@ -72,6 +79,9 @@ def select(runs: Sequence[RunFolder], question: Question) -> Selection:
         ]
         varied = methods.varied_values(base.records[0], question.vary)
         found.groups.append(Group(kept, fixing, varied))
+    judged_ones = {id(r) for group in found.groups for m in group.methods for r in m.records}
+    used = judged_ones | {id(record) for record in pilot}
+    found.unjudged = [record for record in loaded if id(record) not in used]
     return found
 
 
@@ -80,22 +90,33 @@ def _key(run: RunFolder, left_out: dict[str, str]) -> str:
     return run.path.name if run.path.name not in left_out else str(run.path)
 
 
-def _readable(
-    runs: Sequence[RunFolder], question: Question, left_out: dict[str, str]
+def _loaded(
+    runs: Sequence[RunFolder], left_out: dict[str, str], damaged: dict[str, str]
 ) -> list[Record]:
-    """Return the records of the runs, without those that are damaged, have nothing to compare, or
-    repeat another one."""
-    records: dict[Any, Record] = {}
+    """Return the records of the runs that exist and are not damaged."""
+    records = []
     for run in runs:
         key = _key(run, left_out)
         if not run.exists():
             left_out[key] = "has not been trained yet"
             continue
         try:
-            record = load(run)
+            records.append(load(run))
         except UserError as error:
-            left_out[key] = f"cannot be read: {error}"
-            continue
+            left_out[key] = damaged[key] = f"cannot be read: {error}"
+        else:
+            if records[-1].damage:
+                damaged[key] = f"is shown without its environment: {records[-1].damage}"
+    return records
+
+
+def _comparable(
+    loaded: Sequence[Record], question: Question, left_out: dict[str, str]
+) -> list[Record]:
+    """Return the records that have something to compare and do not repeat another one."""
+    records: dict[Any, Record] = {}
+    for record in loaded:
+        key = _key(record.run, left_out)
         place = (methods.method_key(record, question.vary), record.seed)
         if not record.evaluations and not (record.outcome == "diverged" and record.rows):
             left_out[key] = _without_evaluation(record)
@@ -110,10 +131,16 @@ def _readable(
 
 
 def _without_evaluation(record: Record) -> str:
+    path, status = record.run.path, record.status
+    if status.state == "running":
+        return f"has no evaluation yet: it is at step {status.step:,} of {status.total_steps:,}"
     if record.config.eval.every_epochs:
-        hint = command_line("train", record.run.path)
+        hint = command_line("train", path)
         return f"has no evaluation to compare; continue it with `{hint}`"
-    return "has no evaluation to compare; retrain it with `d3gan train ... --eval.every-epochs 1`"
+    return (
+        f"has no evaluation to compare; measure it with `{command_line('evaluate', path)}`, or "
+        "train a new run with --eval.every-epochs 1"
+    )
 
 
 def _groups(

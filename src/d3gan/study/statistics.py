@@ -66,3 +66,13 @@ def value_at(x: Sequence[float], values: Sequence[float], here: float) -> float 
     if not x or not x[0] <= here <= x[-1]:
         return None
     return float(np.interp(here, x, values))
+
+
+def step_value_at(x: Sequence[float], values: Sequence[float], here: float) -> float | None:
+    """Return the last value of a curve at or before `here`; None outside of its range.
+
+    `x` must not decrease.
+    """
+    if not x or not x[0] <= here <= x[-1]:
+        return None
+    return float(values[int(np.searchsorted(x, here, side="right")) - 1])

@@ -60,29 +60,34 @@ def target(plateau: float, factor: float) -> float:
     return plateau + float(np.log(factor))
 
 
-def cost_to(cost: Sequence[float], y: Sequence[float] | Array, target: float) -> float | None:
+def cost_to(
+    cost: Sequence[float], y: Sequence[float] | Array, target: float, *, is_count: bool = False
+) -> float | None:
     """Return the cost at which the smoothed curve first reaches the target; None if it never does.
 
     Between two evaluations y is interpolated linearly in the cost, that is the metric
-    geometrically. `cost` [n] does not decrease.
+    geometrically; a count keeps its value until the next evaluation. `cost` [n] does not decrease.
     """
     curve = smoothed(y)
     below = np.flatnonzero(curve <= target)
     if not below.size:
         return None
     i = int(below[0])
-    if i == 0:
-        return float(cost[0])
+    if i == 0 or is_count:
+        return float(cost[i])
     share = (curve[i - 1] - target) / (curve[i - 1] - curve[i])
     return float(cost[i - 1] + share * (cost[i] - cost[i - 1]))
 
 
-def best_within(cost: Sequence[float], y: Sequence[float] | Array, budget: float) -> float | None:
-    """Return the lowest y that a run reaches within a budget: over its evaluations, and at the
-    budget itself by interpolation. None if the run has no evaluation within the budget."""
+def best_within(
+    cost: Sequence[float], y: Sequence[float] | Array, budget: float, *, is_count: bool = False
+) -> float | None:
+    """Return the lowest y that a run reaches within a budget: over its evaluations, and unless it
+    is a count at the budget itself by interpolation. None if the run has no evaluation within the
+    budget."""
     x, values = np.asarray(cost, np.float64), np.asarray(y, np.float64)
     within = values[x <= budget]
     if not within.size:
         return None
-    at_budget = [float(np.interp(budget, x, values))] if budget <= x[-1] else []
+    at_budget = [float(np.interp(budget, x, values))] if budget <= x[-1] and not is_count else []
     return min([float(within.min()), *at_budget])

@@ -53,6 +53,9 @@ METRICS = (
     Metric("label_agreement", {"label_agreement": "higher"}, needs="labels"),
 )
 
+COUNTS = frozenset({"modes"})
+"""Numbers that count something: between two evaluations a count keeps its value."""
+
 INCEPTION_NAMES = {"fd": "fid", "cs": "is", "kd": "kid"}
 """Names of numbers when, and only when, the features are those of the 2015 Inception network."""
 
