@@ -56,7 +56,7 @@ def method_key(record: Record, vary: Sequence[str] = ()) -> Key:
 
 def _images_of(record: Record) -> dict[str, Any]:
     """Return what names the run's images wherever they are: their digest in place of a path."""
-    digest = next((s["data_digest"] for s in record.run.sessions() if "data_digest" in s), None)
+    digest = next((s["data_digest"] for s in record.sessions if "data_digest" in s), None)
     is_path = Path(record.config.data.source).is_absolute()
     return {"data.source": digest, "data.split": ""} if digest and is_path else {}
 
