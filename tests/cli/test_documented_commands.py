@@ -7,12 +7,14 @@ README.
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tyro
 
+from d3gan.cli.completion import flags_of_commands
 from d3gan.cli.main import COMMANDS, main
 from d3gan.config_files import presets
 
@@ -54,6 +56,12 @@ PLACEHOLDER = re.compile(r"\.\.\.|\$|^[A-Z]{2,}$|^\[")
 """Words that stand for others, which a parser would refuse."""
 
 
+@cache
+def with_values(command: str) -> set[str]:
+    """Return the flags of a command that take a value."""
+    return {flag.name for flag in flags_of_commands()[command] if not flag.is_switch}
+
+
 def check(arguments: tuple[str, ...]) -> None:
     """Parse a command. Raises AssertionError if it does not exist, or has a wrong flag."""
     command, *words = arguments
@@ -63,6 +71,8 @@ def check(arguments: tuple[str, ...]) -> None:
     if command == "train":  # the flags do not depend on what is trained
         known = words[:1] and words[0] in presets()
         words = [words[0] if known else "demo-d3gan", *words[1:]]
+    if words and words[-1] in with_values(command):  # the value is a placeholder, or left out
+        words.pop()
     if not words:
         return  # the name of a command, or `d3gan bench ...`
     try:
