@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from d3gan.files import write_bytes
+from d3gan.outputs import MARK
 
 Images = npt.NDArray[np.uint8]
 """[M, C, H, W], C = 1 or 3."""
@@ -48,7 +50,8 @@ def enlarged(picture: Image.Image, least: int = 480) -> Image.Image:
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a PNG file atomically."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    """Write a PNG file atomically, with the mark by which `outputs.is_own` knows it."""
+    buffer, marks = io.BytesIO(), PngInfo()
+    marks.add_text("Software", MARK)
+    picture.save(buffer, format="PNG", pnginfo=marks)
     write_bytes(path, buffer.getvalue(), flush=False)

@@ -163,6 +163,43 @@ CASES = [
              ),
              (folder / "out").mkdir(),
          )),
+    # Files of the user
+    Case("folder-not-empty", ("sample", "runs/a", "--format", "png", "-o", "mine"),
+         "output = 'mine': the folder is not empty (notes.txt ...); choose another one, or replace "
+         "the images that d3gan wrote there with --overwrite",
+         prepare=run_of_4_steps(write("mine/notes.txt", ""))),
+    Case("training-data",
+         ("sample", "runs/a", "--format", "png", "-o", "photos", "--overwrite"),
+         "output = 'photos': holds images that d3gan did not write there (photos/000000.png), "
+         "perhaps training data; choose another folder",
+         prepare=run_of_4_steps(write("photos/000000.png", "not by d3gan"))),
+    Case("classes-of-training-data",
+         ("sample", "runs/a", "--format", "png", "-o", "photos", "--overwrite"),
+         "holds images that d3gan did not write there (photos/cats/1.jpg), perhaps training data",
+         prepare=run_of_4_steps(write("photos/cats/1.jpg", ""))),
+    Case("folder-is-a-file", ("sample", "runs/a", "--format", "png", "-o", "photos"),
+         "output = 'photos': is a file; name a folder for the images",
+         prepare=run_of_4_steps(write("photos", "x"))),
+    Case("samples-of-a-run", ("sample", "runs/a", "--format", "png", "-o", "runs/a/samples"),
+         "output = 'runs/a/samples': the folder is not empty (step-00000000.png ...)",
+         prepare=run_of_4_steps()),
+    *(
+        Case(f"own-file-{name}", (*command, name),
+             f"output = '{name}': the file exists, and d3gan did not write it; choose another "
+             f"name, or {hint}",
+             prepare=run_of_4_steps(write(name, "of the user")))
+        for command, name, hint in (
+            (("sample", "runs/a", "-o"), "grid.png", "replace it with --overwrite"),
+            (("sample", "runs/a", "--format", "npz", "-o"), "x.npz", "replace it with --overwrite"),
+            (("export", "runs/a", "-o"), "g.safetensors", "replace it with --overwrite"),
+            (("export", "runs/a", "-o"), "g.onnx", "replace it with --overwrite"),
+            (("report", "runs/a", "-o"), "page.html", "move it away"),
+            (("data", "show", "digits", "-o"), "grid.png", "move it away"),
+        )
+    ),
+    Case("own-file-json", ("report", "runs/a", "--json", "script.py"),
+         "cannot write JSON to script.py: the file exists and holds something else",
+         prepare=run_of_4_steps(write("script.py", "print(1)"))),
     # Names
     Case("blank-name", ("train", "demo-d3gan", "--name", " "), "and not spaces alone"),
     # TOML that Python's parser cannot take

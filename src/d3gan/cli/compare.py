@@ -16,6 +16,7 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_j
 from d3gan.cli.report import print_comparison, write_report
 from d3gan.errors import UserError
 from d3gan.messages import is_quiet, note
+from d3gan.outputs import check_replaceable
 from d3gan.shell import command_line
 from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
 from d3gan.study.plan import Study, check_precision, with_features
@@ -114,6 +115,7 @@ def compare(arguments: list[str]) -> int:
     check_json(options.json)
     if options.output:
         check_output(Path(options.output), (".html",))
+        check_replaceable(Path(options.output))
     if options.jobs < 0:
         raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")
     study, line = with_features(planned(options, changes))

@@ -22,6 +22,7 @@ from d3gan.fields import check_draw
 from d3gan.files import writing
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.messages import note
+from d3gan.outputs import check_replaceable
 from d3gan.registry import nearest
 
 
@@ -123,6 +124,7 @@ def _show(
     """
     check_draw(count, seed)
     check_output(output, (".png",))
+    check_replaceable(output)
     images = wanted.load().images
     from d3gan.rng import Stream, permutation  # imports torch
 

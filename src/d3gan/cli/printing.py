@@ -55,6 +55,14 @@ def check_json(where: str) -> None:
     folder = Path(where).parent
     if where not in ("", STANDARD_OUTPUT) and (not folder.is_dir() or Path(where).is_dir()):
         raise UserError(f"cannot write JSON to {where}: must be a file in a folder that exists")
+    if where not in ("", STANDARD_OUTPUT) and Path(where).is_file():
+        with Path(where).open("rb") as file:
+            start = file.read(1024).lstrip()
+        if start and start[:1] not in (b"{", b"["):
+            raise UserError(
+                f"cannot write JSON to {where}: the file exists and holds something else; choose "
+                "another name, or move it away"
+            )
 
 
 def write_json(value: Any, where: str) -> None:

@@ -19,6 +19,7 @@ from d3gan.cli.printing import (
 )
 from d3gan.errors import UserError
 from d3gan.messages import warn
+from d3gan.outputs import check_replaceable
 from d3gan.report import wording
 from d3gan.runs import RunFolder
 
@@ -55,6 +56,7 @@ def report(arguments: list[str]) -> int:
     html = options.format == "html"
     if html and options.output:
         check_output(Path(options.output), (".html",))
+        check_replaceable(Path(options.output))
     runs, question, notes = _asked(options)
     here = options.runs[0] if len(options.runs) == 1 else Path()
     output = Path(options.output) if options.output else here / ("report.html" if html else "plots")

@@ -2,6 +2,7 @@
 
 import io
 import math
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,6 +17,7 @@ from d3gan.fields import check_draw
 from d3gan.files import write_bytes, writing
 from d3gan.hub import hub_model
 from d3gan.images import Pictures, grid, save_picture, to_picture
+from d3gan.outputs import MARK, check_picture_folder, check_replaceable, remove_numbered
 from d3gan.progress import progress_bar
 from d3gan.runs import RunFolder
 
@@ -48,6 +50,7 @@ def _sample(
     label: int | None = None,
     interpolate: bool = False,
     checkpoint: str = "last",
+    overwrite: bool = False,
 ) -> None:
     """Draw images from a trained generator.
 
@@ -63,10 +66,16 @@ def _sample(
             and other formats have random classes.
         interpolate: Draw rows of eight images that lead from one latent to another.
         checkpoint: Checkpoint of a run: best, last or a step.
+        overwrite: Replace a file that d3gan did not write. With --format png: replace the images
+            that d3gan wrote into the folder; other files there are never touched.
     """
     check_draw(count, seed)
     output = output or Path({"grid": "grid.png", "png": "samples", "npz": "samples.npz"}[format])
     check_output(output, {"grid": (".png",), "png": (), "npz": (".npz",)}[format])
+    if format == "png":
+        check_picture_folder(output, overwrite=overwrite)
+    else:
+        check_replaceable(output, overwrite=overwrite)
     if interpolate and label is not None:
         raise UserError(f"label = {label}: --interpolate draws one class per row; leave one out")
     trained = _load(run, checkpoint, "sample")
@@ -112,7 +121,7 @@ def _blocks(
 
 
 def _write_files(blocks: Iterable[Pictures], count: int, folder: Path) -> None:
-    """Write the images as files 000000.png, 000001.png, ..."""
+    """Write the images as files 000000.png, 000001.png, ..., in place of those written before."""
     folder.mkdir(parents=True, exist_ok=True)
     number = 0
     with progress_bar("sampling", count) as bar:
@@ -121,6 +130,7 @@ def _write_files(blocks: Iterable[Pictures], count: int, folder: Path) -> None:
                 save_picture(to_picture(image.transpose(2, 0, 1)), folder / f"{number:06d}.png")
                 number += 1
             bar.advance(len(block))
+    remove_numbered(folder, number)
 
 
 def _write_array(images: Pictures, labels: "Tensor | None", file: Path) -> None:
@@ -128,6 +138,8 @@ def _write_array(images: Pictures, labels: "Tensor | None", file: Path) -> None:
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {} if labels is None else {"labels": labels.numpy()}
     np.savez_compressed(buffer, images=images, **arrays)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = MARK.encode()
     write_bytes(file, buffer.getvalue())
 
 
@@ -137,7 +149,7 @@ def export(arguments: list[str]) -> int:
     return 0
 
 
-def _export(run: Run, output: Output, checkpoint: str = "last") -> None:
+def _export(run: Run, output: Output, checkpoint: str = "last", overwrite: bool = False) -> None:
     """Write a trained generator to one file that needs no run folder.
 
     Args:
@@ -145,8 +157,10 @@ def _export(run: Run, output: Output, checkpoint: str = "last") -> None:
         output: NAME.safetensors (weights and config; d3gan.load and d3gan sample read it) or
             NAME.onnx (z [B, latent] -> images [B, C, H, W] in [-1, 1]).
         checkpoint: Checkpoint of the run: best, last or a step.
+        overwrite: Replace a file that d3gan did not write.
     """
     check_output(output, (".safetensors", ".onnx"))
+    check_replaceable(output, overwrite=overwrite)
     if output.suffix == ".onnx":
         require_onnx()
     trained = _load(run, checkpoint, "export")

@@ -10,6 +10,7 @@ from typing import Final
 import jinja2
 
 from d3gan.files import write_text, writing
+from d3gan.outputs import MARK, check_replaceable
 from d3gan.report import sample_grids, tables, wording
 from d3gan.report.chart import drawing, figure_of, inline_svg, styles
 from d3gan.report.charts import every_chart, quality_charts, training_charts, wide
@@ -45,8 +46,9 @@ def write_plots(comparison: Comparison, runs: Runs, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for chart in every_chart(comparison, runs):
             files.append(folder / f"{chart.name}.png")
+            check_replaceable(files[-1])
             figure = figure_of(chart, titled=True)
-            figure.savefig(files[-1], dpi=150, metadata={"Software": None})
+            figure.savefig(files[-1], dpi=150, metadata={"Software": MARK})
     return files
 
 
