@@ -13,6 +13,9 @@ COMMANDS = """
 0 sample --help
 0 export --help
 0 demo --help
+0 push --help
+0 cite
+0 cite --format apa
 0 data list
 0 cache
 0 cache clear --help
@@ -44,6 +47,8 @@ COMMANDS = """
 2 data show digts
 2 demo --epochs -1
 2 report no/such/run
+2 push no/such/run owner/name
+2 train mnist-d3gan --train.loggers tensorbord
 """
 
 PROGRAM = """

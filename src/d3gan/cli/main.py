@@ -27,6 +27,7 @@ COMMANDS = {
     "data": ("data", "list, prepare or show the real images"),
     "cache": ("cache", "list what is kept for later runs, or delete it"),
     "completion": ("completion", "print what completes commands in a shell"),
+    "cite": ("cite", "print how to cite d3gan, as BibTeX"),
 }
 """Name: (module in this folder, description)."""
 
