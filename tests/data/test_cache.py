@@ -278,7 +278,9 @@ def test_a_conditional_model_is_refused_before_images_without_labels_are_decoded
     folder: Path, cache: Path, decoded: list[int]
 ) -> None:
     with pytest.raises(UserError, match=r"x = 1: .* each subfolder is a class, .*cats.0\.png"):
-        load_images(DataConfig(str(folder), resolution=16, channels=1), labels_for="x = 1")
+        load_images(DataConfig(str(folder), resolution=16, channels=1), classes_for="x = 1")
+    with pytest.raises(UserError, match=r"y needs labels: .* each subfolder is a class, "):
+        load_images(DataConfig(str(folder), resolution=16, channels=1), labels_for="y needs labels")
     assert decoded == []
 
 

@@ -26,7 +26,7 @@ from d3gan.data.cache_entry import (
     new_entry,
     read_entry,
 )
-from d3gan.data.decode import is_grey, open_image, reason, refuse_broken, silent_pillow
+from d3gan.data.decode import is_grey, open_image, refuse_broken, silent_pillow, why_unreadable
 from d3gan.data.digests import content_digest
 from d3gan.data.labels import count_classes, require_classes
 from d3gan.data.locations import cache_folder
@@ -63,6 +63,8 @@ class ImageSet(NamedTuple):
     """Commit of the hub's data set; empty for local images."""
     notes: tuple[str, ...] = ()
     """What a user should know of the images, such as colour that is dropped."""
+    unlabelled: str = ""
+    """Why no image has a label, and how to give them labels; empty if images may have labels."""
 
     @property
     def resized(self) -> bool:
@@ -70,25 +72,27 @@ class ImageSet(NamedTuple):
         return self.sizes != (self.images.shape[:1:-1],)
 
 
-def load_images(data: DataConfig, *, labels_for: str = "") -> ImageSet:
+def load_images(data: DataConfig, *, labels_for: str = "", classes_for: str = "") -> ImageSet:
     """Return the images of `data.source`, decoded now or read from the cache. Raises UserError.
 
     `limit` > 0 selects the first images of a fixed random order of the source's images, which does
     not depend on the run's seed, and decodes no others. With `skip_broken`, the next ones of the
     order replace those that are broken, so there are `limit` images if so many can be read. Any
-    resolution is allowed here. `labels_for` says what needs labels of all images (for example
-    ``"model.conditional = true"``); before long work it is checked whether there are any.
+    resolution is allowed here. `labels_for` says what needs labels, and `classes_for` what needs a
+    label in 0..K-1 of every image, for example ``"model.conditional = true"``; before images are
+    decoded it is checked whether there are any.
     """
     source = find_source(data.source, data.split)
-    if labels_for and source.unlabelled:
-        raise UserError(f"{labels_for}: {source.unlabelled}")
+    reason = classes_for or labels_for
+    if reason and source.unlabelled:
+        raise UserError(f"{reason}: {source.unlabelled}")
     images = _cached(source, data)
     if not data.skip_broken:
         refuse_broken(images.skipped, len(images.images) + len(images.skipped))
     if not len(images.images):
         raise UserError(f"{data.source}: no image could be read ({images.skipped[0]})")
-    if labels_for:
-        require_classes(images.labels, images.classes, images.name, labels_for)
+    if classes_for:
+        require_classes(images.labels, images.classes, images.name, classes_for)
     return images
 
 
@@ -151,7 +155,7 @@ def _picture(item: Item) -> Image.Image:
             return open_image(item.read())
     except Exception as error:  # Pillow raises errors of many types for damaged files
         raise UserError(
-            f"broken image {item.name} ({reason(error)}); repair or replace it"
+            f"broken image {item.name} ({why_unreadable(error)}); repair or replace it"
         ) from error
 
 
@@ -268,4 +272,5 @@ def _image_set(source: Source, entry: Entry, digest: str) -> ImageSet:
         tuple(map(tuple, np.unique(entry.sizes, axis=0).tolist())),
         source.revision,
         notes,
+        source.unlabelled,
     )

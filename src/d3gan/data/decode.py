@@ -163,10 +163,10 @@ def _decoded(item: Item, resolution: int, channels: int, budget: _Budget) -> _Im
     except MemoryError:
         raise
     except Exception as error:  # Pillow raises errors of many types for damaged files
-        return f"{item.name}: {reason(error)}"
+        return f"{item.name}: {why_unreadable(error)}"
 
 
-def reason(error: Exception) -> str:
+def why_unreadable(error: Exception) -> str:
     """Return why an image cannot be read."""
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
@@ -186,7 +186,7 @@ def silent_pillow() -> Iterator[None]:
 def open_image(data: bytes | Images) -> Image.Image:
     """Return the picture in an encoded file, or in pixels [H, W] or [H, W, C], C = 1, 3 or 4.
 
-    Raises errors of many types, of which `reason` returns the text.
+    Raises errors of many types, of which `why_unreadable` returns the text.
     """
     return _loaded(_opened(data))
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from d3gan.acceleration.precision import check_precision, chosen_precision
-from d3gan.config import Config, TrainConfig
+from d3gan.config import Config, EvalConfig, TrainConfig
 from d3gan.data.cache import ImageSet, check_enough, load_images
 from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
@@ -54,10 +54,10 @@ def check_batch_size(config: Config, shards: int, networks: MetaNetworks) -> Non
 def load_training_images(config: Config) -> ImageSet:
     """Return the training images, and say what is special about them.
 
-    Raises UserError if there are too few, or none with labels for a conditional model.
+    Raises UserError if there are too few, or none with the labels that the configuration needs.
     """
-    conditional = "model.conditional = true" if config.model.conditional else ""
-    images = load_images(config.data, labels_for=conditional)
+    classes_for = "model.conditional = true" if config.model.conditional else ""
+    images = load_images(config.data, labels_for=_labels_for(config.eval), classes_for=classes_for)
     check_enough(len(images.images), config.data, config.train.batch_size, "train.batch_size")
     if images.skipped and distributed.is_main():
         warn(f"skipped {len(images.skipped)} broken images; the first one is {images.skipped[0]}")
@@ -65,6 +65,13 @@ def load_training_images(config: Config) -> ImageSet:
         for line in images.notes:
             note(line)
     return images
+
+
+def _labels_for(evaluation: EvalConfig) -> str:
+    """Return which features need a classifier of the training images; "" if there are none."""
+    if evaluation.every_epochs and evaluation.features == "classifier" and not evaluation.weights:
+        return "eval.features = classifier needs labels (--eval.features inception needs none)"
+    return ""
 
 
 def with_features(config: Config) -> Config:

@@ -161,9 +161,10 @@ def _labelled(data: DataConfig) -> tuple[ImageSet, ImageSet]:
     source, everything = data.source, load_images(data)
     classes = set(everything.labels.tolist())
     if min(classes) < 0 or len(classes) < 2:
+        why = everything.unlabelled or f"{source} does not have labels of two classes or more"
         raise UserError(
-            f"{source} does not have labels of two classes or more, which classifier features "
-            "need; choose inception, or classifier:SOURCE of a labelled source (classifier:cifar10)"
+            f"classifier features need labels: {why}; or choose inception, or classifier:SOURCE of "
+            "a labelled source (classifier:cifar10)"
         )
     check_number_of_classes(everything.labels, source)
     if source in SOURCES and "test" in SOURCES[source].splits:
