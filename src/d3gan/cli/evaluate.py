@@ -38,7 +38,9 @@ def evaluate(arguments: list[str]) -> int:
     # Importing torch takes seconds: only now that the arguments are right.
     from d3gan.training import distributed
     from d3gan.training.evaluation import evaluate as measure
+    from d3gan.training.parent import end_with_launcher
 
+    end_with_launcher()
     results = measure(options)
     if distributed.is_main():
         values = [result.to_dict() for result in results]

@@ -61,7 +61,9 @@ def train(arguments: list[str]) -> int:
 
     # Importing torch takes seconds: only now that the arguments are right.
     from d3gan.training import distributed, launching, trainer
+    from d3gan.training.parent import end_with_launcher
 
+    end_with_launcher()
     resume = resume or _started_by_this_launch(RunFolder(config.run_dir), distributed.launch_name())
     if options.processes > 1:
         rest, _ = split_flags(arguments, lambda key: key == "processes")

@@ -16,6 +16,7 @@ from d3gan.files import write_text, writing
 from d3gan.machine import usable_cpus
 from d3gan.runs import RunFolder
 from d3gan.study.plan import PlannedRun, changes
+from d3gan.training.parent import launched_by_this_process
 from d3gan.training.signals import handling
 
 PROGRAM = (sys.executable, "-m", "d3gan")
@@ -96,7 +97,8 @@ class LocalLauncher:
         self.environments, self.slots = environments, len(environments)
 
     def start(self, run: PlannedRun, slot: int) -> Job:
-        return _LocalJob(_start(PROGRAM, run, self.environments[slot]))
+        environment = self.environments[slot] | launched_by_this_process()
+        return _LocalJob(_start(PROGRAM, run, environment))
 
 
 class _LocalJob:

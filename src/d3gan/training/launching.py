@@ -10,6 +10,7 @@ from types import FrameType
 
 from d3gan.machine import usable_cpus
 from d3gan.training import distributed
+from d3gan.training.parent import launched_by_this_process
 from d3gan.training.signals import handling
 
 POLL_SECONDS = 0.1
@@ -37,6 +38,7 @@ def launch(
         "WORLD_SIZE": str(processes),
         "LOCAL_WORLD_SIZE": str(processes),
         "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", share)),
+        **launched_by_this_process(),
     }
     workers = [
         subprocess.Popen(

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STEPS_BETWEEN_AGREEMENTS = 8
@@ -43,6 +43,16 @@ def stop_request() -> Iterator[StopRequest]:
     request = StopRequest()
     with handling(request.receive):
         yield request
+
+
+def ignore_termination() -> None:
+    """Ignore SIGTERM from now on, in a process that is about to end with an error.
+
+    torchrun and schedulers send SIGTERM when another process has ended, and it would end this one
+    before the error is printed. Does nothing outside of the main thread.
+    """
+    with suppress(ValueError):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager

@@ -84,6 +84,61 @@ def test_a_restart_does_not_take_over_a_run_of_another_launch(tiny: Config, tmp_
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
+ENDLESS = {"train": {"batch_size": 8, "epochs": 10_000.0}, "checkpoint": {"every_epochs": 0.4}}
+
+
+def has_ended(number: int) -> bool:
+    """Return whether no process of this id computes any more."""
+    try:
+        stat = Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return True
+    return stat.rpartition(")")[2].split()[0] in "XZ"
+
+
+@linux
+@pytest.mark.slow
+def test_torchruns_signal_does_not_hide_which_rank_was_lost(tiny: Config, tmp_path: Path) -> None:
+    process = torchrun("train", written(tiny, tmp_path, **ENDLESS))
+    run = RunFolder(tiny.run_dir)
+    wait_for(lambda: any(run.checkpoints.glob("step-*.pt")), process)
+    os.kill(children(process.pid)[1], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (line,) = (line for line in errors.splitlines() if line.startswith("d3gan: error: "))
+    assert line.startswith("d3gan: error: rank 0 lost the other processes at step ")
+    assert ": rank 1 has ended (" in line
+
+
+@linux
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "d3gan"])
+def test_ranks_save_and_end_if_their_launcher_is_killed(
+    tiny: Config, tmp_path: Path, launcher: str
+) -> None:
+    file = written(tiny, tmp_path, **ENDLESS)
+    run = RunFolder(tiny.run_dir)
+    if launcher == "torchrun":
+        process = torchrun("train", file)
+    else:
+        process = start("train", file, "--processes", 2)
+    wait_for(lambda: any(run.checkpoints.glob("step-*.pt")), process)
+    workers = children(process.pid)
+    assert len(workers) == 2
+    process.kill()
+    deadline = time.monotonic() + 30
+    while not all(map(has_ended, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    left = [worker for worker in workers if not has_ended(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert not left
+    status = run.status()
+    assert status is not None
+    assert status.state == "interrupted"
+    assert status.message.startswith("interrupted at step ")
+
+
 HANGS = """
 import sys, time
 from d3gan.training import distributed

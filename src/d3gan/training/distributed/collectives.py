@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from d3gan.errors import ProcessesLost, UserError
+from d3gan.training.distributed.peers import ended_ranks
+from d3gan.training.signals import ignore_termination
 
 T = TypeVar("T")
 
@@ -61,10 +64,14 @@ def collective() -> Iterator[None]:
 
 def lost(error: RuntimeError, place: str = "") -> ProcessesLost:
     """Return the ProcessesLost that names this rank, the place and the collective's error."""
-    reason = str(error).partition("\n")[0]
+    # gloo begins with a place in its source, and ends with sentences of general advice.
+    reason = re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
+    who = "one of them ended, or did not answer within train.timeout_seconds"
+    if ended := ended_ranks():
+        numbers = " and ".join(map(str, ended))
+        who = f"rank {numbers} has ended" if len(ended) == 1 else f"ranks {numbers} have ended"
     return ProcessesLost(
-        f"rank {rank()} lost the other processes{place and ' '}{place}: one of them ended, or did "
-        f"not answer within train.timeout_seconds ({reason})"
+        f"rank {rank()} lost the other processes{place and ' '}{place}: {who} ({reason})"
     )
 
 
@@ -79,12 +86,15 @@ def report_lost_ranks(place: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except ProcessesLost as error:
+        ignore_termination()
         cause = error.__cause__
         raise (lost(cause, place()) if isinstance(cause, RuntimeError) else error) from error
     except RuntimeError as error:
         if isinstance(error, dist.DistError):
+            ignore_termination()
             raise lost(error, place()) from error
         if _failed:
+            ignore_termination()
             raise lost(_failed[0], place()) from error
         raise
 

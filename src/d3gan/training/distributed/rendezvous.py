@@ -17,6 +17,7 @@ from d3gan.acceleration.cuda_graph import release_graphs
 from d3gan.devices import choose_device
 from d3gan.errors import ProcessesLost, UserError
 from d3gan.training.distributed.collectives import backend_of
+from d3gan.training.distributed.peers import share_process_ids
 
 SECONDS_BEFORE_DESTROYING = 0.1
 """Time for gloo's threads to release the tensors of the last collective, for which they need
@@ -161,7 +162,9 @@ def _store(number: int, size: int, timeout: timedelta) -> Any:
         timeout=timeout,
     )
     prefix = _name_of_this_start(store, number, size, timeout)
-    return dist.PrefixStore(prefix, store)  # type: ignore[attr-defined]
+    named = dist.PrefixStore(prefix, store)  # type: ignore[attr-defined]
+    share_process_ids(named, number, size)
+    return named
 
 
 def _name_of_this_start(store: Any, number: int, size: int, timeout: timedelta) -> str:
