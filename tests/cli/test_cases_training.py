@@ -7,6 +7,11 @@ from tests.cli.cases import Case, check
 
 WIDTH = ("--model.discriminator-width", "22", "--model.discriminator-norm", "group")
 
+SMALL = (
+    *("--model.generator-width", "4", "--model.discriminator-width", "4"),
+    *("--eval.every-epochs", "0", "--train.epochs", "0.05"),
+)
+
 CASES = [
     Case(
         "group norm whose channels do not divide",
@@ -27,7 +32,37 @@ CASES = [
         "d3gan: error: ",
         absent=("warning",),
     ),
-]
+    pytest.param(
+        Case(
+            "two processes: no warning of torch on strides",
+            ("train", "demo-d3gan", *SMALL, "--processes", "2"),
+            "d3gan: demo-d3gan looks healthy by its losses and samples; it was not evaluated",
+            status=0,
+            absent=("strides", "Warning"),
+        ),
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        Case(
+            "quiet: the run's folder and the line on its health",
+            ("train", "demo-d3gan", *SMALL, "--quiet"),
+            "runs/demo-d3gan",
+            status=0,
+            absent=("kernels", "images/s", "warning"),
+        ),
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        Case(
+            "losses that explode",
+            ("train", "demo-d3gan", *SMALL, "--optim.lr-g", "10", "--optim.lr-d", "10",
+             "--gan.penalties", "--train.log-every-steps", "1"),
+            "d3gan: warning: the losses have exploded: ",
+            status=0,
+        ),
+        marks=pytest.mark.slow,
+    ),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

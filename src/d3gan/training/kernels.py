@@ -6,7 +6,6 @@ the fastest on the machine that resumes it.
 
 import dataclasses
 import json
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from d3gan.config import Config
 from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
+from d3gan.messages import note
 from d3gan.networks.ensemble import Way, joins_batches
 from d3gan.runs import RunFolder
 from d3gan.training.build import build_discriminators, build_generator, build_rules
@@ -104,7 +104,7 @@ def _chosen(config: Config, state: State, run: RunFolder | None) -> dict[str, An
         with writing(run.path):
             write_text(run.kernels_file, json.dumps(found, indent=2) + "\n")
         seconds = time.perf_counter() - start
-        print(f"d3gan: {line} (chosen in {seconds:.1f} s)", file=sys.stderr)
+        note(f"{line} (chosen in {seconds:.1f} s)")
     return found
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -32,8 +33,9 @@ def averaging(
     if size == 1:
         return network
     device = next(network.parameters()).device
-    # A 1 x 1 kernel or a single channel leaves the strides ambiguous, which costs nothing here.
-    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+    for parameter in network.parameters():
+        if parameter.requires_grad and 1 in parameter.shape:
+            parameter.register_hook(partial(with_strides_of, parameter))
     with warnings.catch_warnings():
         # torch 2.13 renames broadcast_buffers; 2.9 has no other name for it.
         warnings.simplefilter("ignore", FutureWarning)
@@ -50,6 +52,18 @@ def averaging(
     if backend_of(device.type, group) == "gloo":
         wrapped.register_comm_hook(group, average_gradients)
     return wrapped
+
+
+def with_strides_of(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """Return a view of the gradient whose strides are those of the parameter, where that is one.
+
+    The stride of a dimension of size 1 (one channel, a 1 x 1 kernel) says nothing, and kernels
+    choose it differently. DistributedDataParallel compares all strides and warns of differences.
+    """
+    strides = zip(parameter.shape, parameter.stride(), gradient.stride(), strict=True)
+    if any(size > 1 and own != other for size, own, other in strides):
+        return gradient  # in another order of memory, which autograd changes
+    return gradient.as_strided(parameter.shape, parameter.stride())
 
 
 def data_parallel_modules(networks: Iterable[nn.Module]) -> Iterator[DistributedDataParallel]:
