@@ -12,7 +12,7 @@ class UserError(Exception):
 
 
 class Diverged(UserError):
-    """A loss or a weight is infinite or not a number."""
+    """A loss or a weight became infinite or not a number; the last good checkpoint is kept."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -17,10 +17,10 @@ from tests.stub import Stub, make_stub
 
 from d3gan import config as configs
 from d3gan.cli import compare as comparing
-from d3gan.cli import watching
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.runs import RunFolder
+from d3gan.study import watching
 from d3gan.study.launchers import LocalLauncher
 from d3gan.study.plan import Study
 from d3gan.study.question import Primary, Question

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tests.stub import Stub
 
-from d3gan.cli.grid import begin, train_runs
 from d3gan.runs import RunFolder
 from d3gan.study.kept import keep, restore
 from d3gan.study.launchers import LocalLauncher
 from d3gan.study.plan import Study
 from d3gan.study.saved_study import load, save
+from d3gan.study.session import begin, train_runs
 
 ONE = LocalLauncher([{}])
 

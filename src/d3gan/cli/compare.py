@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from d3gan import config as configs
-from d3gan.cli.grid import begin, check_failed, plan_summary, plan_table, train_runs
+from d3gan.cli.grid import plan_summary, plan_table
 from d3gan.cli.parsing import check_output, config_flags, parse, split_flags
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.cli.report import print_comparison, write_report
@@ -23,6 +23,7 @@ from d3gan.study.plan import Study, check_precision, with_features
 from d3gan.study.records import Axis
 from d3gan.study.run import Entry
 from d3gan.study.saved_study import save
+from d3gan.study.session import begin, check_failed, train_runs
 from d3gan.study.study_file import make_study, read_study
 
 FLAGS = (

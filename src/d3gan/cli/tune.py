@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from d3gan.cli.grid import begin, check_failed, plan_summary, plan_table, train_runs
+from d3gan.cli.grid import plan_summary, plan_table
 from d3gan.cli.parsing import check_output, config_flags, parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
 from d3gan.errors import UserError
@@ -17,6 +17,7 @@ from d3gan.shell import command_line
 from d3gan.study.launchers import LocalLauncher, local_slots
 from d3gan.study.plan import check_precision, with_features
 from d3gan.study.saved_study import save
+from d3gan.study.session import begin, check_failed, train_runs
 from d3gan.study.study_file import read_study
 from d3gan.study.tuning import Search, Trial, make_search, trials, tuned_toml
 
