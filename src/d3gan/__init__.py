@@ -1,105 +1,67 @@
 """Train, measure and compare GANs with one, two (D3GAN) or N discriminators.
 
-    run = d3gan.train("demo-d3gan", {"train": {"epochs": 2}})
-    images = d3gan.load(run).sample(64, seed=0)
+    run = d3gan.train("demo-d3gan", {"train.epochs": 2})
+    generator = d3gan.load(run)
+    images = generator.sample(64, seed=0)
 
-The command line (`d3gan --help`) offers the same and more. All functions raise
-`d3gan.errors.UserError` for a mistake in their arguments.
+The command line (``d3gan --help``) offers the same and more. All functions raise
+`d3gan.UserError` for a mistake in their arguments. Importing the package is quick: PyTorch is
+imported when it is first needed.
 """
 
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from d3gan.api.comparison import Comparison, compare, compare_runs
+    from d3gan.api.evaluation import evaluate
+    from d3gan.api.loading import load
+    from d3gan.api.run import Run
+    from d3gan.api.training import Progress, train
     from d3gan.config import Config
+    from d3gan.errors import Diverged, Interrupted, UserError
     from d3gan.training.inference import TrainedGenerator
 
-__all__ = ["Config", "compare", "evaluate", "load", "train"]
+    __version__: str
 
-StrPath = str | os.PathLike[str]
+__all__ = [
+    "Comparison",
+    "Config",
+    "Diverged",
+    "Interrupted",
+    "Progress",
+    "Run",
+    "TrainedGenerator",
+    "UserError",
+    "compare",
+    "compare_runs",
+    "evaluate",
+    "load",
+    "train",
+]
 
-# Importing torch takes seconds, so the functions import what they need.
-
-
-def train(start: "StrPath | Config", changes: Mapping[str, Any] | None = None) -> Path:
-    """Train a run, or resume it, and return its folder.
-
-    `start` is a preset, a .toml file, a run folder or a `Config`; `changes` are values of the
-    configuration, nested as in TOML: ``{"train": {"epochs": 2}}``.
-    """
-    from d3gan import config as configs
-    from d3gan.config_files import starting_point
-    from d3gan.training import trainer
-
-    resume = False
-    if not isinstance(start, configs.Config):
-        start, resume = starting_point(os.fspath(start))
-    config = configs.validate(configs.from_dict(changes or {}, start))
-    if resume:
-        configs.refuse_changes(start, config)
-    return trainer.train(config, resume=resume).path
-
-
-def load(path: StrPath, checkpoint: str = "last") -> "TrainedGenerator":
-    """Return the generator of a run folder or of a .safetensors export, ready to sample.
-
-    ``d3gan.load("runs/demo-d3gan").sample(64, seed=0)`` returns images uint8 [64, H, W, C].
-    `checkpoint` of a run is last, best or a step.
-    """
-    from d3gan.training import inference
-
-    return inference.load(path, checkpoint)
-
-
-def evaluate(
-    target: StrPath,
-    *,
-    against: str = "",
-    features: str = "",
-    metrics: Sequence[str] = (),
-    samples: int = 0,
-    checkpoint: str = "last",
-    draws: int = 3,
-) -> list[dict[str, Any]]:
-    """Return metrics of a run's generator, or of a set of images, as `d3gan evaluate --json`.
-
-    The list has one entry for each checkpoint if `checkpoint` is "all", otherwise a single one. The
-    arguments are described by `d3gan evaluate --help`.
-    """
-    from d3gan.evaluation.options import EvaluationOptions
-    from d3gan.training import evaluation
-
-    options = EvaluationOptions(
-        os.fspath(target),
-        against,
-        features,
-        tuple(metrics),
-        samples,
-        checkpoint,
-        draws=draws,
-    )
-    return [result.to_dict() for result in evaluation.evaluate(options)]
-
-
-def compare(runs: Sequence[StrPath], *, metric: str = "", baseline: str = "") -> dict[str, Any]:
-    """Return the comparison of run folders; runs that differ only in their seed are one method.
-
-    The result is described in docs/comparison.md. `metric` is by default the monitored one, and
-    `baseline` the method with the fewest discriminators.
-    """
-    from d3gan.runs import RunFolder
-    from d3gan.study.compare import compare as compare_runs
-    from d3gan.study.question import Question
-
-    folders = [RunFolder(Path(run)) for run in runs]
-    return compare_runs(folders, Question(metric=metric, baseline=baseline))
+_MODULES = {
+    "api.comparison": ("Comparison", "compare", "compare_runs"),
+    "api.evaluation": ("evaluate",),
+    "api.loading": ("load",),
+    "api.run": ("Run",),
+    "api.training": ("Progress", "train"),
+    "config": ("Config",),
+    "errors": ("Diverged", "Interrupted", "UserError"),
+    "training.inference": ("TrainedGenerator",),
+}
+_PLACES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Config":
-        from d3gan.config import Config
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return Config
-    raise AttributeError(f"module 'd3gan' has no attribute '{name}'")
+        return version("d3gan")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'd3gan' has no attribute '{name}'")
+    return getattr(import_module(f"d3gan.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

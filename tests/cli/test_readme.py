@@ -124,7 +124,7 @@ def test_the_python_example_runs(
     monkeypatch.chdir(tmp_path)
     (python,) = (text for kind, text in BLOCKS if kind == "python")
     names: dict[str, object] = {}
-    exec(python.replace('"epochs": 2', '"epochs": 0.02'), names)
+    exec(python.replace('"train.epochs": 2', '"train.epochs": 0.02'), names)
     assert names["images"].shape == (64, 32, 32, 1)  # type: ignore[attr-defined]
 
 

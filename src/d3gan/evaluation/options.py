@@ -73,11 +73,8 @@ class EvaluationOptions:
         export = target.suffix == ".safetensors" or hub_model(self.target) is not None
         return export or RunFolder(target).exists()
 
-    def check(self) -> None:
-        """Raise UserError for a value out of range, or one that does not apply to the target."""
-        mistaken = None if self.is_run else mistaken_for_run(Path(self.target), "evaluate")
-        if mistaken:
-            raise UserError(mistaken)
+    def check_values(self) -> None:
+        """Raise UserError for a value out of range."""
         checked(Annotated[int, Range(1, 1000)], self.draws, "draws")
         checked(Annotated[int, Range(0, 2**63 - self.draws)], self.seed, "seed")
         if self.samples:
@@ -90,6 +87,13 @@ class EvaluationOptions:
             check_features(self.features)
         if self.weights and self.features and names_plugin(self.features):
             raise UserError(f"weights = {self.weights!r}: {self.features} loads its own; omit them")
+
+    def check(self) -> None:
+        """Raise UserError for a value out of range, or one that does not apply to the target."""
+        mistaken = None if self.is_run else mistaken_for_run(Path(self.target), "evaluate")
+        if mistaken:
+            raise UserError(mistaken)
+        self.check_values()
         if self.is_run and (self.resolution or self.channels):
             raise UserError("resolution and channels are fixed by the run; leave them out")
         if self.is_run and self.split:

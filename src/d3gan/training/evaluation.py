@@ -51,10 +51,28 @@ def evaluate(options: EvaluationOptions) -> list[Evaluated]:
         return list(_of_run(options, device)) if options.is_run else [_of_images(options, device)]
 
 
+def evaluate_generator(options: EvaluationOptions, trained: TrainedGenerator) -> Evaluated:
+    """Measure a generator, which the options' target only names. Otherwise as `evaluate`."""
+    options.check_values()
+    with distributed.process_group(options.device) as device:
+        return next(_of_generators(options, [trained], None, device))
+
+
 def _of_run(options: EvaluationOptions, device: torch.device) -> Iterator[Evaluated]:
     path = Path(options.target)
     with distributed.raise_together():
         loaded, best = _loaded(path, options.checkpoint)  # reports a broken one before long work
+    yield from _of_generators(options, loaded, best, device)
+
+
+def _of_generators(
+    options: EvaluationOptions,
+    loaded: list[TrainedGenerator],
+    best: int | None,
+    device: torch.device,
+) -> Iterator[Evaluated]:
+    """Yield the metrics of generators of one run; `best` is the step of the best one."""
+    with distributed.raise_together():
         config, data = loaded[0].config, loaded[0].config.data
         if options.against or options.against_split:
             data = dataclasses.replace(

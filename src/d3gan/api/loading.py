@@ -1,0 +1,24 @@
+"""Load a trained generator."""
+
+from typing import TYPE_CHECKING
+
+from d3gan.api.arguments import StrPath
+
+if TYPE_CHECKING:
+    from d3gan.training.inference import TrainedGenerator
+
+
+def load(source: StrPath, checkpoint: str | int = "last") -> "TrainedGenerator":
+    """Return a trained generator, on the CPU.
+
+    Args:
+        source: A run or its folder, or a .safetensors file of `d3gan export`.
+        checkpoint: Checkpoint of a run: "last" (the newest that is not damaged), "best" (by the
+            monitored metric) or a step.
+
+    Raises:
+        UserError: If there is no such generator, or if its file is damaged.
+    """
+    from d3gan.training import inference  # imports torch
+
+    return inference.load(source, str(checkpoint))
