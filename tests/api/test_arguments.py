@@ -28,7 +28,8 @@ def test_keys_are_dotted_or_nested() -> None:
         ({"train": 3}, "changes: train = 3: must be a table of keys"),
         ({"train": 3, "train.epochs": 4}, "must be a table of keys"),
         ({"train.epochs": "long"}, r"changes: train\.epochs = 'long': must be a number"),
-        ({"name": " "}, "name = ' ': must not be empty"),
+        ({"name": " "}, "name = ' ': must be"),
+        ({"name": ""}, "name = '': must not be empty"),
     ],
 )
 def test_wrong_changes(changes: dict[Any, Any], message: str) -> None:

@@ -73,8 +73,8 @@ def configured(
         start, resume = starting_point(os.fspath(start))
     nested = configs.nested(with_data(changes, data))
     config = configs.validate(configs.from_dict(nested, start, "changes"))
-    if not config.name.strip():
-        raise UserError(f"name = {config.name!r}: must not be empty")
+    if not config.name:
+        raise UserError("name = '': must not be empty")
     if resume:
         configs.refuse_changes(start, config)
     return config, resume

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from d3gan.errors import UserError
+from d3gan.lazy import require_extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
 def to_frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     """Return rows as a frame. Raises UserError if pandas is not installed."""
-    try:
-        import pandas as pd
-    except ImportError:
-        raise UserError('frames need pandas: pip install "d3gan[frames]"') from None
+    require_extra("a frame", "pandas", "frames")
+    import pandas as pd
+
     return pd.DataFrame(list(rows))
