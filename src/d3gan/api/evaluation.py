@@ -28,8 +28,8 @@ def evaluate(
     """Return metrics of a generator, or of a set of images, compared with real images.
 
     Args:
-        target: A run or its folder, a .safetensors file, a generator that `d3gan.load` returned, or
-            images, which are given like the `data` of `d3gan.train`.
+        target: A run or its folder, a .safetensors file, ``hf://owner/name``, a generator that
+            `d3gan.load` returned, or images, which are given like the `data` of `d3gan.train`.
         against: Real images, given like the `data` of `d3gan.train`; by default those that the
             generator was trained on.
         against_split: Split of the real images; by default "train".

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from d3gan.lazy import require_extra
+from d3gan.errors import UserError
+from d3gan.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -11,7 +12,10 @@ if TYPE_CHECKING:
 
 def to_frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     """Return rows as a frame. Raises UserError if pandas is not installed."""
-    require_extra("a frame", "pandas", "frames")
+    try:
+        require("pandas", "2.2", "frames")
+    except UserError as error:
+        raise UserError(f"to_frame {error}") from error
     import pandas as pd
 
     return pd.DataFrame(list(rows))

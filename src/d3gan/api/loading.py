@@ -12,7 +12,8 @@ def load(source: StrPath, checkpoint: str | int = "last") -> "TrainedGenerator":
     """Return a trained generator, on the CPU.
 
     Args:
-        source: A run or its folder, or a .safetensors file of `d3gan export`.
+        source: A run or its folder, a .safetensors file of `d3gan export`, or
+            ``hf://owner/name[@revision]`` of the Hugging Face hub.
         checkpoint: Checkpoint of a run: "last" (the newest that is not damaged), "best" (by the
             monitored metric) or a step.
 
