@@ -23,8 +23,8 @@ def presets() -> list[str]:
 def load_preset(name: str) -> Config:
     """Return the preset `name`. Raises UserError that names the nearest one."""
     if name not in presets():
-        hint, known = nearest(name, presets()), ", ".join(presets())
-        raise UserError(f"there is no preset '{name}'{hint}; presets: {known}")
+        hint = nearest(name, presets())
+        raise UserError(f"there is no preset '{name}'{hint}; `d3gan presets` lists them")
     text = (resources.files("d3gan") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     return from_toml(text, name, f"preset {name}")
 

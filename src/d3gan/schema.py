@@ -37,26 +37,28 @@ class DataConfig:
     split: Annotated[
         str, Matching(r"[\w.-]+", "a split such as train or test"), SameImages(), RESULT
     ] = "train"
-    """Part of a data set that has parts."""
+    """Split of a data set that has several, such as train or test."""
     resolution: Annotated[int, Range(4, 4096), RESULT] = 32
     """Side of the square images in pixels. Other images are cropped at the centre and resized."""
     channels: Annotated[Literal[1, 3], RESULT] = 3
-    """1: grey; 3: colour."""
+    """Number of channels of the images: 1 for grey, 3 for colour. Other images are converted."""
     flip: Annotated[bool, RESULT] = False
     """Mirror each image left to right at random."""
     limit: Annotated[int, Range(0, 10**12), RESULT] = 0
-    """Number of images to use, a fixed random choice; only these are decoded. 0: all."""
+    """Number of images to use, chosen at random once; only these are decoded. 0: all images."""
     sharded: Annotated[bool, RESULT] = False
-    """Show each discriminator its own disjoint part of the images only (MD-GAN)."""
+    """Divide the images among the discriminators, so that each sees only its own part (MD-GAN)."""
     swap_every_epochs: Annotated[float, Range(0, 10**6), RESULT] = 0.0
-    """Epochs after which every discriminator moves to another part of the images; 0: never."""
+    """With data.sharded: epochs after which the discriminators exchange their parts of the images;
+    0: never."""
     resident: Annotated[Literal["auto", "always", "never"], MACHINE] = "auto"
-    """Keep all images in the device's memory; auto: if they take less than half of the free
-    memory."""
+    """Whether all images are kept in the device's memory; auto: if they take less than half of the
+    free memory."""
     skip_broken: Annotated[bool, RESULT] = False
     """Leave out images that cannot be read instead of stopping; they are named and counted."""
     workers: Annotated[int, Range(0, 1024), MACHINE] = 0
-    """Number of threads that decode images, once; 0: one per CPU that the process may use."""
+    """Number of threads that decode the images before training; 0: one for each CPU that the
+    process may use."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +73,18 @@ class ModelConfig:
     latent_dim: Annotated[Count, RESULT] = 100
     """Length of the noise vector z."""
     generator_width: Annotated[Count, RESULT] = 64
-    """Number of channels at the image; it doubles at every stage towards the latent, except in
-    SNGAN at 32 x 32 and less, where it is the same everywhere. R3GAN: number at 32 x 32 and less;
-    it halves at every stage above."""
+    """Channels of the generator's last hidden layer. DCGAN: every stage before it has twice as many
+    as the next. SNGAN up to 32 x 32: the same in all stages. R3GAN: channels of the stages up to
+    32 x 32; every larger stage has half as many as the one before."""
     discriminator_width: Annotated[Count, RESULT] = 64
-    """The same for each discriminator."""
+    """Channels of the first layer of each discriminator, by the same rules in reverse order."""
     generator_norm: Annotated[Norm, RESULT] = "batch"
-    """Normalisation of the generator's layers, as below. Without effect on R3GAN, which has
-    none."""
+    """Normalisation of the generator's layers; model.discriminator_norm explains the values. R3GAN
+    has none and ignores it."""
     discriminator_norm: Annotated[Norm, RESULT] = "batch"
     """Normalisation of the discriminators' layers. batch: over the batch of each process; sync:
-    over the global batch of all processes; group: over groups of channels. Without effect on SNGAN,
-    whose discriminators have spectral normalisation instead, and on R3GAN, which has none."""
+    over the global batch of all processes; group: over groups of channels. SNGAN, which has
+    spectral normalisation, and R3GAN, which has none, ignore it."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +94,18 @@ class TrainConfig:
     batch_size: Annotated[Count, RESULT] = 128
     """Real images per update of the discriminators, over all processes together."""
     accumulate: Annotated[int, Range(1, 10**4), RESULT] = 1
-    """Micro-batches into which each process divides its part of a batch, to save memory. The result
-    is that of the whole batch, except with batch norm, whose statistics are those of a micro-batch,
-    and spectral norm, which iterates once for each."""
+    """Number of micro-batches into which each process divides its part of a batch, to save memory;
+    gradients are accumulated. The result is that of the whole batch, except with batch norm, whose
+    statistics are those of a micro-batch, and spectral norm, which iterates once for each."""
     epochs: Annotated[Epochs, RESULT] = 25.0
     """Number of passes over the images; fractions are allowed."""
     precision: Annotated[Literal["auto", "fp32", "tf32", "bf16", "fp64"], RESULT] = "fp32"
-    """Numbers of the computation. tf32: fp32 whose products are computed in TF32 on CUDA; bf16:
-    mixed precision; fp64: for tests of exactness; auto: bf16 where the device multiplies it faster
-    than fp32, otherwise fp32, decided when a run is created."""
+    """Number format of the computation. tf32: fp32 whose products are computed in TF32 on CUDA;
+    bf16: mixed precision; fp64: for tests of exactness; auto: bf16 where the device multiplies it
+    faster than fp32, otherwise fp32, decided when a run is created."""
     autotune: Annotated[Literal["on", "off"], MACHINE] = "on"
-    """Measure which kernels compute the networks fastest when a run is created; off: torch's own.
-    The choice is stored with the run, because rounding depends on it."""
+    """on: measure which kernels compute the networks fastest when a run is created; off: use those
+    of torch. The choice is stored with the run, because rounding depends on it."""
     deterministic: Annotated[bool, MACHINE] = False
     """Use deterministic algorithms only, even where they are slower, and choose none by measuring
     (CUDA)."""
@@ -129,7 +131,7 @@ class TrainConfig:
         Doc(f"What records numbers and samples besides metrics.jsonl: {LOGGERS.describe()}."),
     ] = ("tensorboard",)
     timeout_seconds: Annotated[float, Range(1, 10**6), MACHINE] = 1800.0
-    """Time after which a process that waits for the others gives up."""
+    """Seconds after which a process that waits for the others gives up."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,9 @@ class SamplesConfig:
     """Sample grids during training, always from the same latents."""
 
     every_epochs: Annotated[Epochs, SCHEDULE] = 1.0
-    """Epochs between two grids."""
+    """Epochs between two sample grids."""
     count: Annotated[int, Range(1, 1024), SCHEDULE] = 64
-    """Number of images in a grid."""
+    """Number of images in a sample grid."""
 
 
 @dataclass(frozen=True)

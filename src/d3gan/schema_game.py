@@ -28,24 +28,31 @@ class GanConfig:
     discriminators: Annotated[int, Range(1, 64), RESULT] = 1
     """Number of discriminators. 1: DCGAN; 2: D3GAN."""
     members: Annotated[tuple[str, ...], ARCHITECTURES, RESULT] = ()
-    """Architecture of each discriminator, if they differ; empty: model.architecture for all."""
+    """Architecture of each discriminator, if they differ; without it all have
+    model.architecture."""
     views: Annotated[
         tuple[str, ...],
         VIEWS,
         RESULT,
         Doc(
-            f"What the discriminators see of images, one for all or one for each: "
-            f"{VIEWS.describe()}; empty: full."
+            f"What the discriminators see of images, one value for all or one for each: "
+            f"{VIEWS.describe()}; without it full."
         ),
     ] = ()
     objective: Annotated[
-        str, OBJECTIVES, RESULT, Doc(f"Losses to minimise: {OBJECTIVES.describe()}.")
+        str,
+        OBJECTIVES,
+        RESULT,
+        Doc(f"Losses of the generator and of the discriminators: {OBJECTIVES.describe()}."),
     ] = "non_saturating"
     aggregation: Annotated[
         str,
         AGGREGATIONS,
         RESULT,
-        Doc(f"How the generator weighs its discriminators: {AGGREGATIONS.describe()}."),
+        Doc(
+            "Rule by which the discriminators are weighted in the generator's loss: "
+            f"{AGGREGATIONS.describe()}."
+        ),
     ] = "original"
     penalties: Annotated[
         tuple[str, ...],
@@ -60,18 +67,18 @@ class GanConfig:
         Doc(f"Augmentations of real and generated images: {AUGMENTATIONS.describe()}."),
     ] = ()
     augmentation_probability: Annotated[float, Range(0, 1), RESULT] = 1.0
-    """Probability of each augmentation for each image; an image that it misses stays as it is."""
+    """Probability with which each augmentation is applied to an image."""
     augmentation_schedule: Annotated[
         str, SCHEDULES, Scales(("gan.augmentation_probability",)), RESULT
     ] = "constant"
-    """Factor of the augmentations' probability over the run, as optim.schedule."""
+    """Schedule of gan.augmentation_probability: its factor over the run, as in optim.schedule."""
     penalty_schedule: Annotated[str, SCHEDULES, Scales(("gan.penalties",)), RESULT] = "constant"
-    """Factor of the penalties' weights over the run, as optim.schedule."""
+    """Schedule of the penalties' weights: their factor over the run, as in optim.schedule."""
     discriminator_steps: Annotated[int, Range(1, 64), RESULT] = 1
-    """Updates of the discriminators, each on its own batch, per update of the generator."""
+    """Updates of the discriminators for each update of the generator; each has its own batch."""
     fresh_batch: Annotated[bool, RESULT] = False
-    """Update the generator on a batch of its own, which does not count as images seen, instead of
-    the last one of the discriminators."""
+    """Update the generator on a batch of its own instead of the discriminators' last one. It does
+    not count as images seen."""
 
     @property
     def skips_augmentations(self) -> bool:
@@ -89,31 +96,34 @@ class OptimConfig:
     lr_d: Annotated[Rate, RESULT] = 2e-4
     """Learning rate of the discriminators."""
     beta1: Annotated[Momentum, RESULT] = 0.5
+    """Adam's decay rate of the mean of the gradients."""
     beta2: Annotated[Momentum, RESULT] = 0.999
+    """Adam's decay rate of the mean of the squared gradients."""
     schedule: Annotated[
         str,
         SCHEDULES,
         Scales(("optim.lr_g", "optim.lr_d")),
         RESULT,
         Doc(
-            "Factor of the learning rates as a function of the real images seen: "
-            f"{SCHEDULES.describe()}. images: length of the transition, 0: to the end of the run."
+            "Schedule of the learning rates: their factor as a function of the real images seen, "
+            f"one of {SCHEDULES.describe()}. images: length of the transition; 0: until the end of "
+            "the run."
         ),
     ] = "constant"
     beta2_schedule: Annotated[str, SCHEDULES, Scales(("optim.beta2",)), RESULT] = "constant"
-    """Factor of beta2 over the run, as optim.schedule."""
+    """Schedule of beta2: its factor over the run, as in optim.schedule."""
     ema_half_life_images: Annotated[HalfLife, RESULT] = 0.0
-    """Half-life, in images that the discriminators see, of the exponential moving average (EMA) of
-    the generator's weights, from which images are sampled; 0: no EMA."""
+    """Half-life of the exponential moving average (EMA) of the generator's weights, in real images
+    seen; samples and metrics come from the average. 0: no EMA."""
     ema_half_life_steps: Annotated[HalfLife, RESULT] = 0.0
-    """The same in steps of the generator: it does not depend on gan.discriminator_steps."""
+    """Half-life of the EMA in steps of the generator, in place of optim.ema_half_life_images."""
     ema_schedule: Annotated[
         str,
         SCHEDULES,
         Scales(("optim.ema_half_life_images", "optim.ema_half_life_steps")),
         RESULT,
     ] = "constant"
-    """Factor of the half-life over the run, as optim.schedule."""
+    """Schedule of the EMA's half-life: its factor over the run, as in optim.schedule."""
     ema_ramp_up: Annotated[float, Range(0, 1), RESULT] = 0.05
-    """Largest half-life as a share of the images seen, so that the initial weights are soon
-    forgotten; 0: no limit."""
+    """Limit of the EMA's half-life as a share of the images seen so far, so that the initial
+    weights are soon forgotten; 0: no limit."""

@@ -209,7 +209,7 @@ def test_flags_override_the_file(stub: Stub, flags: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "name the methods to compare, as methods ="),
+        ("", "name the methods to compare: methods ="),
         ("no.toml", "there is no study no.toml"),
         ("--methods demo-dcgn", "there is no preset 'demo-dcgn' (did you mean 'demo-dcgan'?)"),
         ("--method demo-dcgan", "did you mean --methods?"),

@@ -261,7 +261,7 @@ def test_errors_about_the_question_name_the_key(tmp_path: Path, text: str, messa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", 'mine.toml: name the methods to compare, as methods = ["mnist-dcgan", "mnist-d3gan"]'),
+        ("", 'mine.toml: name the methods to compare: methods = ["mnist-dcgan", "mnist-d3gan"]'),
         ("methods = 3", "methods = 3: must be a list, as methods ="),
         ("methods = []", "name the methods to compare"),
         ("method = ['demo-dcgan']", "unknown key method (did you mean 'methods'?)"),
@@ -273,7 +273,7 @@ def test_errors_about_the_question_name_the_key(tmp_path: Path, text: str, messa
         ("methods = ['demo-dcgan']\nseeds = 3", "seeds = 3: must be a list such as [0, 1, 2]"),
         ("methods = ['demo-dcgan']\nseeds = [-1]", "seeds: seed = -1: must be at least 0"),
         ("methods = ['demo-dcgan']\nseeds = ['a']", "seeds: seed = 'a': must be an integer"),
-        ("[methods.x]\ngan.discriminators = 2", "methods.x: needs base = PRESET; presets: cifar10"),
+        ("[methods.x]\ngan.discriminators = 2", "methods.x: needs base = PRESET; `d3gan presets`"),
         ("[methods]\nx = 2", "methods.x = 2: must be a table of keys"),
         ("[methods.x]\nbase = 'demo-dcgan'\nseed = 2", "methods.x: seed = 2: the study sets it"),
         ("[methods.x]\nbase = 'demo-dcgan'\ngan.discriminatrs = 2",

@@ -21,6 +21,18 @@ KINDS = {"step": "Step", "data": "Data", "scaling": "Scaling"}
 """Class of each kind, in the module of the kind; imported when needed, because torch is slow."""
 
 
+_USAGE = """\
+usage: d3gan bench KIND ...
+
+Measure the speed of training on this machine.
+
+  step      a training step, compared with a plain training loop
+  data      how long a step waits for its images
+  scaling   training with several processes
+
+See d3gan bench KIND --help."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """Flags of all benchmarks, which time blocks of steps in turn."""
@@ -54,7 +66,7 @@ class Timing:
 def bench(arguments: list[str]) -> int:
     """Time steps of training, their data, or their scaling over processes."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print(f"usage: d3gan bench {' | '.join(KINDS)}\n\nd3gan bench step --help shows its flags.")
+        print(_USAGE)
         return 0
     if not arguments or arguments[0] not in KINDS:
         raise UserError(f"name what to time: d3gan bench {'|'.join(KINDS)}")

@@ -25,6 +25,18 @@ from d3gan.messages import note
 from d3gan.outputs import check_replaceable
 from d3gan.registry import nearest
 
+_USAGE = """\
+usage: d3gan data ACTION ...
+
+The real images.
+
+  list                        list the sources that have a name
+  prepare SOURCE              download and decode images now, before training
+  show SOURCE -o grid.png     draw a grid of images as training sees them
+  classifier SOURCE -o FILE   train the classifier by which metrics are computed
+
+See d3gan data ACTION --help."""
+
 
 def data(arguments: list[str]) -> int:
     """List, prepare or show data sources, or train a classifier of one."""
@@ -37,10 +49,7 @@ def data(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in actions:
         word = arguments[0] if arguments else ""
         if word in ("-h", "--help"):
-            print(
-                "usage: d3gan data list | prepare SOURCE | show SOURCE -o grid.png |\n"
-                "                  classifier SOURCE -o FILE"
-            )
+            print(_USAGE)
             return 0
         raise UserError(
             f"there is no command 'data {word}'{nearest(word, list(actions))}; "
@@ -68,15 +77,15 @@ def _list() -> None:
 class Wanted:
     """The images of a source."""
 
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """A name (d3gan data list), a hub data set owner/name, a folder, a .npy or .npz file, or a
     plugin module.path:Name."""
     split: str = "train"
-    """Part of the data set."""
+    """Split of the data set, such as train or test."""
     resolution: int = 32
     """Side of the square images in pixels."""
     channels: int = 0
-    """1 grey, 3 colour; 0: 1 for sources that are grey."""
+    """Number of channels: 1 for grey, 3 for colour, 0 for those of the source."""
     skip_broken: bool = False
     """Leave out images that cannot be read."""
 
@@ -136,7 +145,7 @@ def _show(
 
 
 def _classifier(
-    source: Annotated[str, tyro.conf.Positional],
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")],
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     resolution: int = 32,
     channels: int = 0,
@@ -151,7 +160,7 @@ def _classifier(
         source: A labelled source: a name (d3gan data list), a hub data set, a folder, a file.
         output: NAME.safetensors, the file to write.
         resolution: Side of the images in pixels.
-        channels: 1 grey, 3 colour; 0: 1 for sources that are grey.
+        channels: Number of channels: 1 for grey, 3 for colour, 0 for those of the source.
         device: Where it is trained; auto: CUDA, or MPS, where there is one.
     """
     check_output(output, (".safetensors",))

@@ -20,13 +20,13 @@ COMMANDS = {
     "compare": ("compare", "train several methods with several seeds, and compare them"),
     "tune": ("tune", "search hyperparameters for the methods of a STUDY.toml"),
     "report": ("report", "write one page about RUNs: verdict, tables, curves, samples"),
-    "bench": ("bench", "time a step, its data, and scaling over processes"),
+    "bench": ("bench", "measure the speed of training on this machine"),
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),
     "push": ("push", "publish a RUN's generator on the Hugging Face hub"),
     "data": ("data", "list, prepare or show the real images"),
     "cache": ("cache", "list what is kept for later runs, or delete it"),
-    "completion": ("completion", "print what completes commands in a shell"),
+    "completion": ("completion", "print a script that completes commands in bash, zsh or fish"),
     "cite": ("cite", "print how to cite d3gan, as BibTeX"),
 }
 """Name: (module in this folder, description)."""

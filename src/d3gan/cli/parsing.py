@@ -3,8 +3,6 @@
 import contextlib
 import functools
 import io
-import itertools
-import re
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any
 
 import tyro
 
+from d3gan.cli.help_texts import REGISTRY, with_help_texts
+from d3gan.cli.mistakes import one_line
 from d3gan.config import keys, typed
 from d3gan.config_aliases import ALIASES
 from d3gan.errors import UserError
@@ -51,7 +51,6 @@ def parse(
         raise _Described(target)
     settings = {} if default is None else {"default": default}
 
-    @functools.wraps(target, updated=())
     def bound(*values: Any, **named: Any) -> Callable[[], Any]:
         return functools.partial(target, *values, **named)
 
@@ -59,14 +58,17 @@ def parse(
     try:
         with contextlib.redirect_stderr(errors):  # around the parsing, not the command
             call = tyro.cli(
-                target if default else bound,
+                target if default else with_help_texts(target, bound),
                 args=list(arguments),
                 prog=f"d3gan {command}",
+                registry=REGISTRY,
                 **settings,
             )
     except SystemExit as end:
         if end.code:
-            raise UserError(f"{_one_line(errors.getvalue())}; see d3gan {command} --help") from None
+            flags = [f"--{key.replace('_', '-')}" for key in keys()] if default else []
+            line = one_line(errors.getvalue(), flags)
+            raise UserError(f"{line}; see d3gan {command} --help") from None
         print(FLAGS_OF_EVERY_COMMAND)
         raise
     return call if default else call()
@@ -152,30 +154,3 @@ def check_output(path: Path, suffixes: tuple[str, ...]) -> None:
     if not path.name or (suffixes and (path.suffix not in suffixes or path.is_dir())):
         kinds = f" that ends in {' or '.join(suffixes)}" if suffixes else ""
         raise UserError(f"output = '{path}': must be a name{kinds}")
-
-
-def _one_line(panel: str) -> str:
-    """Return tyro's message and the flag that it proposes, without the box around them."""
-    boxed = [line.strip("│").rstrip() for line in panel.splitlines() if line.startswith("│")]
-    lines = boxed or [line.rstrip() for line in panel.splitlines()]
-    parts = [
-        _without_help(list(group))
-        for rule, group in itertools.groupby(
-            lines, key=lambda line: line.lstrip().startswith(("───", "---"))
-        )
-        if not rule
-    ]
-    # Without box characters, tyro prints the title before the first rule.
-    message = parts[0] if boxed or len(parts) < 2 else parts[1]
-    proposal = next((part for part in parts if part.startswith("Perhaps you meant")), "")
-    if flag := re.search(r"--[\w.-]+", proposal):
-        message += f" (did you mean {flag[0]}?)"
-    return message.rstrip(".")
-
-
-def _without_help(lines: list[str]) -> str:
-    """Join the lines, without the help texts, which are indented by 8 below their flags."""
-    indents = [len(line) - len(line.lstrip()) for line in lines]
-    return " ".join(
-        line.strip() for line, indent in zip(lines, indents, strict=True) if indent < indents[0] + 8
-    )

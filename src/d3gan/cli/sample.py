@@ -31,7 +31,7 @@ BLOCK = 512
 ROW = 8
 """Number of images in a row that leads from one latent to another."""
 
-Run = Annotated[Path, tyro.conf.Positional]
+Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
 
 

@@ -42,7 +42,7 @@ def train(arguments: list[str]) -> int:
             parse(Train, ["--help"], "train PRESET|FILE|RUN", Train(Config()))
         raise UserError(
             "the first argument must be what to train: d3gan train PRESET|FILE|RUN; "
-            f"presets: {', '.join(config_files.presets())}"
+            "`d3gan presets` lists the presets"
         )
     start, resume = config_files.starting_point(arguments[0])
     flags, old = config_flags(arguments[1:], lambda key: key in ALIASES)

@@ -17,6 +17,7 @@ from d3gan.text_files import read_text, read_toml
 
 _OF_METHOD = ("base", "seeds")
 """Keys of a method's table that are not keys of the configuration."""
+PRESETS = "`d3gan presets` lists the presets"
 WIDTH_MULTIPLE = 8
 """Widths of a scaled study are multiples of this, which group norm and fast kernels need."""
 
@@ -78,9 +79,12 @@ def _changed(config: Config, table: Any, where: str) -> Config:
 
 def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config, tuple[int, ...]]]:
     """Yield the name, the configuration and the own seeds of each method."""
-    example = f'methods = ["mnist-dcgan", "mnist-d3gan"]; presets: {_presets()}'
+    example = 'methods = ["mnist-dcgan", "mnist-d3gan"]'
     if not methods:
-        raise UserError(f"{where}name the methods to compare, as {example}")
+        raise UserError(
+            f"{where}name the methods to compare: {example} in a study file, or --methods "
+            f"mnist-dcgan mnist-d3gan; {PRESETS}"
+        )
     if isinstance(methods, Mapping):
         for name, values in methods.items():
             origin = f"{where}methods.{name}"
@@ -88,7 +92,7 @@ def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config, tuple[int,
                 raise UserError(f"{origin} = {values!r}: must be a table of keys")
             base = values.get("base", name if name in config_files.presets() else "")
             if not isinstance(base, str) or not base:
-                raise UserError(f"{origin}: needs base = PRESET; presets: {_presets()}")
+                raise UserError(f"{origin}: needs base = PRESET; {PRESETS}")
             start, _ = config_files.starting_point(base)
             rest = section({k: v for k, v in values.items() if k not in _OF_METHOD}, origin)
             seeds = check_seeds(values.get("seeds", ()), f"{origin}.seeds")
@@ -99,10 +103,6 @@ def _methods(methods: Any, where: str) -> Iterator[tuple[str, Config, tuple[int,
             yield config.name, config, ()
     else:
         raise UserError(f"{where}methods = {methods!r}: must be a list, as {example}")
-
-
-def _presets() -> str:
-    return ", ".join(config_files.presets())
 
 
 def section(values: Any, where: str) -> dict[str, Any]:

@@ -1,0 +1,109 @@
+"""Help texts of flags: as paragraphs, with a plain name for each value, without empty defaults.
+
+tyro keeps the line breaks of docstrings, shows ``{None}|PATH`` for an optional path, and
+``(default: '')`` for a text that is empty unless it is given.
+"""
+
+import dataclasses
+import functools
+import inspect
+import re
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import docstring_parser
+import tyro
+from typing_extensions import Doc
+from tyro.constructors import (
+    MISSING_NONPROP,
+    ConstructorRegistry,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
+
+REGISTRY = ConstructorRegistry()
+"""How tyro reads dataclasses: with the help texts of this module."""
+
+
+@REGISTRY.struct_rule
+def _dataclass(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Return the flags of a dataclass; None for other types, which tyro's own rules read."""
+    if not dataclasses.is_dataclass(info.type):
+        return None
+    hints, docs = get_type_hints(info.type, include_extras=True), _docs(info.type)
+    fields = tuple(
+        StructFieldSpec(
+            name=field.name,
+            type=_described(hints[field.name], docs.get(field.name, "")),
+            default=_default(field, info.default),
+        )
+        for field in dataclasses.fields(info.type)
+    )
+    return StructConstructorSpec(instantiate=info.type, fields=fields)
+
+
+def with_help_texts(target: Callable[..., Any], result: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `result` with the parameters of `target` and their help texts."""
+    functools.update_wrapper(result, target, updated=())
+    hints, docs = get_type_hints(target, include_extras=True), _docs(target)
+    hints = {name: _described(hint, docs.get(name, "")) for name, hint in hints.items()}
+    signature = inspect.signature(target)
+    parameters = [
+        parameter.replace(annotation=hints.get(name, parameter.annotation))
+        for name, parameter in signature.parameters.items()
+    ]
+    del result.__wrapped__  # type: ignore[attr-defined]  # tyro would read its annotations
+    result.__annotations__ = hints
+    result.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return result
+
+
+def _described(hint: Any, text: str) -> Any:
+    """Return the type of a flag with its help text, the form of its default, and its metavar."""
+    base, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if dataclasses.is_dataclass(base):
+        return hint
+    text = next((item.documentation for item in metadata if isinstance(item, Doc)), text)
+    configured = tyro.conf.arg(
+        help=_paragraphs(text) or None,
+        help_behavior_hint=_default_hint,
+        metavar=_metavar(base),
+    )
+    return Annotated[base, configured, *metadata]  # what the field itself says counts
+
+
+def _metavar(base: Any) -> str | None:
+    """Return the name of an optional value: ``PATH`` for ``Path | None``; None for other types."""
+    if get_origin(base) not in (Union, types.UnionType):
+        return None
+    kinds = [kind for kind in get_args(base) if kind is not types.NoneType]
+    return str(kinds[0].__name__).upper() if len(kinds) == 1 and inspect.isclass(kinds[0]) else None
+
+
+def _default_hint(label: str) -> str:
+    """Return the default after a help text; "" for a value that is empty unless it is given."""
+    return "" if label in ("", "''", "None") else f"(default: {label})"
+
+
+def _default(field: "dataclasses.Field[Any]", parent: Any) -> Any:
+    """Return the default of a field: that of the instance `parent`, if there is one."""
+    if isinstance(parent, type(None)) or not hasattr(parent, field.name):
+        if field.default is not dataclasses.MISSING:
+            return field.default
+        factory = field.default_factory
+        return factory() if factory is not dataclasses.MISSING else MISSING_NONPROP
+    return getattr(parent, field.name)
+
+
+@functools.cache
+def _docs(target: Any) -> dict[str, str]:
+    """Return the documentation of the parameters of a function, or of the fields of a class."""
+    params = docstring_parser.parse_from_object(target).params
+    return {param.arg_name: param.description or "" for param in params}
+
+
+def _paragraphs(text: str) -> str:
+    """Return a text without line breaks inside of paragraphs."""
+    return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", text)).strip()
