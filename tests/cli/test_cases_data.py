@@ -223,12 +223,15 @@ SLOW = [
     Case(
         "a flat folder for a conditional model",
         ("train", "demo-dcgan", "--model.conditional", "true", "--data.source", "photos"),
-        "model.conditional = true: the images of photos have no labels, because they are not in",
+        "photos have no labels, because they are not in subfolders; each subfolder is a class,",
         prepare=photos,
     ),
     Case(
         "labels of 2^40 for the classifier",
-        ("train", "demo-dcgan", "--data.source", "labelled.npz", "--train.batch-size", "2"),
+        (
+            *("train", "demo-dcgan", "--data.source", "labelled.npz", "--data.resolution", "16"),
+            *("--train.batch-size", "2", "--eval.features", "classifier"),
+        ),
         "labelled.npz has labels up to 1099511627776; number the classes from 0 to at most 99,999",
         prepare=labelled(np.array([0, 2**40] * 100)),
     ),
@@ -255,10 +258,11 @@ def test_slow_case(case: Case, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_an_image_without_read_permission_is_a_broken_one(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
     photos(tmp_path)
-    (tmp_path / "photos" / "03.png").chmod(0)
+    file = tmp_path / "photos" / "03.png"
+    file.chmod(0)
+    if os.access(file, os.R_OK):
+        pytest.skip("root may read everything")
     line = "03.png: Permission denied (1 of 12 images are broken)"
     check(Case("forbidden", prepares("photos"), line), tmp_path)
     line = "photos train: 11 images of 3 x 16 x 16, 0 classes"

@@ -54,6 +54,16 @@ def test_transparency_is_composed_over_white() -> None:
     assert (transparent == 255).all()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strips_of_a_transparent_picture_are_joined(
+    channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 37, 4), np.uint8)
+    whole = to_array(Image.fromarray(pixels), 37, channels)
+    monkeypatch.setattr(decode, "STRIP", 10)
+    assert np.array_equal(to_array(Image.fromarray(pixels), 37, channels), whole)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_is_read(mode: str, channels: int) -> None:

@@ -161,8 +161,9 @@ def _delete(stored: Stored) -> None:
     if not stored.path.is_dir():
         stored.path.unlink(missing_ok=True)
         return
-    # The facts first: without them no process takes the rest for an entry.
-    for name in sorted(ENTRY_FILES | STORED_FILES, key=lambda name: not name.startswith("facts")):
+    # The largest first: Windows refuses to delete what is in use, and the rest is kept.
+    largest = ("images.npy", "pixels.bin")
+    for name in sorted(ENTRY_FILES | STORED_FILES, key=lambda name: name not in largest):
         (stored.path / name).unlink(missing_ok=True)
     with suppress(OSError):  # files of others are left in it
         stored.path.rmdir()

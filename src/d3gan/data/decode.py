@@ -27,6 +27,9 @@ pixels at a time."""
 BLOCK_BYTES = 2**26
 """Size of the decoded images that wait to be written, at most."""
 
+STRIP = 512
+"""Rows of a transparent picture that are composed at once."""
+
 GREY_MODES = ("1", "L", "LA", "F")
 COLOUR_DIFFERENCE = 8
 """Largest difference between the channels of a pixel that is still grey."""
@@ -231,17 +234,26 @@ def to_array(picture: Image.Image, resolution: int, channels: int) -> Images:
         left, top = (picture.width - side) // 2, (picture.height - side) // 2
         picture = picture.crop((left, top, left + side, top + side))
     picture = _in_eight_bits(picture)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        background = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(background, picture)
     mode = "L" if channels == 1 else "RGB"
-    if picture.mode != mode:
+    if picture.has_transparency_data:
+        picture = _over_white(picture, mode)
+    elif picture.mode != mode:
         picture = picture.convert(mode)
     if side != resolution:
         picture = picture.resize((resolution, resolution), Image.Resampling.BICUBIC)
     array = np.asarray(picture)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _over_white(picture: Image.Image, mode: str) -> Image.Image:
+    """Return a transparent picture over white, in strips, which take little memory."""
+    result = Image.new(mode, picture.size)
+    for top in range(0, picture.height, STRIP):
+        bottom = min(top + STRIP, picture.height)
+        strip = picture.crop((0, top, picture.width, bottom)).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        result.paste(Image.alpha_composite(white, strip).convert(mode), (0, top))
+    return result
 
 
 def _in_eight_bits(picture: Image.Image) -> Image.Image:

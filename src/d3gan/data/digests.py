@@ -1,5 +1,6 @@
 """SHA-256 of the files of a source, kept in the cache until a file changes."""
 
+import errno
 import hashlib
 import os
 import re
@@ -33,6 +34,9 @@ def content_digest(files: Iterable[Path], folder: Path) -> str:
     if digest := _read(known):
         touch(known)
         return digest
+    known.parent.mkdir(exist_ok=True)
+    if not os.access(known.parent, os.W_OK):  # before files are read, which may take long
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(known.parent))
     content, complete = hashlib.sha256(), True
     for file in files:
         try:
@@ -43,8 +47,8 @@ def content_digest(files: Iterable[Path], folder: Path) -> str:
             complete = False
     digest = content.hexdigest()
     if complete:  # permission may be given without a change of the file
-        known.parent.mkdir(exist_ok=True)
-        write_text(known, f"{digest} {zlib.crc32(digest.encode()):08x}\n", flush=False)
+        with suppress(OSError):  # of a full disk; decoding says how much space is needed
+            write_text(known, f"{digest} {zlib.crc32(digest.encode()):08x}\n", flush=False)
     return digest
 
 
