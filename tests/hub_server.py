@@ -101,6 +101,8 @@ def metadata_errors(card: str) -> list[str]:
         )
         if key in data and not isinstance(data[key], kind)
     ]  # fmt: skip
+    if not re.fullmatch(r"[a-z0-9.-]+", str(data.get("license", "mit"))):
+        errors.append('"license" must be one of [apache-2.0, mit, openrail, ...]')
     errors += [f'"datasets": {d!r}' for d in data.get("datasets", []) if not DATA_SET.fullmatch(d)]
     for model in data.get("model-index", []):
         if not isinstance(model.get("name"), str):
@@ -172,6 +174,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/api/validate-yaml":
             errors = metadata_errors(json.loads(body)["content"])
+            if errors and self.headers.get("Accept") == "text/plain":
+                self.send(400, "\n".join(errors).encode(), {"Content-Type": "text/plain"})
+                return
             texts = [{"message": error} for error in errors]
             self.answer({"errors": texts, "warnings": []}, 400 if errors else 200)
         elif not self.may_write():

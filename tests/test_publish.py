@@ -92,7 +92,7 @@ def test_a_card_passes_the_hub_s_validation(hub: HubServer, run: Path) -> None:
     text = hub.models["owner/digits"][-1]["README.md"].decode()
     card = ModelCard(text)
     card.validate()
-    assert hub.requests.count("POST /api/validate-yaml") == 2, "before the commit, and here"
+    assert hub.requests.count("POST /api/validate-yaml") == 3, "twice by the push, and here"
     data = card.data
     assert (data.library_name, data.license) == ("d3gan", "mit")
     assert data.pipeline_tag == "unconditional-image-generation"
@@ -240,6 +240,8 @@ def test_mistakes_are_one_line(
     run = train(tiny).path
     line = error_of("push", run, "stranger/digits", capsys=capsys)
     assert "cannot push to stranger/digits (the token is not valid or may not write there" in line
+    line = error_of("push", run, "owner/digits", "--license", "My own", capsys=capsys)
+    assert 'cannot push to owner/digits (ValueError: "license" must be one of' in line
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     line = error_of("push", run, "owner/digits", capsys=capsys)
     assert "cannot push to owner/digits (the token is not valid or may not write there" in line

@@ -119,7 +119,7 @@ def upload(
 
     Files of the repository that are not among `files` stay. Raises UserError.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi, constants
+    from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, constants
 
     check_login(repository)
     _hide_progress()
@@ -128,6 +128,8 @@ def upload(
     if not _answers(api.endpoint):
         raise UserError(f"cannot push to {repository}: no answer from {constants.ENDPOINT}")
     with _pushing(repository):
+        if "README.md" in files:  # before a repository is created that would stay empty
+            ModelCard(files["README.md"].decode()).validate()
         # None leaves the choice to the settings of an organisation.
         page = api.create_repo(repository, private=private or None, exist_ok=True)
         done = api.create_commit(repository, operations, commit_message=message)

@@ -1,5 +1,6 @@
 """Every registered logger records a run once; none of them can end the training."""
 
+import json
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.loggers.reading import READERS, Record
 from tests.program import MAIN, group, weights, written
 
 from d3gan import config as configs
-from d3gan import extras
+from d3gan import extras, messages
 from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
 from d3gan.loggers import LOGGERS
@@ -79,8 +80,15 @@ def test_a_service_keeps_the_identifier_of_the_run(logger: str, tiny: Config) ->
     assert run.loggers_file.exists() is not LOGGERS.build(logger).overwrites
     if run.loggers_file.exists():
         before = run.loggers_file.read_text()
+        assert set(json.loads(before)["logged"]) == {logger}
         train(config, resume=True)
         assert run.loggers_file.read_text() == before
+
+
+def test_every_logger_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tracking.md").read_text(encoding="utf-8")
+    for logger in LOGGERS:
+        assert f"\n| `{logger}` | " in page
 
 
 PLUGIN = """
@@ -129,7 +137,10 @@ def calls() -> list[list[str]]:
 
 
 def test_a_logger_is_called_in_order(
-    notes: str, tiny: Config, capsys: pytest.CaptureFixture[str]
+    notes: str,
+    tiny: Config,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     train(logged_by(notes, tiny))
     said = calls()
@@ -137,7 +148,12 @@ def test_a_logger_is_called_in_order(
     assert said[1] == ["images", "0", "38", "38", "3"]
     assert said[-1] == ["end", "finished"]
     assert [words[1] for words in said if words[0] == "scalars"] == ["3", "5", "6", "9", "10"]
-    assert capsys.readouterr().out == "", "stdout is for results"
+    output = capsys.readouterr()
+    assert output.out == "", "stdout is for results"
+    assert "a word on stdout" in output.err
+    monkeypatch.setattr(messages, "_chosen", [messages.Verbosity.QUIET])
+    train(logged_by(notes, tiny, name="quiet"))
+    assert "a word" not in "".join(capsys.readouterr())
 
 
 def test_a_failing_logger_costs_one_warning(

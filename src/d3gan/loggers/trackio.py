@@ -44,4 +44,6 @@ class Trackio(Logger):
         self._run.log({"samples": trackio.Image(grid)}, step=step)
 
     def end(self, state: str) -> None:
-        self._run.finish()
+        import trackio
+
+        trackio.finish()  # the run's own method would leave it to print once more at exit

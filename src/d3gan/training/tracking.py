@@ -1,5 +1,6 @@
 """The loggers of a run: each gets every row and sample grid once, and none can end the training."""
 
+import io
 import json
 import secrets
 import sys
@@ -14,7 +15,7 @@ from d3gan.config import Config, to_dict
 from d3gan.files import write_text, writing
 from d3gan.loggers import LOGGERS
 from d3gan.loggers.base import LoggedRun, Logger
-from d3gan.messages import warn
+from d3gan.messages import is_quiet, warn
 from d3gan.runs import RunFolder
 
 PREFIXES = {"train": "", "eval": "eval/", "report": "report/"}
@@ -68,8 +69,9 @@ class Tracking:
     def _log(self, kind: str, step: int, call: Callable[[Logger], None]) -> None:
         """Call each logger that has not recorded this kind at this step yet."""
         for name, logger in list(self._loggers.items()):
-            logged = self._logged.setdefault(name, {})
-            if logger.overwrites or step > logged.get(kind, -1):
+            if logger.overwrites:
+                self._call(name, call)
+            elif step > (logged := self._logged.setdefault(name, {})).get(kind, -1):
                 self._call(name, call)
                 logged[kind] = step
         self._write()
@@ -77,7 +79,8 @@ class Tracking:
     def _call(self, name: str, call: Callable[[Logger], None]) -> None:
         """Call a logger; leave it out from now on, with a warning, if it raises an exception."""
         try:
-            with redirect_stdout(sys.stderr):  # stdout is for a command's results
+            # Standard output is for the results of a command.
+            with redirect_stdout(io.StringIO() if is_quiet() else sys.stderr):
                 call(self._loggers[name])
         except Exception as error:  # a service raises errors of several libraries
             del self._loggers[name]
