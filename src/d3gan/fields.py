@@ -53,7 +53,8 @@ class Location:
         path = value.removeprefix(self.prefix)
         if not value.startswith(self.prefix) or not path or path in self.names:
             return None
-        return None if path.startswith("~") or Path(path).is_absolute() else path
+        elsewhere = path.startswith(("~", "hf://")) or Path(path).is_absolute()
+        return None if elsewhere else path
 
     @staticmethod
     def is_written_as_path(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from d3gan.errors import UserError
 from d3gan.shell import command_line
 
 CONFIG = "config.toml"
@@ -33,13 +34,27 @@ def mistaken_for_run(path: Path, command: str) -> str | None:
         return None
     if path.suffix == ".pt" and path.parent.name == CHECKPOINTS and _is_run(path.parent.parent):
         which = path.stem.removeprefix("step-").lstrip("0") or "0"
-        options = () if command == "train" else ("--checkpoint", which)
+        chosen = which == "best" or which.isdecimal()
+        options = ("--checkpoint", which) if chosen and command != "train" else ()
         return f"{path} is a checkpoint of the run {_write(path.parent.parent, command, *options)}"
     if path.name != CONFIG and _is_run(path.parent):
         return f"{path} is a file of the run {_write(path.parent, command)}"
     if path.suffix == ".pt":
         return f"{path} is a file outside of a run; name a run folder, which holds a {CONFIG}"
     return None
+
+
+def check_initial(word: str) -> None:
+    """Raise UserError, before long work, if `model.init_from` names nothing that holds weights."""
+    path = Path(word).expanduser()
+    is_file = path.suffix in (".pt", ".safetensors")
+    if word.startswith("hf://") or (path.is_file() if is_file else _is_run(path)):
+        return
+    what = "there is no such file" if is_file else f"there is no run at {path}"
+    raise UserError(
+        f"model.init_from = {word!r}: {what}; must be a run, a checkpoint (.pt) or an export "
+        "(.safetensors)"
+    )
 
 
 def _is_run(folder: Path) -> bool:

@@ -216,6 +216,11 @@ class RunFolder:
         return self.checkpoints / f"step-{step:08d}.pt"
 
     @property
+    def initial_file(self) -> Path:
+        """Path of the weights with which a run began that `model.init_from` started."""
+        return self.checkpoints / "initial.pt"
+
+    @property
     def best_file(self) -> Path:
         """Path of the checkpoint with the best evaluation."""
         return self.checkpoints / "best.pt"

@@ -68,6 +68,11 @@ class ModelConfig:
     architecture: Annotated[
         str, ARCHITECTURES, RESULT, Doc(f"The networks: {ARCHITECTURES.describe()}.")
     ] = "dcgan"
+    init_from: Annotated[str, Location(), RESULT] = ""
+    """Warm start: a run, a checkpoint (.pt) or an export (.safetensors), with whose weights the run
+    begins; --init-from for short. An export has no discriminators."""
+    init_sha256: Annotated[str, Matching(r"|[0-9a-f]{64}", "64 hexadecimal digits"), RESULT] = ""
+    """SHA-256 of these weights, filled in when a run is created; others are refused."""
     conditional: Annotated[bool, RESULT] = False
     """Generate images of a requested class; needs labelled data."""
     latent_dim: Annotated[Count, RESULT] = 100

@@ -125,5 +125,5 @@ class OptimConfig:
     ] = "constant"
     """Schedule of the EMA's half-life: its factor over the run, as in optim.schedule."""
     ema_ramp_up: Annotated[float, Range(0, 1), RESULT] = 0.05
-    """Limit of the EMA's half-life as a share of the images seen so far, so that the initial
-    weights are soon forgotten; 0: no limit."""
+    """Limit of the EMA's half-life as a share of the images seen so far, so that the random initial
+    weights are soon forgotten; 0, and with a warm start: no limit."""

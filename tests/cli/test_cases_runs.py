@@ -200,6 +200,12 @@ CASES = [
     Case("own-file-json", ("report", "runs/a", "--json", "script.py"),
          "cannot write JSON to script.py: the file exists and holds something else",
          prepare=run_of_4_steps(write("script.py", "print(1)"))),
+    # Warm start
+    Case("init-from-nowhere", ("train", "demo-d3gan", "--init-from", "runs/b"),
+         "model.init_from = 'runs/b': there is no run at runs/b; must be a run, a checkpoint (.pt) "
+         "or an export (.safetensors)"),
+    Case("init-from-no-file", ("train", "demo-d3gan", "--init-from", "b.safetensors"),
+         "model.init_from = 'b.safetensors': there is no such file"),
     # Names
     Case("blank-name", ("train", "demo-d3gan", "--name", " "), "and not spaces alone"),
     # TOML that Python's parser cannot take
@@ -220,6 +226,10 @@ CASES = [
 """Most end before torch is imported."""
 
 SLOW = [
+    Case("init-from-another-size",
+         ("train", "demo-dcgan", "--init-from", "runs/a", "--eval.every-epochs", "0"),
+         "runs/a': its networks are not those of this run: generator.",
+         prepare=run_of_4_steps()),
     Case("moved-images", ("train", "runs/a", "--data.source", "moved.npz"),
          "runs/a finished at epoch 2", status=0,
          prepare=run_of_4_steps(

@@ -19,6 +19,7 @@ from d3gan.config_ini import method_note
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.report.summary import summary
+from d3gan.run_places import check_initial
 from d3gan.runs import RunFolder
 from d3gan.shell import command_line
 
@@ -45,7 +46,8 @@ def train(arguments: list[str]) -> int:
             "`d3gan presets` lists the presets"
         )
     start, resume = config_files.starting_point(arguments[0])
-    flags, old = config_flags(arguments[1:], lambda key: key in ALIASES)
+    words = [_full_flag(word) for word in arguments[1:]]
+    flags, old = config_flags(words, lambda key: key in ALIASES)
     options: Train = parse(Train, flags, f"train {arguments[0]}", Train(start))
     config = configs.from_dict(configs.to_dict(options.config))  # checks every value
     config = configs.from_dict(configs.nested(old), config)
@@ -58,6 +60,8 @@ def train(arguments: list[str]) -> int:
     config = configs.validate(config)
     if resume:
         configs.refuse_changes(start, config)
+    elif config.model.init_from:
+        check_initial(config.model.init_from)
 
     # Importing torch takes seconds: only now that the arguments are right.
     from d3gan.training import distributed, launching, trainer
@@ -82,6 +86,12 @@ def train(arguments: list[str]) -> int:
         elif options.json != STANDARD_OUTPUT:
             _print_summary(run, result)
     return 0
+
+
+def _full_flag(word: str) -> str:
+    """Return the flag of the key for which ``--init-from`` is short; other words as they are."""
+    flag, equals, value = word.partition("=")
+    return f"--model.init-from{equals}{value}" if flag == "--init-from" else word
 
 
 def _started_by_this_launch(run: RunFolder, launch: str | None) -> bool:

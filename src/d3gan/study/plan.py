@@ -125,7 +125,11 @@ def changes(run: PlannedRun) -> dict[str, Any]:
     old, _ = config_files.starting_point(str(run.folder.path))
     # Both folders are the same, even if their paths are written differently.
     old = absolute(dataclasses.replace(old, name=run.name, out_dir=run.config.out_dir))
-    changed = configs.changes(old, absolute(run.config))
+    planned = absolute(run.config)
+    if not planned.model.init_sha256:  # filled in when a run is created
+        model = dataclasses.replace(planned.model, init_sha256=old.model.init_sha256)
+        planned = dataclasses.replace(planned, model=model)
+    changed = configs.changes(old, planned)
     for key, (before, after) in changed.items():
         shorter = key == "train.epochs" and after < before
         measured = key == "eval.every_epochs"  # evaluations cannot be added afterwards

@@ -30,6 +30,8 @@ def make_schedule(config: Config, images: int) -> Callable[[int], StepValues]:
     """
     optim, gan, each = config.optim, config.gan, config.images_per_step
     total = config.total_steps(images) * each
+    # A warm start has no random weights to forget.
+    ramp_up = 0.0 if config.model.init_from else optim.ema_ramp_up
     lr, beta2, half_life, penalty, augmentation = (
         SCHEDULES.build(text)
         for text in (
@@ -50,7 +52,7 @@ def make_schedule(config: Config, images: int) -> Callable[[int], StepValues]:
             lr_g=optim.lr_g * rate,
             lr_d=optim.lr_d * rate,
             beta2=optim.beta2 * beta2.factor(seen, total),
-            ema_decay=ema_decay(each, seen + each, ema_half_life, optim.ema_ramp_up),
+            ema_decay=ema_decay(each, seen + each, ema_half_life, ramp_up),
             penalty_factor=penalty.factor(seen, total),
             augmentation_probability=probability if gan.skips_augmentations else None,
         )

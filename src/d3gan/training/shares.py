@@ -34,7 +34,6 @@ def merge_shares(shares: Sequence[Saved]) -> dict[str, Any]:
 def select_share(saved: Saved, members: range) -> dict[str, Any]:
     """Return the state of the discriminators `members` only, the inverse of `merge_shares`."""
     networks, optimizer = saved["discriminators"], saved["optimizer_d"]
-    mine = {name: x for name, x in networks.items() if _member(name) in members}
     (group,) = optimizer["param_groups"]
     counts = saved.get("parameters_per_discriminator") or _equal_counts(networks, group)
     ends = [0, *accumulate(counts)]
@@ -42,15 +41,26 @@ def select_share(saved: Saved, members: range) -> dict[str, Any]:
     states = {i - wanted.start: s for i, s in optimizer["state"].items() if i in wanted}
     group = group | {"params": list(range(len(wanted)))}
     return {
-        "discriminators": _renumbered(mine, -members.start),
+        "discriminators": select_discriminators(networks, members),
         "optimizer_d": {"state": states, "param_groups": [group]},
         "parameters_per_discriminator": counts[members.start : members.stop],
     }
 
 
+def select_discriminators(networks: Saved, members: range) -> dict[str, Any]:
+    """Return the weights of the discriminators `members`, renumbered from 0."""
+    mine = {name: x for name, x in networks.items() if _member(name) in members}
+    return _renumbered(mine, -members.start)
+
+
+def count_discriminators(networks: Saved) -> int:
+    """Return the number of discriminators whose weights these are."""
+    return len({_member(name) for name in networks})
+
+
 def _equal_counts(networks: Saved, group: Saved) -> list[int]:
     """Return the parameters per discriminator of an older checkpoint, where all are alike."""
-    members = len({_member(name) for name in networks})
+    members = count_discriminators(networks)
     return [len(group["params"]) // members] * members
 
 

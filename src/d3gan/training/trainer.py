@@ -42,6 +42,7 @@ from d3gan.training.sampling import sample_images
 from d3gan.training.signals import stop_request
 from d3gan.training.state import State, make_state
 from d3gan.training.status import StatusFile, diverged
+from d3gan.training.warm_start import warm_start
 from d3gan.training.watch import Watch
 
 
@@ -79,9 +80,12 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
             total = config.total_steps(len(images.images))
             if resume:
                 restore(config, run, state, saved, images)
+            config, initial = warm_start(config, run, state) if saved is None else (config, None)
             if distributed.is_main():
                 run.forget_after(state.step)
                 run.begin(to_toml(config), environment(config) | images_id(images))
+                if initial:
+                    initial.save(run)
         choose_kernels(config, state, run)
         listener = Listener(on_row)
         with StatusFile(run, config, state, total, Clock(state.train_seconds)) as status:
