@@ -3,6 +3,7 @@
 import enum
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -129,7 +130,10 @@ def checked(hint: Any, value: Any, name: str) -> Any:
 
 
 def check_draw(count: int, seed: int) -> None:
-    """Raise UserError if the number of images or the seed is out of range."""
+    """Raise UserError if the number of images or the seed is no integer or out of range."""
+    for name, value in (("count", count), ("seed", seed)):
+        if not isinstance(value, Integral):
+            raise UserError(f"{name} = {value!r}: must be an integer")
     if not 1 <= count <= 10**7:
         raise UserError(f"count = {count}: must be at least 1 and at most 10,000,000")
     if not 0 <= seed < 2**63:

@@ -25,6 +25,7 @@ def test_keys_are_dotted_or_nested() -> None:
         ({7: 3}, "changes have the key 7; keys are texts"),
         ({"train": {7: 3}}, "changes have the key 7"),
         ({"train.epoch": 3}, r"changes: unknown key train\.epoch = 3.*train\.epochs"),
+        ("train.epochs=3", "changes = 'train.epochs=3': must be a dictionary"),
         ({"train": 3}, "changes: train = 3: must be a table of keys"),
         ({"train": 3, "train.epochs": 4}, "must be a table of keys"),
         ({"train.epochs": "long"}, r"changes: train\.epochs = 'long': must be a number"),

@@ -47,7 +47,7 @@ def test_methods_are_trained_and_judged(tiny: Config, tmp_path: Path) -> None:
     preset.write_text(to_toml(tiny))
     changes = {
         "data": {"source": "digits", "channels": 1, "limit": 512},
-        "eval": {"every_epochs": 1.0, "samples": 600, "metrics": ["fd"]},
+        "eval": {"every_epochs": 1.0, "samples": 100, "metrics": ["kd"]},
         "eval.features": "classifier:mnist",
         "train": {"batch_size": 64, "precision": "fp32"},
     }
@@ -85,6 +85,8 @@ def test_mistakes(tiny: Config) -> None:
         d3gan.compare([])
     with pytest.raises(UserError, match="jobs = -1: must be at least 1, or 0"):
         d3gan.compare(["demo-dcgan"], jobs=-1)
+    with pytest.raises(UserError, match=r"must be lists of numbers, such as range\(5\)"):
+        d3gan.compare(["demo-dcgan"], seeds=3)  # type: ignore[arg-type]
     run = d3gan.train(tiny, {"train.epochs": 0.2})
     with pytest.raises(UserError, match=r"is a run, .* existing runs with d3gan\.compare_runs"):
         d3gan.compare([run])

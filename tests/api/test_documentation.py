@@ -59,7 +59,7 @@ def test_the_page_runs(small: None, capsys: pytest.CaptureFixture[str]) -> None:
 def test_comparing_runs(small: None, capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = COMPARING
     exec(block, {"d3gan": d3gan})
-    assert "demo-d3gan" in capsys.readouterr().out
+    assert "demo-dcgan" in capsys.readouterr().out
     assert Path("comparison.html").is_file()
 
 

@@ -138,9 +138,12 @@ class Endless(IterableDataset[int]):
         (["a.png"], r"data\[0\] is a str; it must be a Pillow image"),
         ([Image.new("I", (8, 8))], r"data\[0\] is a Pillow image of mode I; scale it"),
         ([], "data holds no images"),
-        (DataLoader(TensorDataset(floats(COLOUR))), "data is a DataLoader; it must be a Dataset"),
-        (Endless(), "data is a Endless; it must be a Dataset with a length"),
-        (7, "data is a int; it must be a Dataset"),
+        (
+            DataLoader(TensorDataset(floats(COLOUR))),
+            "data is of type DataLoader; it must be a Dataset",
+        ),
+        (Endless(), "data is of type Endless; it must be a Dataset with a length"),
+        (7, "data is of type int; it must be a Dataset"),
     ],
     ids=str,
 )

@@ -67,6 +67,8 @@ def test_it_moves_to_a_device(trained: TrainedGenerator) -> None:
     ("call", "message"),
     [
         (lambda g, c: g.sample(0), "count = 0: must be at least 1"),
+        (lambda g, c: g.sample(2.5), "count = 2.5: must be an integer"),
+        (lambda g, c: g.sample(3, seed="a"), "seed = 'a': must be an integer"),
         (lambda g, c: g.sample(3, seed=-1), "seed = -1: must be at least 0"),
         (lambda g, c: g.sample(3, label=1), "the generator is unconditional"),
         (lambda g, c: c.sample(3, label=4), "label = 4: must be at least 0 and below 4"),

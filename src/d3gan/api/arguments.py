@@ -32,6 +32,10 @@ def flat_changes(changes: Mapping[str, Any] | None) -> dict[str, Any]:
     Paths become texts. Raises UserError for a key that is given twice, or is no text.
     """
     flat: dict[str, Any] = {}
+    if not isinstance(changes, Mapping | None):
+        raise UserError(
+            f"changes = {changes!r}: must be a dictionary such as {{'train.epochs': 3}}"
+        )
     for key, value in (changes or {}).items():
         if not isinstance(key, str):
             raise UserError(f"changes have the key {key!r}; keys are texts such as 'train.epochs'")

@@ -133,6 +133,8 @@ def compare(
 
     if jobs < 0:
         raise UserError(f"jobs = {jobs}: must be at least 1, or 0")
+    if isinstance(seeds, int) or isinstance(pilot_seeds, int):
+        raise UserError("seeds and pilot_seeds must be lists of numbers, such as range(5)")
     options = {
         "seeds": None if seeds is None else list(seeds),
         "name": name,

@@ -113,8 +113,8 @@ def _items(data: Any) -> tuple[Iterator[Labelled], int, list[str]]:
         data = array
     elif not isinstance(data, Dataset) or isinstance(data, str | bytes):
         raise UserError(
-            f"data is a {type(data).__name__}; it must be a Dataset with a length, an array of "
-            "images, a tuple (images, labels), a folder, or a name"
+            f"data is of type {type(data).__name__}; it must be a Dataset with a length, an array "
+            "of images, a tuple (images, labels), a folder, or a name"
         )
     if not len(data):
         raise UserError("data holds no images")

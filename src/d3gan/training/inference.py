@@ -82,7 +82,7 @@ class TrainedGenerator:
         Without a tanh, which R3GAN does not have, single pixels may lie outside of [-1, 1].
 
         Args:
-            z: Latents [B, latent_dim], of any floating-point type and device.
+            z: Latents [B, latent_dim], of any floating-point type and device; an array will do.
             labels: Classes int64 [B] of a conditional generator.
 
         Returns:
@@ -91,6 +91,7 @@ class TrainedGenerator:
         Raises:
             UserError: If a shape is wrong, or labels are missing or not asked for.
         """
+        z = torch.as_tensor(z)
         if z.ndim != 2 or z.shape[1] != self.latent_dim:
             raise UserError(f"z is {list(z.shape)}: must be [B, {self.latent_dim}]")
         if (labels is None) != (not self.classes):
