@@ -1,6 +1,7 @@
 """Pushing to the hub and loading from it, against a server on loopback."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,36 @@ def test_a_card_passes_the_hub_s_validation(hub: HubServer, run: Path) -> None:
         )
     assert 'd3gan.load("hf://owner/digits")' in text
     assert "means over 3 draws" in text
+
+
+def test_the_card_rebuilds_a_dcgan_without_d3gan(tiny: Config, tmp_path: Path) -> None:
+    """By the lines of docs/python.md, which tests/api/test_documentation.py runs."""
+    config = configs.from_dict({"model": {"generator_norm": "batch"}}, tiny)
+    trained = d3gan.load(train(config).path)
+    text = model_card(Published("owner/name", config, 10, 0, None, None, "")).text
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1]
+    download = 'hf_hub_download("owner/name", "model.safetensors")'
+    page = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    local = code.replace("from huggingface_hub import hf_hub_download\n", "")
+    assert local.replace(download, '"generator.safetensors"') in page
+    trained.save(tmp_path / "g.safetensors")
+    names: dict[str, Any] = {}
+    exec(local.replace(download, repr(str(tmp_path / "g.safetensors"))), names)
+    z = trained.latents(3).float()
+    images = names["generator"](z[:, :, None, None])
+    torch.testing.assert_close(images, trained(z), atol=1e-6, rtol=0)
+
+
+def test_a_card_has_no_lines_for_networks_that_they_do_not_rebuild(tiny: Config) -> None:
+    for model, classes in (
+        ({"generator_norm": "group"}, 0),
+        ({"generator_norm": "batch", "conditional": True}, 4),
+        ({"generator_norm": "batch", "architecture": "dcgan(activation='mish')"}, 0),
+        ({"generator_norm": "batch", "architecture": "r3gan"}, 0),
+    ):
+        config = configs.from_dict({"model": model}, tiny)
+        card = model_card(Published("owner/name", config, 10, classes, None, None, ""))
+        assert "Without d3gan" not in card.text
 
 
 def test_the_server_refuses_wrong_metadata() -> None:

@@ -67,6 +67,7 @@ def model_card(published: Published) -> "ModelCard":
         template_str=(folder / "model_card.md.j2").read_text(encoding="utf-8"),
         published=published,
         config=config,
+        is_plain=_is_plain(config, published.classes),
         results=results(row),
         conditions=conditions(row["protocol"]) if row else "",
         images=published.step * config.images_per_step,
@@ -74,6 +75,12 @@ def model_card(published: Published) -> "ModelCard":
         plural=wording.plural,
     )
     return card
+
+
+def _is_plain(config: Config, classes: int) -> bool:
+    """Return whether the generator is a sequence of layers of torch, which the card rebuilds."""
+    model = config.model
+    return (model.architecture, model.generator_norm, classes) == ("dcgan", "batch", 0)
 
 
 def results(row: Mapping[str, Any] | None) -> list[Result]:
