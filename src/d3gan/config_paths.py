@@ -35,15 +35,14 @@ def beside(file: Path, values: Mapping[str, Any]) -> dict[str, Any]:
                     f"and not {path} in the working directory, which exists too"
                 )
             return location.prefix + str(found)
-        if found.exists() or location.is_written_as_path(path):
-            return location.prefix + str(found)
-        if here.exists():
+        if not found.exists() and here.exists():
             right = os.path.relpath(here, file.parent)
             raise UserError(
                 f"{file}: {key} = {value!r}: there is no {found}; paths in a file are relative to "
                 f"the file, and this one is in the working directory: write {right!r}"
             )
-        return value
+        is_path = found.exists() or location.is_written_as_path(path)
+        return location.prefix + str(found) if is_path else value
 
     return _changed(values, complete)
 

@@ -14,7 +14,8 @@ NAMED_AT_MOST = 5
 def mistaken_for_run(path: Path, command: str) -> str | None:
     """Return what `path` is and what to write instead, if it belongs to a run or holds runs.
 
-    `command` is the command of d3gan that wanted a run. Return None for any other path.
+    `command` is the command of d3gan that wanted a run; "" in Python. Return None for any other
+    path.
     """
     if path.is_dir():
         if path.name in (CHECKPOINTS, SAMPLES) and _is_run(path.parent):
@@ -22,8 +23,9 @@ def mistaken_for_run(path: Path, command: str) -> str | None:
         if runs := [folder for folder in sorted(path.iterdir()) if _is_run(folder)]:
             names = [run.name for run in runs[:NAMED_AT_MOST]]
             more = f" and {len(runs) - NAMED_AT_MOST} more" if len(runs) > NAMED_AT_MOST else ""
-            one = command_line(command, runs[0])
-            return f"{path} is a folder of runs ({', '.join(names)}{more}); name one: write `{one}`"
+            return f"{path} is a folder of runs ({', '.join(names)}{more}), such as " + _write(
+                runs[0], command
+            )
         if (path / CHECKPOINTS).is_dir() or (path / METRICS).exists():
             return (
                 f"the run {path} has lost its {CONFIG}; restore that file (each checkpoint of the "
@@ -35,7 +37,7 @@ def mistaken_for_run(path: Path, command: str) -> str | None:
     if path.suffix == ".pt" and path.parent.name == CHECKPOINTS and _is_run(path.parent.parent):
         which = path.stem.removeprefix("step-").lstrip("0") or "0"
         chosen = which == "best" or which.isdecimal()
-        options = ("--checkpoint", which) if chosen and command != "train" else ()
+        options = ("--checkpoint", which) if chosen and command not in ("train", "report") else ()
         return f"{path} is a checkpoint of the run {_write(path.parent.parent, command, *options)}"
     if path.name != CONFIG and _is_run(path.parent):
         return f"{path} is a file of the run {_write(path.parent, command)}"
@@ -62,4 +64,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _write(run: Path, command: str, *options: str) -> str:
-    return f"{run}; write `{command_line(command, run, *options)}`"
+    if command:
+        return f"{run}; write `{command_line(command, run, *options)}`"
+    which = f", and its checkpoint {options[-1]!r}" if options else ""
+    return f"{run}; name that folder{which}"

@@ -48,11 +48,11 @@ class RunFolder:
     def require(self, command: str = "") -> None:
         """Raise UserError if this is not a run folder; it says what the path is.
 
-        `command` is the command of d3gan that needs the run.
+        `command` is the command of d3gan that needs the run; "" in Python.
         """
         if not self.exists():
             why = "no config.toml in it" if self.path.exists() else "no such folder"
-            mistaken = mistaken_for_run(self.path, command) if command else None
+            mistaken = mistaken_for_run(self.path, command)
             raise UserError(mistaken or f"there is no run at {self.path} ({why})")
 
     def require_none(self) -> None:

@@ -123,10 +123,13 @@ CASES = [
          prepare=run_of_4_steps()),
     Case("train-checkpoint", ("train", LAST), "write `d3gan train runs/a`",
          prepare=run_of_4_steps()),
-    Case("sample-runs", ("sample", "runs"),
-         "runs is a folder of runs (a); name one: write `d3gan sample runs/a`",
+    Case("report-checkpoint", ("report", LAST), "write `d3gan report runs/a`",
          prepare=run_of_4_steps()),
-    Case("evaluate-runs", ("evaluate", "runs"), "runs is a folder of runs (a); name one",
+    Case("sample-runs", ("sample", "runs"),
+         "runs is a folder of runs (a), such as runs/a; write `d3gan sample runs/a`",
+         prepare=run_of_4_steps()),
+    Case("evaluate-runs", ("evaluate", "runs"),
+         "runs is a folder of runs (a), such as runs/a; write `d3gan evaluate runs/a`",
          prepare=run_of_4_steps()),
     Case("evaluate-samples", ("evaluate", "runs/a/samples"),
          "runs/a/samples is a folder of the run runs/a; write `d3gan evaluate runs/a`",
@@ -154,6 +157,9 @@ CASES = [
          prepare=lambda folder: (
              write("configs/a.toml", "data.source = 'photos'")(folder), (folder / "photos").mkdir()
          )),
+    Case("file-of-a-toml", ("train", "configs/a.toml"),
+         "configs/a.toml: data.source = 'noise.npz': there is no configs/noise.npz; paths in a",
+         prepare=run_of_4_steps(write("configs/a.toml", "data.source = 'noise.npz'"))),
     Case("out-dir-of-a-toml", ("compare", "studies/s.toml", "--dry-run"),
          "paths in studies/s.toml are relative to that file: its out_dir = 'out' is studies/out, "
          "and not out in the working directory", status=0,

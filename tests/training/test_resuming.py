@@ -92,3 +92,11 @@ def test_a_relative_source_is_saved_as_an_absolute_one(
     text = run.config_file.read_text(encoding="utf-8")
     run.config_file.write_text(text.replace(str(tmp_path / "noise.npz"), "noise.npz"))
     assert main(["train", str(run.path), "--train.epochs", "2"]) == 0
+
+
+def test_half_written_files_of_a_killed_process_are_removed(half: Config) -> None:
+    run = train(half)
+    stale = run.checkpoints / ".step-00000010.pt.12345.tmp"
+    stale.write_bytes(b"half")
+    train(half, resume=True)
+    assert not stale.exists()

@@ -21,6 +21,7 @@ from d3gan.errors import UserError
 from d3gan.messages import warn
 from d3gan.outputs import check_replaceable
 from d3gan.report import wording
+from d3gan.run_places import mistaken_for_run
 from d3gan.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -104,7 +105,10 @@ def _runs_at(path: Path) -> list[RunFolder]:
         return [run]
     found = runs_in(path)
     if not found:
-        raise UserError(f"there is no run at {path}, nor in that folder (no config.toml)")
+        raise UserError(
+            mistaken_for_run(path, "report")
+            or f"there is no run at {path}, nor in that folder (no config.toml)"
+        )
     return found
 
 
