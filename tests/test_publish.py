@@ -21,7 +21,7 @@ from d3gan.errors import UserError
 from d3gan.publish import published_files, push, without_paths
 from d3gan.report.model_card import Published, model_card
 from d3gan.runs import RunFolder
-from d3gan.training.inference import TrainedGenerator
+from d3gan.training.generator import TrainedGenerator
 from d3gan.training.trainer import train
 from tests.hub_server import TOKEN, HubServer, metadata_errors, serving
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from d3gan.api.training import Progress, train
     from d3gan.config import Config
     from d3gan.errors import Diverged, Interrupted, UserError
-    from d3gan.training.inference import TrainedGenerator
+    from d3gan.training.generator import TrainedGenerator
 
     __version__: str
 
@@ -48,7 +48,7 @@ _MODULES = {
     "api.training": ("Progress", "train"),
     "config": ("Config",),
     "errors": ("Diverged", "Interrupted", "UserError"),
-    "training.inference": ("TrainedGenerator",),
+    "training.generator": ("TrainedGenerator",),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

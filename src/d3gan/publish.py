@@ -15,7 +15,8 @@ from d3gan.registry import is_plugin, parse_call
 from d3gan.report.model_card import Published, model_card
 from d3gan.runs import RunFolder
 from d3gan.training.export import safetensors_bytes
-from d3gan.training.inference import TrainedGenerator, load
+from d3gan.training.generator import TrainedGenerator
+from d3gan.training.inference import load
 
 
 @dataclasses.dataclass(frozen=True)

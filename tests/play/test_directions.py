@@ -16,7 +16,7 @@ from d3gan.play.directions import (
     sefa,
 )
 from d3gan.training.build import build_generator
-from d3gan.training.inference import TrainedGenerator
+from d3gan.training.generator import TrainedGenerator
 
 LATENT = 8
 

@@ -10,7 +10,7 @@ from d3gan.evaluation.options import EvaluationOptions
 from d3gan.evaluation.protocol import REPORT_SEEDS
 
 if TYPE_CHECKING:
-    from d3gan.training.inference import TrainedGenerator
+    from d3gan.training.generator import TrainedGenerator
 
 
 def evaluate(
@@ -79,7 +79,7 @@ def evaluate(
 def _target(target: "TrainedGenerator | Images") -> "tuple[str, TrainedGenerator | None]":
     """Return the name of what is measured, and the generator if it is one. Raises UserError."""
     if not isinstance(target, str | os.PathLike):
-        from d3gan.training.inference import TrainedGenerator  # imports torch
+        from d3gan.training.generator import TrainedGenerator  # imports torch
 
         if isinstance(target, TrainedGenerator):
             return f"generator of step {target.step}", target

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from d3gan.api.arguments import StrPath
 
 if TYPE_CHECKING:
-    from d3gan.training.inference import TrainedGenerator
+    from d3gan.training.generator import TrainedGenerator
 
 
 def load(source: StrPath, checkpoint: str | int = "last") -> "TrainedGenerator":

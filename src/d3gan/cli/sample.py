@@ -24,7 +24,7 @@ from d3gan.runs import RunFolder
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from d3gan.training.inference import TrainedGenerator
+    from d3gan.training.generator import TrainedGenerator
 
 BLOCK = 512
 """Number of images held in memory when many are written one by one."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from d3gan.training.inference import TrainedGenerator
+from d3gan.training.generator import TrainedGenerator
 
 SAMPLES = 512
 """Number of images from which the directions of an unknown network are estimated."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from d3gan.images import grid, to_picture
 from d3gan.messages import warn
 from d3gan.play.directions import Directions, moved, principal_directions
-from d3gan.training.inference import BrokenCheckpoint, TrainedGenerator, checkpoints, load
+from d3gan.training.generator import TrainedGenerator
+from d3gan.training.inference import BrokenCheckpoint, checkpoints, load
 from d3gan.training.sampling import spherical
 
 DIRECTIONS = 6

@@ -17,7 +17,8 @@ from d3gan.hub import hub_model
 from d3gan.messages import note, warn
 from d3gan.rng import Stream, permutation
 from d3gan.training import distributed
-from d3gan.training.inference import BrokenCheckpoint, TrainedGenerator, checkpoints, load
+from d3gan.training.generator import TrainedGenerator
+from d3gan.training.inference import BrokenCheckpoint, checkpoints, load
 from d3gan.training.measuring import measure_draws
 from d3gan.training.resuming import name_new_place
 

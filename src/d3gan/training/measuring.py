@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from d3gan.evaluation.evaluator import Evaluator, Measurement, mean_over_draws
 from d3gan.evaluation.protocol import SELECTION_SEED
-from d3gan.training.inference import TrainedGenerator
+from d3gan.training.generator import TrainedGenerator
 from d3gan.training.sampling import generate, latents, random_labels, to_uint8
 
 

@@ -9,7 +9,7 @@ from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
 from d3gan.training.build import build_generator
-from d3gan.training.inference import TrainedGenerator
+from d3gan.training.generator import TrainedGenerator
 from d3gan.training.sampling import to_uint8
 
 
