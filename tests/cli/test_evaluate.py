@@ -153,7 +153,7 @@ def test_inception_from_a_local_file(
 def test_mistakes(measured: Config, complaint: Callable[..., str], labelled: Path) -> None:
     run = train(measured).path
     cases = {
-        ("no/such/place",): "there is no data source 'no/such/place'",
+        ("no/such/place",): "no such folder or file: no/such/place",
         (labelled,): f"name the real images to compare {labelled} with: --against SOURCE",
         (run, "--metrics", "fid"): "'fid' is not a metric of classifier features (it is fd)",
         (

@@ -59,7 +59,7 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --name a/b", "name = 'a/b': must be at most 200 letters, digits, spaces, . _ -"),
         ("train demo-dcgan --processes 0", "processes = 0: must be at least 1"),
         ("train demo-dcgan stray", "unexpected argument 'stray'"),
-        ("train demo-dcgan --data.source /no/such", "no such folder or file: /no"),
+        ("train demo-dcgan --data.source /no/such", "no such folder or file: /no/such; there is no folder /no"),
         ("train demo-dcgan --data.source cifar-10", "(did you mean 'cifar10'?)"),
         ("train demo-dcgan --eval.metrics fid", "eval.metrics = ['fid']: 'fid' is not a metric of classifier"),
         ("train demo-dcgan --eval.monitor kdi", "eval.monitor = 'kdi': must be one of the metrics"),

@@ -319,5 +319,5 @@ def test_a_named_pipe_is_left_out(folder: Path, cache: Path) -> None:
     images = load_images(DataConfig(str(folder), resolution=16, channels=1))
     assert len(images.images) == 6
     (line,) = images.notes
-    assert "1 files are left out because they are not regular files" in line
+    assert "1 file is left out because only regular files are read" in line
     assert str(folder / "pipe.png") in line

@@ -212,6 +212,62 @@ def test_an_image_folder_with_many_formats(tmp_path: Path) -> None:
     assert images.images[2].min() == 255
 
 
+def grey(file: Path, value: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (16, 16), value).save(file)
+
+
+def shades(source: Path, split: str = "train") -> list[int]:
+    images = load_images(DataConfig(str(source), split, resolution=16, channels=1)).images
+    return [int(image[0, 0, 0]) for image in images]
+
+
+def test_a_folder_of_splits_and_nothing_else_is_divided(tmp_path: Path) -> None:
+    grey(tmp_path / "train" / "cats" / "a.png", 1)
+    grey(tmp_path / "train" / "dogs" / "b.png", 2)
+    grey(tmp_path / "test" / "cats" / "c.png", 3)
+    (tmp_path / ".hidden").mkdir()
+    assert (shades(tmp_path), shades(tmp_path, "test")) == ([1, 2], [3])
+    images = load_images(DataConfig(str(tmp_path), resolution=16, channels=1))
+    assert images.class_names == ["cats", "dogs"]
+    with pytest.raises(UserError, match="has no split 'val'; splits: test, train"):
+        shades(tmp_path, "val")
+    grey(tmp_path / "other" / "d.png", 4)  # now these are classes
+    assert shades(tmp_path) == [4, 3, 1, 2]
+    with pytest.raises(UserError, match="has no split 'test'; splits: train"):
+        shades(tmp_path, "test")
+
+
+def test_arrays_have_one_split(noise_images: Path) -> None:
+    with pytest.raises(UserError, match="has no split 'test'; splits: train"):
+        find_source(str(noise_images), "test")
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    grey(tmp_path / "elsewhere" / "a.png", 1)
+    grey(tmp_path / "photos" / "dogs" / "b.png", 2)
+    (tmp_path / "photos" / "cats").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos" / "dogs" / "up").symlink_to(tmp_path / "photos")
+    (tmp_path / "elsewhere" / "itself").symlink_to(tmp_path / "elsewhere")
+    assert shades(tmp_path / "photos") == [1, 2]
+
+
+def test_formats_that_cannot_be_read_are_left_out_and_known_ones_are_named(tmp_path: Path) -> None:
+    grey(tmp_path / "a.png", 1)
+    for name in ("b.h5", "c.mpg", "d.txt", "e.HEIC", "f.eps"):
+        (tmp_path / name).write_bytes(b"")
+    source = find_source(str(tmp_path), "train")
+    assert source.number == 1
+    (line,) = source.notes
+    assert "2 files are left out because Pillow does not read this format; the first" in line
+
+
+def test_postscript_is_not_interpreted_whatever_its_name_is(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with pytest.raises(UserError, match=r"broken image .*a\.png: not an image"):
+        shades(tmp_path)
+
+
 @pytest.mark.parametrize("shape", [(9, 20, 20), (9, 20, 20, 3), (9, 3, 20, 20), (9, 20, 20, 1)])
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])
 def test_arrays_of_every_layout(shape: tuple[int, ...], suffix: str, tmp_path: Path) -> None:
@@ -251,7 +307,10 @@ def test_mistakes_are_one_line_that_names_the_remedy(
         (str(tmp_path / "flat.npy"), "train"): "holds no images uint8 [M, H, W]",
         (str(tmp_path / "floats.npy"), "train"): "holds no images uint8 [M, H, W]",
         (str(tmp_path / "five.npy"), "train"): "neither 1 nor 3 channels",
-        ("/no/such/folder", "train"): "no such folder or file: /no",
+        (
+            "/no/such/folder",
+            "train",
+        ): "no such folder or file: /no/such/folder; there is no folder /no",
         ("cifar10", "train"): "has no column 'img'; columns: jpg",
         ("cifar10", "valid"): "cifar10 has no split 'valid'; splits: train, test",
         ("digits", "test"): "digits has no split 'test'; splits: train",

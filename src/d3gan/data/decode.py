@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from d3gan.data.formats import readable_formats
 from d3gan.data.source import Item
 from d3gan.errors import UserError
 from d3gan.images import Images
@@ -198,7 +199,7 @@ def _opened(data: bytes | Images) -> Image.Image:
     """Return a picture whose pixels are not decoded yet. Raises ValueError if it is too large."""
     if not isinstance(data, bytes):
         return Image.fromarray(data[:, :, 0] if data.ndim == 3 and data.shape[2] == 1 else data)
-    picture = Image.open(io.BytesIO(data))
+    picture = Image.open(io.BytesIO(data), formats=readable_formats())
     width, height = picture.size
     if width * height > MOST_PIXELS and picture.format in ("JPEG", "MPO"):
         picture.draft(picture.mode, (width // 2, height // 2))

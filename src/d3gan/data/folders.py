@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
+from d3gan.data.formats import UNSUPPORTED, is_image_name
 from d3gan.data.source import Item, Source
 from d3gan.errors import UserError
 
@@ -43,12 +42,6 @@ def read_folder(folder: Path) -> Source:
             label = labels.get(_class_of(file, folder), -1)
             yield Item(str(file), partial(_read, file), label)
 
-    notes = []
-    if found.special:
-        notes.append(
-            f"{folder}: {len(found.special)} files are left out because they are not regular "
-            f"files; the first one is {found.special[0]}"
-        )
     example = folder / "cats" / files[0].name
     return Source(
         str(folder),
@@ -61,39 +54,53 @@ def read_folder(folder: Path) -> Source:
         if classes
         else f"the images of {folder} have no labels, because they are not in subfolders; each "
         f"subfolder is a class, for example {example}",
-        notes=tuple(notes),
+        notes=tuple(_notes(folder, found)),
     )
 
 
-def is_image_name(name: str) -> bool:
-    """Return whether a file name ends as those of images do that can be read."""
-    Image.init()
-    suffix = Path(name).suffix.lower()
-    return Image.EXTENSION.get(suffix) in Image.OPEN
+def _notes(folder: Path, found: _Found) -> Iterator[str]:
+    """Yield which files are left out, if a user might expect them among the images."""
+    unsupported = [file for file in found.others if file.suffix.lower() in UNSUPPORTED]
+    for files, why in (
+        (sorted(found.special), "only regular files are read"),
+        (sorted(unsupported), "Pillow does not read this format"),
+    ):
+        if files:
+            count = "1 file is" if len(files) == 1 else f"{len(files):,} files are"
+            yield f"{folder}: {count} left out because {why}; the first one is {files[0]}"
 
 
 def _find(folder: Path) -> _Found:
     found = _Found([], [], [])
     try:
-        for parent, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            for name in names:
-                file = Path(parent, name)
-                if name.startswith("."):
-                    continue
-                if not is_image_name(name):
-                    found.others.append(file)
-                elif _may_be_read(file):
-                    found.images.append(file)
-                else:
-                    found.special.append(file)
+        for file in _files(folder, frozenset()):
+            if not is_image_name(file.name):
+                found.others.append(file)
+            elif _may_be_read(file):
+                found.images.append(file)
+            else:
+                found.special.append(file)
     except OSError as error:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
     return found
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """Yield the files below a folder, also below links to folders, in any order.
+
+    Hidden ones are left out, and so is a link to one of the folders `above` it.
+    """
+    real = folder.resolve()
+    if real in above:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _files(Path(entry.path), above | {real})
+            else:
+                yield Path(entry.path)
 
 
 def _may_be_read(file: Path) -> bool:

@@ -1,12 +1,14 @@
 """Finding images: registered names, hub data sets, folders, files, plugins, images from Python."""
 
+import os
 import re
 import stat
 from pathlib import Path
 
 from d3gan.data.arrays import read_arrays
 from d3gan.data.digits import Digits
-from d3gan.data.folders import ARCHIVES, ARRAYS, is_image_name, read_folder
+from d3gan.data.folders import ARCHIVES, ARRAYS, read_folder
+from d3gan.data.formats import is_image_name
 from d3gan.data.hub_sources import HUB_SOURCES, HubSource, find_on_hub, local_folder
 from d3gan.data.in_memory import IN_MEMORY, stored_source
 from d3gan.data.parquet import parquet_files, read_parquet
@@ -21,6 +23,9 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 """Start of an absolute path on Windows."""
+
+SPLITS = {"train", "test", "val", "valid", "validation"}
+"""Names of folders that are parts of a data set, not classes, if it has no others."""
 
 NamedSource = Digits | HubSource | StackedMnist
 _ALL: tuple[NamedSource, ...] = (Digits(), *HUB_SOURCES, StackedMnist())
@@ -88,17 +93,42 @@ def _at_path(path: Path, mode: int, split: str) -> Source:
     if stat.S_ISDIR(mode):
         if any(file.is_file() for file in path.rglob("*.parquet")):
             return read_parquet(str(path), parquet_files(path, "", split))
-        return read_folder(path)
+        return read_folder(_folder_of(path, split))
     if not stat.S_ISREG(mode):
         raise UserError(f"{path} is neither a folder nor a regular file")
     suffix = path.suffix.lower()
     if suffix in ARRAYS:
+        if split != "train":
+            raise UserError(f"{path} has no split '{split}'; splits: train")
         return read_arrays(path)
     if suffix in ARCHIVES:
         raise UserError(f"{path} is an archive; unpack it, and name the folder of images")
     if suffix == ".parquet" or is_image_name(path.name):
         raise UserError(f"{path} is one file of a data set; name its folder, {path.parent}")
     raise UserError(f"{path} is neither a folder nor a .npy or .npz file")
+
+
+def _folder_of(path: Path, split: str) -> Path:
+    """Return the folder of a split's images: `path` itself, unless it holds splits and no more.
+
+    Raises UserError if there is no such split.
+    """
+    names = set()
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                names.add(entry.name if entry.is_dir() else "")
+                if not names <= SPLITS:
+                    break
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    divided = bool(names) and names <= SPLITS
+    splits = sorted(names) if divided else ["train"]
+    if split not in splits:
+        raise UserError(f"{path} has no split '{split}'; splits: {', '.join(splits)}")
+    return path / split if divided else path
 
 
 def _expanded(source: str) -> Path:
@@ -119,8 +149,10 @@ def _mode(path: Path) -> int:
 
 
 def _missing(path: Path) -> str:
-    """Return that a path does not exist, from its first missing part on, and the nearest name."""
-    while not _mode(path.parent):
-        path = path.parent
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return f"no such folder or file: {path}{nearest(path.name, names)}"
+    """Return that a path does not exist, its first missing part, and the nearest name."""
+    first = path
+    while not _mode(first.parent):
+        first = first.parent
+    names = [entry.name for entry in first.parent.iterdir()] if first.parent.is_dir() else []
+    part = "" if first == path else f"; there is no folder {first}"
+    return f"no such folder or file: {path}{part}{nearest(first.name, names)}"
