@@ -18,6 +18,7 @@ from d3gan import hub as hub_client
 from d3gan.cli.main import main
 from d3gan.config import Config
 from d3gan.errors import UserError
+from d3gan.play.explorer import Explorer, View
 from d3gan.publish import published_files, push, without_paths
 from d3gan.report.model_card import Published, model_card
 from d3gan.runs import RunFolder
@@ -79,6 +80,8 @@ def test_a_pushed_generator_is_loaded_bit_for_bit(hub: HubServer, run: Path) -> 
         for weight, tensor in original.generator.state_dict().items():
             assert torch.equal(loaded.generator.state_dict()[weight], tensor)
         assert (loaded.step, loaded.classes) == (original.step, original.classes)
+    image = Explorer(Path("hf://owner/digits")).show(View(seed=3)).image
+    assert np.array_equal(np.asarray(image), original.sample(1, seed=3)[0])
 
 
 def test_a_revision_is_kept(hub: HubServer, run: Path) -> None:

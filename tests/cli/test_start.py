@@ -25,6 +25,9 @@ COMMANDS = """
 0 compare --help
 0 bench --help
 0 completion --help
+0 play --help
+2 play no/such/run
+2 play no/such/run --port 70000
 2 trian mnist-d3gan
 2 train
 2 train mnist-d3gna

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from d3gan.images import grid, to_picture
+from d3gan.hub import hub_model
+from d3gan.images import to_picture
 from d3gan.messages import warn
 from d3gan.play.directions import Directions, moved, principal_directions
 from d3gan.training.generator import TrainedGenerator
@@ -21,8 +22,7 @@ DIRECTIONS = 6
 WALK = 8
 """Number of images of a walk from one seed to another."""
 SHEET = 24
-"""Number of images of the sheet, which is 24 = 4 x 6 and so fits a phone and a desktop."""
-SHEET_COLUMNS = 6
+"""Number of images of the sheet: 4 rows of 6 on a phone, 2 rows of 12 on a desktop."""
 KEPT = 8
 """Number of checkpoints held in memory."""
 
@@ -67,14 +67,14 @@ class Shown(NamedTuple):
 
     image: Image.Image
     """The image at the view's place on the walk."""
-    walk: Image.Image
-    """A row of images that leads from one seed to the other."""
-    sheet: Image.Image
-    """A sheet of images of the seed."""
+    walk: list[Image.Image]
+    """`WALK` images that lead from one seed to the other."""
+    sheet: list[Image.Image]
+    """`SHEET` images of the seed."""
 
 
 class Explorer:
-    """A run or an export, and the pictures of its generators.
+    """A run, an export or a generator on the hub, and the pictures of its generators.
 
     Latents, and so images, are those of `d3gan sample --seed`. All of them are moved along the
     directions, which are those of the newest checkpoint for every checkpoint, so that a picture can
@@ -101,11 +101,8 @@ class Explorer:
         z = torch.cat([spherical(a, b, shares.to(a)), trained.latents(SHEET, view.seed)])
         z = moved(z, self.directions, torch.tensor(view.offsets, dtype=z.dtype))
         images = trained.images(z, self._labels(trained, view)).transpose(0, 3, 1, 2)
-        return Shown(
-            to_picture(images[0]),
-            grid(images[1 : 1 + WALK], WALK),
-            grid(images[1 + WALK :], SHEET_COLUMNS),
-        )
+        image, *others = map(to_picture, images)
+        return Shown(image, others[:WALK], others[WALK:])
 
     def _labels(self, trained: TrainedGenerator, view: View) -> Tensor | None:
         """Return the labels of all images; those of the walk have one class."""
@@ -129,7 +126,7 @@ class Explorer:
 
 def _checkpoints(path: Path) -> list[Checkpoint]:
     """Return the checkpoints of a run by step, or the one of an export. Raises UserError."""
-    if path.suffix == ".safetensors":
+    if hub_model(path) or path.suffix == ".safetensors":
         return [Checkpoint("last", None)]
     names, best = checkpoints(path)
     steps = [int(name) for name in names if name != "best"]

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -20,9 +21,9 @@ def view_of(
     label: str,
     offsets: tuple[float, ...],
 ) -> View:
-    """Return the view that the values of the controls mean."""
+    """Return the view that the values of the controls mean; `number` counts checkpoints from 1."""
     return View(
-        checkpoint=int(number),
+        checkpoint=int(number) - 1,
         seed=int(seed),
         other_seed=int(other_seed),
         position=float(position),
@@ -36,22 +37,27 @@ def captioned(shown: Shown, view: View, explorer: Explorer) -> tuple[str, str, s
     time = explorer.checkpoints[view.checkpoint].text
     label = "" if view.label is None else f", class {view.label}"
     return (
-        figure(shown.image, f"Seed {view.seed}{label}, {time}"),
-        figure(shown.walk, f"From seed {view.seed} to seed {view.other_seed}"),
-        figure(shown.sheet, f"Images of seed {view.seed}, all moved along the directions"),
+        figure([shown.image], f"Seed {view.seed}{label}, {time}", "image"),
+        figure(shown.walk, f"From seed {view.seed} to seed {view.other_seed}", "walk"),
+        figure(shown.sheet, f"More images of seed {view.seed}{label}", "sheet"),
     )
 
 
-def figure(picture: Image.Image, caption: str) -> str:
-    """Return a picture and its caption as HTML. Small pictures keep their pixels when enlarged."""
+def figure(pictures: Sequence[Image.Image], caption: str, layout: str) -> str:
+    """Return pictures and their caption as HTML; `layout` is the class of the page's style."""
+    text = html.escape(caption)
+    images = "".join(f'<img alt="" src="{data_url(picture)}">' for picture in pictures)
+    return (
+        f'<figure class="d3gan-figure"><div class="{layout}" role="img" aria-label="{text}">'
+        f"{images}</div><figcaption>{text}</figcaption></figure>"
+    )
+
+
+def data_url(picture: Image.Image) -> str:
+    """Return a picture as the URL that holds it as a PNG file."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    text = html.escape(caption)
-    return (
-        f'<figure class="d3gan-figure"><img class="pixels" alt="{text}" '
-        f'src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-    )
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def heading(explorer: Explorer, title: str) -> str:
