@@ -25,6 +25,7 @@ from d3gan.runs import RunFolder
 from d3gan.training.generator import TrainedGenerator
 from d3gan.training.trainer import train
 from tests.hub_server import TOKEN, HubServer, metadata_errors, serving
+from tests.program import d3gan as run_d3gan
 
 # The hub's client passes bytes to its HTTP library in a way that the library wants to change.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>':DeprecationWarning")
@@ -303,3 +304,20 @@ def test_names_of_models_are_read() -> None:
     for text in ("hf://owner", "hf://owner/name/file", "hf://owner/name@"):
         with pytest.raises(UserError, match="must be hf://owner/name"):
             hub_client.hub_model(text)
+
+
+@pytest.mark.slow
+def test_push_and_sample_from_outside(tiny: Config, tmp_path: Path) -> None:
+    run = train(tiny).path
+    with serving() as server:
+        environment = server.environment(tmp_path, HF_TOKEN=TOKEN)
+        pushed = run_d3gan("push", run, "owner/digits", **environment)
+        assert pushed.returncode == 0, pushed.stderr
+        assert f"generator of step 10 of {run}: {server.endpoint}/owner/digits" in pushed.stdout
+        assert pushed.stderr == ""
+        for source, file in ((run, "run.npz"), ("hf://owner/digits", "hub.npz")):
+            output = ("-n", 3, "--format", "npz", "-o", tmp_path / file)
+            sampled = run_d3gan("sample", source, *output, **environment)
+            assert sampled.returncode == 0, sampled.stderr
+    images = [np.load(tmp_path / file)["images"] for file in ("run.npz", "hub.npz")]
+    assert np.array_equal(*images)
