@@ -153,6 +153,25 @@ def test_what_is_refused(data: Any, message: str) -> None:
     assert list((cache_folder() / "in-memory").glob("*")) == []
 
 
+def test_what_a_killed_process_left_is_deleted() -> None:
+    stale = cache_folder() / "in-memory" / "123.tmp"
+    stale.mkdir(parents=True)
+    (stale / "pixels.bin").write_bytes(b"half")
+    store_images(COLOUR)
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize("name", ["shapes.npy", "labels.npy", "facts.json", "pixels.bin"])
+def test_a_part_that_is_cut_short_is_noticed(name: str) -> None:
+    source = store_images(COLOUR)
+    file = cache_folder() / "in-memory" / source.removeprefix("in-memory:") / name
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(UserError, match="no longer in the cache"):
+        load_images(DataConfig(source=source, resolution=8))
+    assert store_images(COLOUR) == source
+    assert len(load_images(DataConfig(source=source, resolution=8)).images) == 6
+
+
 def test_a_run_resumes_from_the_name_alone(tiny: Config, tmp_path: Path) -> None:
     source = store_images((np.repeat(COLOUR, 8, axis=0), np.repeat(LABELS, 8)))
     data = DataConfig(source=source, resolution=16)

@@ -12,10 +12,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from d3gan.data.locations import cache_folder
 from d3gan.data.pixels import CHANNELS, Labelled, read_item, read_label, read_pixels, to_numpy
@@ -46,6 +47,17 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+class _Stored(NamedTuple):
+    """What is stored beside the pixels."""
+
+    shapes: npt.NDArray[np.int64]
+    """[M, 3]: height, width and channels of each image."""
+    labels: npt.NDArray[np.int64]
+    """[M]"""
+    class_names: list[str]
+    sha256: str
+
+
 def store_images(data: Any) -> str:
     """Store images in the cache unless they are there, and return the name of their source.
 
@@ -57,12 +69,15 @@ def store_images(data: Any) -> str:
     folder = cache_folder() / "in-memory"
     temporary = folder / f"{os.getpid()}.tmp"
     with writing(folder):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder), FileLock(f"{folder}.lock"):
+        for stale in folder.glob("*.tmp"):  # of a process that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        temporary.mkdir()
         try:
             digest = _write(items, number, names, temporary)
             stored = folder / digest[:DIGITS]
-            if not _is_complete(stored):
+            if _read(stored) is None:
                 shutil.rmtree(stored, ignore_errors=True)
                 temporary.rename(stored)
         finally:
@@ -75,17 +90,18 @@ def stored_source(source: str, split: str) -> Source:
     if split != "train":
         raise UserError(f"{source} has no split '{split}'; splits: train")
     folder = cache_folder() / "in-memory" / source.removeprefix(IN_MEMORY)
-    if not source.removeprefix(IN_MEMORY).isalnum() or not _is_complete(folder):
+    stored = _read(folder) if source.removeprefix(IN_MEMORY).isalnum() else None
+    if stored is None:
         raise UserError(
             f"data.source = {source}: these images were given from Python and are no longer in the "
             f"cache {folder.parent}; give them again: {AGAIN}"
         )
-    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-    shapes, labels = np.load(folder / "shapes.npy"), np.load(folder / "labels.npy")
+    shapes, labels, names, digest = stored
 
     def items() -> Iterator[Item]:
         pixels = np.memmap(folder / "pixels.bin", np.uint8, mode="r")
-        if _digest(pixels, shapes, labels, facts["class_names"]) != facts["sha256"]:
+        if _digest(pixels, shapes, labels, names) != digest:
+            del pixels  # Windows deletes no open file
             shutil.rmtree(folder, ignore_errors=True)
             raise UserError(f"{source}: the stored images are damaged; give them again: {AGAIN}")
         end = 0
@@ -94,8 +110,7 @@ def stored_source(source: str, split: str) -> Source:
             read = partial(np.reshape, pixels[start:end], tuple(shape))
             yield Item(f"{source}[{number}]", read, int(label))
 
-    names = tuple(facts["class_names"])
-    return Source(source, [], len(labels), items, class_names=names, digest=facts["sha256"])
+    return Source(source, [], len(labels), items, class_names=tuple(names), digest=digest)
 
 
 def _items(data: Any) -> tuple[Iterator[Labelled], int, list[str]]:
@@ -156,7 +171,7 @@ def _write(items: Iterator[Labelled], number: int, names: list[str], folder: Pat
     del written  # Windows renames no folder with an open file
     for name, array in zip(("shapes", "labels"), arrays, strict=True):
         np.save(folder / f"{name}.npy", array)
-    facts = {"sha256": digest, "class_names": names, "bytes": int(arrays[0].prod(axis=1).sum())}
+    facts = {"sha256": digest, "class_names": names}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
     return digest
 
@@ -175,11 +190,14 @@ def _digest(
     return digest.hexdigest()
 
 
-def _is_complete(folder: Path) -> bool:
-    """Return whether the folder holds stored images of the right size."""
+def _read(folder: Path) -> _Stored | None:
+    """Return what is stored beside the pixels; None if there is nothing, or a part is missing."""
     try:
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-        size: int = facts["bytes"]
-        return (folder / "pixels.bin").stat().st_size == size
-    except (OSError, ValueError, KeyError):
-        return False
+        shapes, labels = np.load(folder / "shapes.npy"), np.load(folder / "labels.npy")
+        stored = _Stored(shapes, labels, list(facts["class_names"]), str(facts["sha256"]))
+        size = int(shapes.prod(axis=1).sum())
+        whole = len(labels) == len(shapes) and (folder / "pixels.bin").stat().st_size == size
+        return stored if whole else None
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
+        return None
