@@ -43,6 +43,11 @@ def test_a_count_is_an_integer_unless_it_is_a_mean() -> None:
     assert [wording.tick(x) for x in (0.1 + 0.2, 1500.0, 2e6)] == ["0.3", "1,500", "2,000,000"]
 
 
+def test_no_exponents_that_people_would_not_write() -> None:
+    values = {4e-5: "0.00004", 12_345.6: "12350", 73.414: "73.41", 1e-9: "1e-09", 0.0: "0"}
+    assert {value: wording.plain(value, 4) for value in values} == values
+
+
 def test_a_ratio_shows_the_ends_that_are_known() -> None:
     known = {"estimate": 0.761, "low": 0.64, "high": 0.912}
     assert wording.ratio_interval(known) == "0.76 (0.64 to 0.91)"

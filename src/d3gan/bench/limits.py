@@ -35,7 +35,8 @@ def limits_line(device: torch.device) -> str:
     if device.type != "cpu":
         name = gpu_names()[device.index or 0]
     else:
-        threads = torch.get_num_threads()
-        name = f"{processor_name()} ({', '.join(processor_features())}), {threads} threads"
+        count = torch.get_num_threads()
+        threads = f"{count} thread{'s' * (count > 1)}"
+        name = f"{processor_name()} ({', '.join(processor_features())}), {threads}"
     speeds = [f"{device_limits(device, each)[0] / 1e9:,.0f} in {each}" for each in precisions]
     return f"{name}; GFLOP/s of a large matrix product: {', '.join(speeds)}"

@@ -10,6 +10,7 @@ from d3gan.cli.parsing import parse
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
 from d3gan.evaluation.metrics.estimate import Estimate
 from d3gan.evaluation.options import EvaluationOptions
+from d3gan.report.wording import plain
 
 if TYPE_CHECKING:
     from d3gan.training.evaluation import Evaluated
@@ -88,4 +89,4 @@ def _heading(result: "Evaluated") -> str:
 def _text(estimate: Estimate) -> str:
     value, error = estimate
     negligible = error <= 1e-5 * abs(value)
-    return f"{value:.4g}" if negligible else f"{value:.4g} ± {error:.1g}"
+    return plain(value, 4) if negligible else f"{plain(value, 4)} ± {plain(error, 1)}"

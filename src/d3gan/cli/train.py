@@ -19,6 +19,7 @@ from d3gan.config_ini import method_note
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import check_evaluation
 from d3gan.report.summary import summary
+from d3gan.report.wording import plain
 from d3gan.run_places import check_initial
 from d3gan.runs import RunFolder
 from d3gan.shell import command_line
@@ -125,7 +126,9 @@ def _finished_note(run: RunFolder, config: Config) -> str:
 
 def _print_summary(run: RunFolder, result: dict[str, Any]) -> None:
     best = result["best"]
-    value = f"{best['metric']} {best[best['metric']]:.4g} at step {best['step']}" if best else ""
+    value = (
+        f"{best['metric']} {plain(best[best['metric']], 4)} at step {best['step']}" if best else ""
+    )
     if best and best["draws"]:
         value += f" (mean of {best['draws']} draws)"
     speed = result["images_per_second"] or 0.0

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from d3gan.evaluation.metrics.names import COUNTS
@@ -51,6 +52,13 @@ def number(value: float | None, like: float | None = None) -> str:
     decimals = 2 if not measure else max(0, min(6, 2 - math.floor(math.log10(measure))))
     text = f"{value:,.{decimals}f}"
     return text.lstrip("-") if float(text.replace(",", "")) == 0 else text
+
+
+def plain(value: float, digits: int) -> str:
+    """Format with this number of significant digits, without an exponent that people would not
+    write."""
+    text = f"{value:.{digits}g}"
+    return f"{Decimal(text):f}" if "e" in text and 1e-7 <= abs(value) < 1e9 else text
 
 
 def metric_value(metric: str, value: float | None) -> str:

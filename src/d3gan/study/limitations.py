@@ -24,8 +24,8 @@ def limitations(groups: Sequence[Group], question: Question) -> list[str]:
             )
     if any(not group.pilot for group in compared):
         found.append(
-            "the targets come from the judged runs, because there are no pilot runs "
-            "(--pilot-seeds): they were not fixed beforehand"
+            "the targets, which are the qualities to reach, were computed from the judged runs, "
+            "because there are no pilot runs (--pilot-seeds); they were not fixed beforehand"
         )
     if len(groups) > 1 and not compared:
         found.append(

@@ -104,7 +104,7 @@ def _chosen(config: Config, state: State, run: RunFolder | None) -> dict[str, An
         with writing(run.path):
             write_text(run.kernels_file, json.dumps(found, indent=2) + "\n")
         seconds = time.perf_counter() - start
-        note(f"{line} (chosen in {seconds:.1f} s)")
+        note(f"{line} (measured in {seconds:.1f} s)")
     return found
 
 
@@ -166,12 +166,13 @@ def measure(config: Config, state: State, cache: Path) -> tuple[Kernels, str]:
 
 def _sentence(chosen: list[tuple[str, autotune.Seconds]]) -> str:
     counts = Counter(kernel for kernel, _ in chosen).most_common()
-    listed = ", ".join(f"{kernel} {count}" for kernel, count in counts)
+    names = {LIBRARY: "torch's own"}
+    listed = ", ".join(f"{count} with {names.get(kernel, kernel)}" for kernel, count in counts)
     library = sum(seconds[LIBRARY] for _, seconds in chosen)
     ratio = sum(seconds[kernel] for kernel, seconds in chosen) / library if library else 1.0
     return (
-        f"kernels of {len(chosen)} convolutions: {listed or 'none'}; expected to take "
-        f"{ratio:.2f} times as long as torch's"
+        f"kernels of {len(chosen)} convolutions: {listed or 'none'}; together they take "
+        f"{ratio:.2f} times as long as torch's own"
     )
 
 
