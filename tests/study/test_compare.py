@@ -118,7 +118,10 @@ def test_seeds_without_a_partner_make_no_pair(studio: Studio) -> None:
     assert only_comparison(found)["quality"]["pairs"] == 2
     assert only_comparison(found)["time"]["seeds"] == [3, 4], "times need no pairs"
     assert found["methods"]["dcgan"]["fd"]["seeds"] == 4
-    warning = "d3gan and dcgan do not share seeds 0, 1, 7, which are in no pair"
+    warning = (
+        "only one of d3gan and dcgan was trained with seeds 0, 1 and 7: these runs cannot be "
+        "compared in pairs"
+    )
     assert warning in found["warnings"]
 
 

@@ -163,7 +163,8 @@ def result_table(comparison: Mapping[str, Any]) -> Table:
     metric = comparison["metric"]
     shown = _shown(comparison["judgement"])
     table = make_table("method", "seeds", metric, *(("ratio", "result") if shown else ()))
-    table.columns[0].overflow = "fold"
+    for column in table.columns:
+        column.overflow = "fold"
     for method, estimates in comparison["methods"].items():
         estimate = estimates.get(metric, {})
         low, high = estimate.get("low"), estimate.get("high")
@@ -189,7 +190,8 @@ def _caption(comparison: Mapping[str, Any]) -> str:
     if shown:
         whose = {one["baseline"] for one in shown}
         baseline = f"{shown[0]['baseline']}'s" if len(whose) == 1 else "the baseline's"
-        text += f"; ratio: of {wording.AXES[shown[0]['clock']]} to the target, to {baseline}"
+        clock = wording.AXES[shown[0]["clock"]]
+        text += f"; ratio: {clock} until the target is reached, divided by {baseline}"
     return text
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from d3gan.report.wording import plural
+from d3gan.report.wording import listed, plural
 from d3gan.study.measures import Group
 from d3gan.study.question import Question
 from d3gan.study.records import Record
@@ -64,10 +64,10 @@ def _of_seeds(group: Group) -> Iterator[str]:
     for method in group.methods[1:]:
         alone = sorted(seeds ^ {record.seed for record in method.records})
         if alone:
-            listed = ", ".join(map(str, alone))
+            seed = f"seed{'s' * (len(alone) > 1)} {listed([str(number) for number in alone])}"
             yield (
-                f"{method.name} and {group.baseline.name} do not share seeds {listed}, "
-                "which are in no pair"
+                f"only one of {method.name} and {group.baseline.name} was trained with {seed}: "
+                "these runs cannot be compared in pairs"
             )
 
 
