@@ -42,15 +42,18 @@ def test_a_help_text_is_one_paragraph(
         assert text in help_of(capsys, words), words
 
 
-def test_every_configuration_key_has_a_help_text(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("words", PARSED, ids=" ".join)
+def test_every_flag_has_a_help_text(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    lines = [line.strip("│ ") for line in help_of(capsys, "train", "demo-d3gan").splitlines()]
-    flags = [i for i, line in enumerate(lines) if re.match(r"--\w", line)]
-    assert len(flags) > 60
+    lines = [line.strip("│ ") for line in help_of(capsys, *words).splitlines()]
+    flags = [i for i, line in enumerate(lines) if re.match(r"--?\w", line)]
+    assert len(flags) > (60 if words[0] == "train" else 0)
     for i in flags:
-        assert lines[i + 1][:1].isalnum(), lines[i]
+        beside = re.split(r"\s{2,}", lines[i], maxsplit=1)[1:]
+        text = beside[0] if beside else lines[i + 1]
+        assert text[:1].isalnum() or text.startswith("/"), lines[i]
 
 
 @pytest.mark.parametrize("command", [["data"], ["bench"], []], ids=str)

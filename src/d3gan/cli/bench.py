@@ -42,9 +42,10 @@ class Timing:
     warm_up: int = 3
     """Steps before the first block, which are not timed."""
     rounds: int = 5
-    """Blocks of each kind, in turn; results are medians and extremes."""
+    """Number of timed blocks of each kind, in turn; results are medians, with the smallest and the
+    largest value."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto: CUDA, or MPS, where there is a device."""
+    """Device to measure; auto: CUDA, or MPS, where there is a device."""
     json: str = ""
     """Write the numbers to this file; -: to standard output, and nothing else."""
 

@@ -33,7 +33,7 @@ class Scaling(Timing):
     meshes: tuple[str, ...] = ()
     """Values of train.mesh to measure in addition, where they fit: discriminator=2."""
     backends: tuple[Literal["gloo", "nccl"], ...] = ()
-    """Default: nccl and gloo on CUDA devices, gloo on CPUs."""
+    """Communication libraries; by default nccl and gloo on CUDA devices, and gloo on CPUs."""
     threads: int = 1
     """Threads of each process, on CPUs."""
     steps: int = 4
@@ -41,7 +41,8 @@ class Scaling(Timing):
     warm_up: int = 3
     """Steps before the first block, timed separately; they make connections and caches."""
     rounds: int = 5
-    """Repetitions of the complete measurement; results are medians and extremes."""
+    """Repetitions of the complete measurement; results are medians, with the smallest and the
+    largest value."""
     plots: str = ""
     """Draw throughput, epoch time, utilisation and memory into this folder."""
 

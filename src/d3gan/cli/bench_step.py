@@ -36,17 +36,18 @@ class Step(Timing):
     batch_sizes: tuple[int, ...] = (64,)
     """Images per step."""
     widths: tuple[int, ...] = ()
-    """Widths of both networks; none: those of the preset."""
+    """Widths of both networks; by default those of the preset."""
     resolutions: tuple[int, ...] = ()
-    """Sides of the images in pixels; none: that of the preset."""
+    """Sides of the images in pixels; by default that of the preset."""
     precisions: tuple[Literal["auto", "fp32", "tf32", "bf16", "fp64"], ...] = ("fp32",)
-    """Numbers of d3gan's computation."""
+    """Number formats of d3gan's computation."""
     images: int = 4096
-    """Images to train on, at most; none is decoded during a step of d3gan."""
+    """Largest number of images to train on."""
     steps: int = 0
     """Steps in a block; 0: as many as take half a second."""
     rounds: int = 7
-    """Blocks of each kind, in turn; results are medians and extremes."""
+    """Number of timed blocks of each loop, in turn; results are medians, with the smallest and the
+    largest value."""
     plot: str = ""
     """Draw throughput against batch size into this file."""
     profile: str = ""

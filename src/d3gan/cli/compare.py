@@ -58,21 +58,22 @@ class Compare:
     changes: Annotated[
         Repeated, tyro.conf.arg(name="set", metavar="KEY VALUE [KEY VALUE ...]")
     ] = ()
-    """Configuration keys and their values in all runs, like --KEY VALUE; may be repeated."""
+    """Configuration keys and their values in all runs, as their own flags do; may be repeated."""
     baseline: str = ""
     """The method that the others are compared with; default: the one with the fewest
     discriminators."""
     metric: str = ""
     """The metric to compare; default: the monitored metric."""
     pilot_seeds: tuple[int, ...] = ()
-    """Seeds of runs that fix the targets and are not judged."""
+    """Seeds of pilot runs of the baseline, which set the targets and are not judged."""
     primary: Annotated[str, tyro.conf.arg(metavar="METHOD")] = ""
-    """The method of the one comparison that is named beforehand; all others are corrected for
-    their number."""
+    """Method of the primary comparison, which is named before training; the p-values of the others
+    are corrected for their number."""
     targets: tuple[float, ...] = ()
-    """Qualities to reach, as multiples of the baseline's plateau; default: 1.25 1.1."""
+    """Qualities to reach, as multiples of the baseline's plateau, its best smoothed value; default:
+    1.25 1.1."""
     clocks: tuple[Axis, ...] = ()
-    """Costs at which methods are compared; default: all."""
+    """Costs by which methods are compared; default: all."""
     margin: float | None = None
     """Methods are equivalent if their metric differs by less than this share at equal cost;
     default: 0.15."""
@@ -81,15 +82,15 @@ class Compare:
     out_dir: str = ""
     """Folder of the runs; default: runs/NAME."""
     results: str = ""
-    """Folder that keeps the rows of runs that are over, without checkpoints and samples; runs that
-    are over there are not trained again."""
+    """Folder that keeps the metrics of finished runs, without checkpoints and samples; runs whose
+    metrics it holds are not trained again."""
     tuned: str = ""
     """File of `d3gan tune` with the hyperparameters of each method."""
     scale: float = 1.0
     """Factor on epochs and widths (above 0, at most 1); scaled runs have a separate folder."""
     jobs: int = 0
-    """Number of simultaneous runs; 0: one for each CUDA device, or one on the CPU; all with
-    slurm."""
+    """Number of runs that are trained at the same time; 0: one for each CUDA device, or one on the
+    CPU, or all with slurm."""
     launcher: Literal["local", "slurm", "submitit-local"] = "local"
     """slurm: submit a job for each run; --slurm.KEY VALUE sets its parameters (partition,
     gpus_per_node, timeout_min ...)."""
@@ -105,7 +106,7 @@ class Compare:
     """Simulate what the judge would say with 3, 5, 8, 12 and 20 seeds, with the noise of the pilot
     runs, and print it with the hours that each takes; nothing is trained."""
     effect: float = 1.31
-    """How many times as fast the method is for --power."""
+    """Speed-up that --power assumes: how many times as fast a method reaches the target."""
 
 
 def compare(arguments: list[str]) -> int:

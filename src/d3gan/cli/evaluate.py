@@ -28,7 +28,7 @@ class Evaluate(EvaluationOptions):
     hf://owner/name[@revision] of the Hugging Face hub.
     Images: a folder, a .npy or .npz file, a name (d3gan data list)."""
     json: str = ""
-    """Write the numbers to this file; -: only them, to standard output."""
+    """Write the numbers to this file; -: to standard output, and print nothing else."""
 
 
 def evaluate(arguments: list[str]) -> int:

@@ -99,11 +99,17 @@ def _default(field: "dataclasses.Field[Any]", parent: Any) -> Any:
 
 @functools.cache
 def _docs(target: Any) -> dict[str, str]:
-    """Return the documentation of the parameters of a function, or of the fields of a class."""
-    params = docstring_parser.parse_from_object(target).params
+    """Return the documentation of the parameters of a function, or of the fields of a class and
+    the classes that it extends."""
+    holders = reversed(target.__mro__[:-1]) if inspect.isclass(target) else (target,)
+    params = (p for holder in holders for p in docstring_parser.parse_from_object(holder).params)
     return {param.arg_name: param.description or "" for param in params}
 
 
 def _paragraphs(text: str) -> str:
-    """Return a text without line breaks inside of paragraphs."""
-    return "\n\n".join(" ".join(part.split()) for part in re.split(r"\n\s*\n", text)).strip()
+    """Return a text without line breaks inside of paragraphs and items.
+
+    An item is a line such as ``inception: the network of FID`` after the end of a sentence.
+    """
+    joined = re.sub(r"(?<!\.)\n[ \t]*(?=\S)|\n[ \t]*(?=\S)(?!\S+: )", " ", text.strip())
+    return re.sub(r"\n[ \t]+", "\n", joined)

@@ -38,7 +38,8 @@ class Tune:
     scale: float = 1.0
     """Factor on epochs and widths (above 0, at most 1); scaled runs have a separate folder."""
     jobs: int = 0
-    """Number of simultaneous runs; 0: one for each CUDA device, or one on the CPU."""
+    """Number of runs that are trained at the same time; 0: one for each CUDA device, or one on the
+    CPU."""
     json: str = ""
     """Write all trials to this file; -: to standard output, and print nothing else."""
     dry_run: bool = False

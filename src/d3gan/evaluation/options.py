@@ -17,14 +17,12 @@ from d3gan.runs import RunFolder
 class EvaluationOptions:
     """What to measure, against what, and how. Empty texts and 0 mean not given."""
 
-    # The command line shows these texts as help: lines end at 58 columns.
-
     target: str
     """Run folder, export (.safetensors, hf://owner/name), or images
     named as a data source."""
     against: str = ""
-    """Real images, named likewise; if not given, those the run
-    was trained on."""
+    """Real images to compare with: a folder, a file or a name; by default those the run was
+    trained on."""
     features: str = ""
     """inception: the network of FID; metrics fid and is.
     dinov2: ViT-L/14, for FD-DINOv2; fd. Needs d3gan[dinov2].
@@ -36,21 +34,21 @@ class EvaluationOptions:
     """Metrics to compute, such as fd kd recall; if none is
     given, all that the features allow."""
     samples: int = 0
-    """Number of images to measure; 0: 50,000 of a run, all of a set."""
+    """Number of images to measure; 0: 50,000 images of a run, or all images of a set."""
     checkpoint: str = "last"
     """Checkpoint of a run: best, last, a step, or all side by side."""
     split: str = ""
-    """Split of the images; if not given, train."""
+    """Split of the images; by default train."""
     against_split: str = ""
-    """Split of the real images; if not given, train."""
+    """Split of the real images; by default train."""
     resolution: int = 0
     """Side of the images compared, in pixels; 0: as the run or
     the images."""
     channels: int = 0
-    """1 grey, 3 colour; 0: as the run or the images."""
+    """Number of channels: 1 for grey, 3 for colour, 0 for those of the run or the images."""
     draws: int = len(REPORT_SEEDS)
-    """Draws of latents of a run, each of so many images; the
-    metrics are means over them."""
+    """Number of times that images are drawn from a run, each time with other latents; the metrics
+    are means over these draws."""
     seed: int = REPORT_SEEDS[0]
     """Seed of the first draw; the others follow. Training
     selects the best checkpoint by the draw of seed 0."""
@@ -64,7 +62,7 @@ class EvaluationOptions:
     skip_broken: bool = False
     """Leave out images that cannot be read."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """auto: CUDA, or MPS, where there is one."""
+    """Device; auto: CUDA, or MPS, where there is one."""
 
     @property
     def is_run(self) -> bool:
