@@ -54,6 +54,9 @@ CASES = [
         "hf:/owner: must be hf://owner/name or hf://owner/name@revision",
     ),
     Case(
+        "hub-wrong-name-evaluate", ("evaluate", "hf://owner"), "hf://owner: must be hf://owner/name"
+    ),
+    Case(
         "hub-offline",
         ("sample", "hf://owner/name"),
         "cannot download owner/name from the Hugging Face hub (no answer from http://127.0.0.1:9)",

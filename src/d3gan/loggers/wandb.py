@@ -9,6 +9,13 @@ from d3gan.extras import require
 from d3gan.loggers.base import LoggedRun, Logger, Picture
 from d3gan.messages import is_quiet
 
+FINISH_SECONDS = 120.0
+"""Time to upload what is left when a run ends.
+
+Without a limit, a lost network would keep a finished run from ending. What is not uploaded stays in
+the run's files for ``wandb sync``.
+"""
+
 
 @dataclass
 class WandB(Logger):
@@ -22,7 +29,7 @@ class WandB(Logger):
     """Name of the project; by default WANDB_PROJECT, or d3gan."""
 
     def __post_init__(self) -> None:
-        require("wandb", "0.25", extra="wandb")
+        require("wandb", "0.31", extra="wandb")
 
     def begin(self, run: LoggedRun, config: Mapping[str, Any]) -> None:
         import wandb
@@ -34,7 +41,12 @@ class WandB(Logger):
             resume="allow",
             config=dict(config),
             dir=os.environ.get("WANDB_DIR") or run.folder,
-            settings=wandb.Settings(console="off", silent=is_quiet()),
+            settings=wandb.Settings(
+                console="off",
+                silent=is_quiet(),
+                finish_timeout=FINISH_SECONDS,
+                finish_timeout_raises=True,
+            ),
         )
         self._run.define_metric("*", step_metric="step")  # W&B's own step cannot decrease
 
