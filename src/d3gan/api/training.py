@@ -63,9 +63,9 @@ def train(
             in the cache by their content, so that the run can be resumed and evaluated without
             them.
         callback: Called with a `Progress` after every row of metrics: every
-            ``train.log_every_steps`` steps and after every evaluation. Training waits for it, and
-            its time does not count as training. If it raises, a checkpoint is saved, and the
-            exception is raised here.
+            ``train.log_every_steps`` steps, whenever samples or a checkpoint are due, and after
+            every evaluation. Training waits for it, and its time does not count as training. If it
+            raises, a checkpoint is saved, and the exception is raised here.
 
     Returns:
         The run, which has ended.
