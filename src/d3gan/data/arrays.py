@@ -45,7 +45,7 @@ def read_arrays(file: Path) -> Source:
     if labels is None:
         labels = np.full(len(images), -1)
         unlabelled = (
-            f"{file} holds no labels; save them beside the images, as whole numbers "
+            f"{file} has no labels; save them beside the images, as whole numbers "
             f"[{len(images)}]: np.savez('labelled.npz', images=images, labels=labels)"
         )
     labels = checked_labels(labels, str(file))

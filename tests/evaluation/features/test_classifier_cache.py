@@ -60,7 +60,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(
 def test_images_without_labels_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "plain.npy"
     np.save(file, np.zeros((50, 16, 16), np.uint8))
-    with pytest.raises(UserError, match=r"plain.npy holds no labels; .*inception"):
+    with pytest.raises(UserError, match=r"plain.npy has no labels; .*inception"):
         load_classifier(shaped(file), tmp_path, CPU)
     few = tmp_path / "few.npz"
     np.savez(few, images=np.zeros((9, 16, 16), np.uint8), labels=np.arange(9) % 2)
