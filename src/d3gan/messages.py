@@ -68,6 +68,12 @@ def note(text: str) -> None:
         always(text)
 
 
+def plain(text: str) -> None:
+    """Print lines that continue a note, unless the program is quiet."""
+    if not is_quiet():
+        print(text, file=sys.stderr, flush=True)
+
+
 def warn(text: str) -> None:
     """Print a warning, unless the program is quiet."""
     note(f"warning: {text}")

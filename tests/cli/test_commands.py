@@ -107,8 +107,7 @@ def test_an_interrupted_run_resumes_bit_for_bit(
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number, errors
-    kernels, interrupted = errors.splitlines()
-    assert kernels.startswith("d3gan: kernels of")
+    *_, interrupted = errors.splitlines()
     assert f"continue with `d3gan train {run}`" in interrupted
     assert not (run / "checkpoints" / "step-00000200.pt").exists(), (
         "the run was stopped before its end"

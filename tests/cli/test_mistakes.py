@@ -263,8 +263,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tiny: Config, tmp_path: Path) -> 
     file = written(tiny, tmp_path)
     result = run_code(FULL_DISK, "train", file)
     assert result.returncode == 2, result.stderr
-    kernels, line = result.stderr.splitlines()
-    assert kernels.startswith("d3gan: kernels of")
+    *_, line = result.stderr.splitlines()
     assert line.startswith("d3gan: error: cannot write to ")
     assert "free some space" in line
     run = tiny.run_dir

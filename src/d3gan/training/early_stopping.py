@@ -66,6 +66,15 @@ class Monitor:
         )
 
 
+def early_stop_message(step: int, total: int, saved_images: int, monitor: Monitor | None) -> str:
+    """Return why training ends after `step` of `total` steps: by the monitor, or the callback."""
+    why = "the callback asked for it"
+    if monitor and monitor.exhausted:
+        why = f"{monitor.reason()}; continue with a larger --eval.patience"
+    images = f"{saved_images:,} images"
+    return f"stopped early at step {step} of {total}, which saves {images}: {why}"
+
+
 def make_monitor(wanted: EvalConfig, evaluator: Evaluator) -> Monitor:
     """Return the monitor of a new run: by default it follows the first metric that is measured."""
     name = wanted.monitor or evaluator.asked[0]

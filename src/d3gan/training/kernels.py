@@ -24,7 +24,6 @@ from d3gan.config import Config
 from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
-from d3gan.messages import note
 from d3gan.networks.ensemble import Way, joins_batches
 from d3gan.runs import RunFolder
 from d3gan.training.build import build_discriminators, build_generator, build_rules
@@ -76,23 +75,24 @@ def _of_member(kernels: dict[str, str], k: int) -> dict[str, str]:
             if name.startswith(start)}  # fmt: skip
 
 
-def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -> None:
-    """Use the kernels of the run, or measure which are fastest here. All ranks call this together.
+def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -> str:
+    """Use the kernels of the run, or measure which are fastest here; say which were measured.
 
     On CPUs these are the kernels of every convolution. On CUDA, where cuDNN chooses those, it is
-    the way in which several discriminators are computed. On other devices, without
-    `train.autotune`, and with `train.deterministic`, nothing is measured. Raises UserError.
+    the way in which several discriminators are computed. Without `train.autotune`, and with
+    `train.deterministic`, nothing is measured. All ranks call this together. Raises UserError.
     """
-    measurable = next(state.generator.parameters()).device.type in ("cpu", "cuda")
-    if config.train.autotune == "off" or config.train.deterministic or not measurable:
-        return
-    Kernels(**state.parallel.from_main(lambda: _chosen(config, state, run))).apply(state)
+    if config.train.autotune == "off" or config.train.deterministic:
+        return ""
+    found, line = state.parallel.from_main(lambda: _chosen(config, state, run))
+    Kernels(**found).apply(state)
+    return line
 
 
-def _chosen(config: Config, state: State, run: RunFolder | None) -> dict[str, Any]:
-    """Return the kernels as plain values: those in the run's folder, or new ones."""
+def _chosen(config: Config, state: State, run: RunFolder | None) -> tuple[dict[str, Any], str]:
+    """Return the kernels as plain values: those in the run's folder, or new ones and a line."""
     if run is not None and run.kernels_file.exists():
-        return _read(run.kernels_file)
+        return _read(run.kernels_file), ""
     start = time.perf_counter()
     device = next(state.generator.parameters()).device
     if device.type == "cuda":
@@ -103,9 +103,7 @@ def _chosen(config: Config, state: State, run: RunFolder | None) -> dict[str, An
     if run is not None:
         with writing(run.path):
             write_text(run.kernels_file, json.dumps(found, indent=2) + "\n")
-        seconds = time.perf_counter() - start
-        note(f"{line} (measured in {seconds:.1f} s)")
-    return found
+    return found, f"{line} (measured in {time.perf_counter() - start:.1f} s)"
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -170,10 +168,7 @@ def _sentence(chosen: list[tuple[str, autotune.Seconds]]) -> str:
     listed = ", ".join(f"{count} with {names.get(kernel, kernel)}" for kernel, count in counts)
     library = sum(seconds[LIBRARY] for _, seconds in chosen)
     ratio = sum(seconds[kernel] for kernel, seconds in chosen) / library if library else 1.0
-    return (
-        f"kernels of {len(chosen)} convolutions: {listed or 'none'}; together they take "
-        f"{ratio:.2f} times as long as torch's own"
-    )
+    return f"{listed or 'none'}; together they take {ratio:.2f} times as long as torch's own"
 
 
 def _layers(config: Config, state: State, images: int) -> list[dict[str, autotune.Layer]]:

@@ -27,10 +27,11 @@ from d3gan.runs import RunFolder
 from d3gan.shell import command_line
 from d3gan.training import distributed, preparation
 from d3gan.training.checkpoint import checkpoint_to_resume, save_checkpoint, write_checkpoint
-from d3gan.training.early_stopping import make_monitor, resumed_monitor
+from d3gan.training.early_stopping import early_stop_message, make_monitor, resumed_monitor
 from d3gan.training.engine import Engine
 from d3gan.training.environment import environment
 from d3gan.training.final_report import report_row
+from d3gan.training.forecast import Forecast
 from d3gan.training.kernels import choose_kernels
 from d3gan.training.listening import Listener, OnRow
 from d3gan.training.logging import Clock, NonFinite, Recorder
@@ -86,10 +87,9 @@ def train(config: Config, *, resume: bool = False, on_row: OnRow | None = None) 
                 run.begin(to_toml(config), environment(config) | images_id(images))
                 if initial:
                     initial.save(run)
-        choose_kernels(config, state, run)
-        listener = Listener(on_row)
+        kernels = choose_kernels(config, state, run)
         with StatusFile(run, config, state, total, Clock(state.train_seconds)) as status:
-            _Training(config, run, state, images, evaluator, device, status, listener).run_steps()
+            _Training(config, run, state, images, evaluator, device, status, on_row).train(kernels)
     return run
 
 
@@ -105,9 +105,9 @@ class _Training:
         evaluator: Evaluator | None,
         device: torch.device,
         status: StatusFile,
-        listener: Listener,
+        on_row: OnRow | None,
     ) -> None:
-        self.config, self.run, self.state, self.listener = config, run, state, listener
+        self.config, self.run, self.state, self.listener = config, run, state, Listener(on_row)
         self.images_id, self.epoch_images = images_id(images), len(images.images)
         self.evaluator, self.status = evaluator, status
         self.total, self.clock = status.total, status.clock
@@ -129,9 +129,12 @@ class _Training:
             protocol = evaluator.protocol(seed=SELECTION_SEED, ema=self.ema)
             self.monitor = resumed_monitor(run, make_monitor(config.eval, evaluator), protocol)
         self.watch = Watch(config, run, self.total, self.monitor)
+        seconds = self.watch.evaluation_seconds
+        self.forecast = Forecast(config, run, state, device, self.total, self.clock, seconds)
 
-    def run_steps(self) -> None:
-        """Make the remaining steps."""
+    def train(self, kernels: str) -> None:
+        """Make the remaining steps. `kernels` says which were chosen now, if any."""
+        self.forecast.announce(kernels)
         config, state = self.config, self.state
         silent = not distributed.is_main()
         with (
@@ -148,6 +151,7 @@ class _Training:
             while state.step < self.total and not self._ends_early():
                 self.recorder.add(self.engine.step())
                 bar.advance()
+                self.forecast.step()
                 signal_number = stop.agreed(state.step)
                 ends = bool(signal_number) or state.step == self.total
                 samples_due = ends or self._due(config.samples.every_epochs)
@@ -288,13 +292,8 @@ class _Training:
 
     def _stop_early(self) -> None:
         """Say why training ends before its last step."""
-        images = (self.total - self.state.step) * self.config.images_per_step
-        why = "the callback asked for it"
-        if self.monitor and self.monitor.exhausted:
-            why = f"{self.monitor.reason()}; continue with a larger --eval.patience"
-        self.status.early_stop = (
-            f"stopped early at step {self.state.step} of {self.total}, which saves {images:,} "
-            f"images: {why}"
-        )
+        step, total = self.state.step, self.total
+        saved = (total - step) * self.config.images_per_step
+        self.status.early_stop = early_stop_message(step, total, saved, self.monitor)
         if distributed.is_main():
             note(self.status.early_stop)

@@ -41,6 +41,11 @@ class Watch:
         elif row["kind"] == "warning":
             self._warned[row["name"]] = row["message"]
 
+    def evaluation_seconds(self) -> float | None:
+        """Return how long the last evaluation took; None if there was none."""
+        rows = self._rows["eval"]
+        return float(rows[-1]["eval_seconds"]) if rows else None
+
     def see(self, row: Row) -> list[Row]:
         """Return rows of the kind "warning" for what a new row shows first; print them."""
         self._remember(row)
