@@ -225,13 +225,13 @@ CASES = [
     Case("metrics-unreadable", ("report", "runs/a"),
          "cannot be read: cannot read runs/a/metrics.jsonl: Is a directory", status=0,
          prepare=run_of_4_steps(folder_instead("runs/a/metrics.jsonl"))),
-    Case("metrics-unreadable-train", ("train", "runs/a"),
-         "cannot read runs/a/metrics.jsonl: Is a directory",
-         prepare=run_of_4_steps(folder_instead("runs/a/metrics.jsonl"))),
 ]  # fmt: skip
 """Most end before torch is imported."""
 
 SLOW = [
+    Case("metrics-unreadable-train", ("train", "runs/a"),
+         "cannot read runs/a/metrics.jsonl: Is a directory",
+         prepare=run_of_4_steps(folder_instead("runs/a/metrics.jsonl"))),
     Case("init-from-another-size",
          ("train", "demo-dcgan", "--init-from", "runs/a", "--eval.every-epochs", "0"),
          "runs/a': its networks are not those of this run: generator.",

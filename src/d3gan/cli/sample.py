@@ -33,6 +33,7 @@ ROW = 8
 
 Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Output = Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+Overwrite = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 def sample(arguments: list[str]) -> int:
@@ -50,7 +51,7 @@ def _sample(
     label: int | None = None,
     interpolate: bool = False,
     checkpoint: str = "last",
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw images from a trained generator.
 
@@ -149,7 +150,9 @@ def export(arguments: list[str]) -> int:
     return 0
 
 
-def _export(run: Run, output: Output, checkpoint: str = "last", overwrite: bool = False) -> None:
+def _export(
+    run: Run, output: Output, checkpoint: str = "last", overwrite: Overwrite = False
+) -> None:
     """Write a trained generator to one file that needs no run folder.
 
     Args:
