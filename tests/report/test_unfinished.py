@@ -91,12 +91,15 @@ def test_runs_that_are_not_judged_belong_to_their_method(tmp_path: Path) -> None
 def test_damaged_files_are_named_and_the_others_shown(tmp_path: Path) -> None:
     methods = dict(list(made_up.METHODS.items())[:2])
     _, runs = made_up.study(tmp_path, methods, range(3), rows=8, sample_grids=2)
-    first, second, _ = runs["mnist-d3gan"]
+    first, second, third = runs["mnist-d3gan"]
     first.environment_file.write_text("[1]")
     second.config_file.write_text("")
+    third.environment_file.write_text("")
+    third.metrics_file.write_text("")  # it is left out, but not because of its environment
     found = compare([folder for folders in runs.values() for folder in folders])
-    assert [run["name"] for run in found["damaged"]] == [first.path.name, second.path.name]
-    assert len(found["runs"]["mnist-d3gan"]) == 2
+    damaged = [first.path.name, second.path.name, third.path.name]
+    assert [run["name"] for run in found["damaged"]] == damaged
+    assert len(found["runs"]["mnist-d3gan"]) == 1
     reader = shown((found, run_folders(found)))
     for line in (
         f"{first.path.name} is shown without its environment: {first.environment_file} is damaged "
@@ -104,7 +107,8 @@ def test_damaged_files_are_named_and_the_others_shown(tmp_path: Path) -> None:
         f"cannot be read: {second.config_file} is damaged (it is empty)",
     ):
         assert line in reader.text
-    assert f"Not recorded by {first.path.name}." in reader.text
+    assert f"{third.path.name} is shown without its environment" in reader.text
+    assert f"Not recorded by {first.path.name} and {third.path.name}." in reader.text
 
 
 def test_a_chart_of_a_count_is_a_step_function(tmp_path: Path) -> None:

@@ -148,12 +148,12 @@ def print_comparison(comparison: Mapping[str, Any], output: Path) -> None:
         print(in_lines(sentence))
     for warning in comparison["warnings"]:
         print(in_lines(f"Warning: {warning}."))
-    damaged = {run["name"]: run["reason"] for run in comparison.get("damaged", ())}
+    damaged = comparison.get("damaged", ())
     for run in judgement["left_out"]:
-        if run["name"] not in damaged:
+        if run not in damaged:
             print(in_lines(f"Left out: {run['name']} {run['reason']}."))
-    for name, reason in damaged.items():
-        warn(f"{name} {reason}")
+    for run in damaged:
+        warn(f"{run['name']} {run['reason']}")
     print(f"report: {output}")
 
 

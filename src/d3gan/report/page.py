@@ -118,9 +118,10 @@ def _recent(comparison: Comparison, runs: Runs, shown: Sequence[Sheet]) -> list[
 
 def _shown_despite_damage(comparison: Comparison) -> list[str]:
     """Return a line for each run that is shown although one of its files is damaged."""
-    left_out = {run["name"] for run in comparison["judgement"]["left_out"]}
-    every = comparison["damaged"]
-    return [f"{run['name']} {run['reason']}" for run in every if run["name"] not in left_out]
+    left_out = comparison["judgement"]["left_out"]
+    return [
+        f"{run['name']} {run['reason']}" for run in comparison["damaged"] if run not in left_out
+    ]
 
 
 @cache
