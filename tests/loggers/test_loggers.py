@@ -18,7 +18,8 @@ from d3gan.errors import Interrupted, UserError
 from d3gan.loggers import LOGGERS
 from d3gan.runs import RunFolder
 from d3gan.training import signals, trainer
-from d3gan.training.logging import NonFinite, Recorder
+from d3gan.training.logging import Clock, NonFinite, Recorder
+from d3gan.training.tracking import Tracking
 from d3gan.training.trainer import train
 
 
@@ -164,7 +165,7 @@ def test_a_failing_logger_costs_one_warning(
         run = train(logged_by(f"{notes}(fails='{fails}')", tiny, name=fails))
         warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
         (line,) = warnings
-        assert "stopped (ConnectionError: no answer); training continues without it" in line
+        assert f"{fails}') stopped (ConnectionError: no answer); the run is not affected" in line
         assert calls()[-1][0] == fails, "it is not called again"
         for name, tensor in weights(plain.path).items():
             assert torch.equal(tensor, weights(run.path)[name])
@@ -192,6 +193,30 @@ def test_a_logger_is_told_how_the_run_ended(
     with pytest.raises(ZeroDivisionError):
         train(logged_by(notes, tiny), resume=True)
     assert calls()[-1] == ["end", "failed"]
+
+
+def test_the_time_of_a_slow_logger_is_not_training(
+    notes: str, tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused = []
+    for call in ("begin", "end"):
+        original = getattr(Tracking, call)
+
+        def noted(self: Tracking, *words: str, original: Any = original) -> None:
+            paused.append(clocks[-1]._since is None)
+            original(self, *words)
+
+        monkeypatch.setattr(Tracking, call, noted)
+    clocks = []
+    create = Clock.__init__
+
+    def created(clock: Clock, seconds: float) -> None:
+        clocks.append(clock)
+        create(clock, seconds)
+
+    monkeypatch.setattr(Clock, "__init__", created)
+    train(logged_by(notes, tiny))
+    assert paused == [True, True]
 
 
 def test_a_damaged_list_of_what_was_logged_is_no_obstacle(

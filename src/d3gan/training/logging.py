@@ -153,7 +153,8 @@ class Recorder:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.tracking.end(state_after(error))
+        with self.clock.paused():  # a service may take long to receive what is left
+            self.tracking.end(state_after(error))
 
 
 def _valid(name: str, table: dict[str, Tensor]) -> Tensor:

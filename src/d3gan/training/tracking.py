@@ -86,8 +86,8 @@ class Tracking:
             del self._loggers[name]
             reason = next(iter(str(error).strip().splitlines()), "no details")
             warn(
-                f"the logger {name} stopped ({type(error).__name__}: {reason}); training continues "
-                f"without it, and {self._run.metrics_file} has all numbers"
+                f"the logger {name} stopped ({type(error).__name__}: {reason}); the run is not "
+                f"affected, and {self._run.metrics_file} has all numbers"
             )
 
     def _read(self) -> None:
