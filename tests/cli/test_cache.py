@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from PIL import Image
+from tests.program import symbolic_links
 
 from d3gan.cli.main import main
 from d3gan.config import DataConfig
@@ -161,6 +162,7 @@ def test_what_running_processes_use_is_kept(
     assert set(kinds).isdisjoint(listed(capsys))
 
 
+@symbolic_links
 def test_links_are_not_followed(cache: Path, tmp_path: Path) -> None:
     name = "f" * 32
     elsewhere = small_file(tmp_path / "elsewhere" / "images.npy")

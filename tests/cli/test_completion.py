@@ -6,19 +6,22 @@ import re
 import shlex
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from tests.cli.test_documented_commands import ALL, PLACEHOLDER
 
 from d3gan.cli.completion import (
-    KINDS,
     bash_script,
     fish_script,
     flags_of_commands,
+    targets_of,
     words_of_commands,
     zsh_script,
 )
 from d3gan.cli.main import COMMANDS, main
+from d3gan.cli.parsing import described
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def script() -> str:
     return bash_script()
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if not KINDS.get(name)])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if "" in targets_of(name)])
 def test_flags_are_those_of_the_help(name: str) -> None:
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
@@ -54,6 +57,21 @@ def test_every_command_has_flags_or_kinds() -> None:
     assert "mnist-d3gan" in words_of_commands()["train"]
 
 
+DOCUMENTED = sorted({words[:2] for _, words in ALL if len(words) > 1 and words[0] in COMMANDS})
+"""The command and its next word of all commands of the documentation."""
+
+
+@pytest.mark.parametrize(("name", "word"), [c for c in DOCUMENTED if not c[1].startswith("-")])
+def test_documented_subcommands_are_completed(name: str, word: str) -> None:
+    """A word that changes what a command parses is the name of a sub-command."""
+    targets = targets_of(name)
+    if "" not in targets:
+        assert word in words_of_commands()[name] or PLACEHOLDER.search(word)
+    elif name != "train":  # which reads the word
+        command = getattr(import_module(f"d3gan.cli.{COMMANDS[name][0]}"), name)
+        assert described(command, [word]) is targets[""]
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -62,6 +80,10 @@ def test_every_command_has_flags_or_kinds() -> None:
         ("d3gan train x --data.no-f", {"--data.no-flip"}),
         ("d3gan train x --train.device c", {"cpu", "cuda"}),
         ("d3gan bench sc", {"scaling"}),
+        ("d3gan cache cl", {"clear"}),
+        ("d3gan cache clear --older", {"--older-than"}),
+        ("d3gan pl", {"play"}),
+        ("d3gan completion f", {"fish"}),
         ("d3gan sample runs/x --see", {"--seed"}),
         ("d3gan compare --train.epo", {"--train.epochs"}),
         ("d3gan sample some", set()),

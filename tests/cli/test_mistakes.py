@@ -3,8 +3,8 @@
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,8 +78,10 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("sample x -n 0", "count = 0: must be at least 1"),
         ("sample x --seed -1", "seed = -1: must be at least 0"),
         ("export no/such/run -o g.safetensors", "there is no run at no/such/run"),
-        ("data", "write data list, data prepare SOURCE, data show SOURCE or data classifier SOURCE"),
-        ("data lst", "there is no command 'data lst' (did you mean 'list'?)"),
+        ("data", "write d3gan data list|prepare|show|classifier"),
+        ("data lst", "there is no command 'data lst' (did you mean 'list'?); write d3gan data list|"),
+        ("bench", "write d3gan bench step|data|scaling"),
+        ("cache clean", "there is no command 'cache clean' (did you mean 'clear'?); write d3gan cache list|"),
         ("data show digts", "there is no data source 'digts' (did you mean 'digits'?)"),
         ("data show digits --resolution 2", "data.resolution = 2: must be at least 4 and at most"),
         ("demo --epochs -1", "train.epochs = -1.0: must be at least 1e-06 and at most 1000000"),
@@ -136,11 +138,14 @@ def test_a_broken_image_is_reported_and_can_be_skipped(
 def test_an_unreadable_folder_is_reported(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def walk(folder: Path, onerror: Callable[[OSError], None]) -> Iterator[None]:
-        onerror(PermissionError(13, "Permission denied", str(folder)))
-        yield from ()
+    scan = os.scandir
 
-    monkeypatch.setattr(os, "walk", walk)
+    def forbidding(folder: str | Path) -> Any:
+        if Path(folder) == tmp_path:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", forbidding)
     line = error_line(capsys, "data", "show", tmp_path)
     assert line == f"cannot read {tmp_path}: Permission denied"
 

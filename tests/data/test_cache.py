@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tests.program import finish, start_process
+from tests.program import finish, start_process, symbolic_links
 
 from d3gan.config import DataConfig
 from d3gan.data import cache_entry, decode
@@ -284,7 +284,7 @@ def test_a_conditional_model_is_refused_before_images_without_labels_are_decoded
     assert decoded == []
 
 
-@pytest.mark.parametrize("kind", ["missing", "forbidden"])
+@pytest.mark.parametrize("kind", [pytest.param("missing", marks=symbolic_links), "forbidden"])
 def test_an_image_that_cannot_be_read_is_a_broken_one(
     kind: str, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

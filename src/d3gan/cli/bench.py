@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.table import Table
 
-from d3gan.cli.parsing import check_at_least_one, parse
+from d3gan.cli.parsing import check_at_least_one, parse, subcommand
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
-from d3gan.errors import UserError
 
 if TYPE_CHECKING:
     from d3gan.config import DataConfig
@@ -66,12 +65,7 @@ class Timing:
 
 def bench(arguments: list[str]) -> int:
     """Time steps of training, their data, or their scaling over processes."""
-    if arguments and arguments[0] in ("-h", "--help"):
-        print(_USAGE)
-        return 0
-    if not arguments or arguments[0] not in KINDS:
-        raise UserError(f"name what to time: d3gan bench {'|'.join(KINDS)}")
-    kind, *rest = arguments
+    kind, rest = subcommand(KINDS, arguments, "bench", usage=_USAGE)
     options = getattr(import_module(f"d3gan.cli.bench_{kind}"), KINDS[kind])
     benchmark = parse(options, rest, f"bench {kind}")
     from d3gan.training.process import prepare_process  # imports torch

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import tyro
 from rich.table import Column, Table
 
-from d3gan.cli.parsing import parse
+from d3gan.cli.parsing import parse, subcommand
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.data.cache_contents import (
     ALL_KINDS,
@@ -20,25 +20,18 @@ from d3gan.data.cache_contents import (
 from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
 from d3gan.files import size_text
-from d3gan.registry import nearest
 
 Kind = Literal[
     "images", "in-memory", "classifiers", "statistics", "weights", "kernels", "digests",
     "unfinished",
 ]  # fmt: skip
 
-ACTIONS = {"list": "list what the cache holds", "clear": "delete it, or a part of it"}
+ACTIONS = ("list", "clear")
 
 
 def cache(arguments: list[str]) -> int:
     """List or clear the cache."""
-    action = arguments[0] if arguments and not arguments[0].startswith("-") else "list"
-    if action not in ACTIONS:
-        raise UserError(
-            f"there is no command 'cache {action}'{nearest(action, ACTIONS)}; "
-            "write cache, or cache clear"
-        )
-    rest = arguments[1:] if action in arguments[:1] else arguments
+    action, rest = subcommand(ACTIONS, arguments, "cache", default="list")
     parse(_clear if action == "clear" else _list, rest, f"cache {action}")
     return 0
 

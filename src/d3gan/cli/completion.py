@@ -5,24 +5,17 @@ The scripts hold all words, so that a shell does not start Python at every press
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 import tyro
 
 from d3gan.cli.main import COMMANDS
-from d3gan.cli.parsing import described, parse
+from d3gan.cli.parsing import Subcommands, described, parse
 from d3gan.config import Config
 from d3gan.config_files import presets
 
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "bench": ("step", "data", "scaling"),
-    "data": ("list", "prepare", "show", "classifier"),
-    "cache": ("list", "clear"),
-    "completion": (),
-}
-"""Commands whose first argument is the name of what they do."""
 TAKE_ALL_KEYS = ("compare", "tune")
 """Commands of which every key of the configuration is a flag that tyro does not parse."""
 OF_EVERY_COMMAND = ("--help", "--quiet", "--verbose")
@@ -57,24 +50,34 @@ def _completion(shell: Annotated[Literal["bash", "zsh", "fish"], tyro.conf.Posit
 
 def words_of_commands() -> dict[str, tuple[str, ...]]:
     """Return the words that may follow each command, apart from flags and files."""
-    words = {name: KINDS.get(name, ()) for name in COMMANDS}
+    words = {name: tuple(filter(None, targets_of(name))) for name in COMMANDS}
     words["train"] = tuple(presets())
     words["completion"] = ("bash", "zsh", "fish")
     return words
 
 
 def flags_of_commands() -> dict[str, list[Flag]]:
-    """Return the flags of every command; a command with kinds has those of all of them."""
+    """Return the flags of every command; a command with sub-commands has those of all of them."""
     found: dict[str, list[Flag]] = {}
-    for name, (module, _) in COMMANDS.items():
-        command = getattr(import_module(f"d3gan.cli.{module}"), name)
-        targets = [described(command, [kind]) for kind in KINDS.get(name, ()) or ("--help",)]
-        flags = {flag.name: flag for target in targets if target for flag in flags_of(target)}
+    for name in COMMANDS:
+        targets = filter(None, targets_of(name).values())
+        flags = {flag.name: flag for target in targets for flag in flags_of(target)}
         if name in TAKE_ALL_KEYS:
             flags |= {flag.name: flag for flag in flags_of(Config) if "." in flag.name}
         flags |= {name: Flag(name, is_switch=True) for name in OF_EVERY_COMMAND}
         found[name] = sorted(flags.values())
     return found
+
+
+def targets_of(name: str) -> dict[str, Any]:
+    """Return the function or dataclass into which each sub-command of a command parses its
+    arguments, by name; that of a command without sub-commands has the name ""."""
+    module, _ = COMMANDS[name]
+    command = getattr(import_module(f"d3gan.cli.{module}"), name)
+    target = described(command, ["--help"])
+    if not isinstance(target, Subcommands):
+        return {"": target}
+    return {kind: described(command, [kind]) for kind in target.names}
 
 
 def flags_of(target: Any, prefix: str = "") -> Iterator[Flag]:
@@ -96,7 +99,8 @@ def flags_of(target: Any, prefix: str = "") -> Iterator[Flag]:
         if kind is bool:
             section, dot, last = flag.rpartition(".")
             yield Flag(f"--{flag}", is_switch=True)
-            yield Flag(f"--{section}{dot}no-{last}", is_switch=True)
+            if tyro.conf.FlagCreatePairsOff not in notes:
+                yield Flag(f"--{section}{dot}no-{last}", is_switch=True)
         else:
             values = get_args(kind) if get_origin(kind) is Literal else ()
             yield Flag(f"--{flag}", tuple(str(value) for value in values))

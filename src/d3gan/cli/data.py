@@ -10,20 +10,18 @@ import tyro
 from rich.table import Table
 
 from d3gan import config as configs
-from d3gan.cli.parsing import check_output, parse
+from d3gan.cli.parsing import check_output, parse, subcommand
 from d3gan.cli.printing import print_table
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, load_images
 from d3gan.data.hub_sources import data_folder
 from d3gan.data.locations import cache_folder
 from d3gan.data.sources import SOURCES
-from d3gan.errors import UserError
 from d3gan.fields import check_draw
 from d3gan.files import writing
 from d3gan.images import enlarged, grid, save_picture
 from d3gan.messages import note
 from d3gan.outputs import check_replaceable
-from d3gan.registry import nearest
 
 _USAGE = """\
 usage: d3gan data ACTION ...
@@ -46,16 +44,8 @@ def data(arguments: list[str]) -> int:
         "show": _show,
         "classifier": _classifier,
     }
-    if not arguments or arguments[0] not in actions:
-        word = arguments[0] if arguments else ""
-        if word in ("-h", "--help"):
-            print(_USAGE)
-            return 0
-        raise UserError(
-            f"there is no command 'data {word}'{nearest(word, list(actions))}; "
-            "write data list, data prepare SOURCE, data show SOURCE or data classifier SOURCE"
-        )
-    parse(actions[arguments[0]], arguments[1:], f"data {arguments[0]}")
+    action, rest = subcommand(actions, arguments, "data", usage=_USAGE)
+    parse(actions[action], rest, f"data {action}")
     return 0
 
 

@@ -3,8 +3,9 @@
 import contextlib
 import functools
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,14 @@ from d3gan.config import keys, typed
 from d3gan.config_aliases import ALIASES
 from d3gan.errors import UserError
 from d3gan.messages import FLAGS_OF_EVERY_COMMAND
+from d3gan.registry import nearest
+
+
+@dataclass(frozen=True)
+class Subcommands:
+    """What a command parses that has sub-commands."""
+
+    names: tuple[str, ...]
 
 
 class _Described(Exception):
@@ -27,7 +36,7 @@ _describes = ContextVar("_describes", default=False)
 
 def described(command: Callable[[list[str]], int], arguments: Sequence[str]) -> Any:
     """Return the function or dataclass into which a command parses its arguments, without running
-    it; None if it parses none."""
+    it; its `Subcommands` if the arguments name none of them; None if it parses nothing."""
     token = _describes.set(True)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -37,6 +46,33 @@ def described(command: Callable[[list[str]], int], arguments: Sequence[str]) -> 
     finally:
         _describes.reset(token)
     return None
+
+
+def subcommand(
+    names: Collection[str],
+    arguments: Sequence[str],
+    command: str,
+    *,
+    usage: str = "",
+    default: str = "",
+) -> tuple[str, list[str]]:
+    """Return the name of the sub-command and its arguments.
+
+    Arguments without a name are those of `default`, if there is one; else `--help` prints `usage`
+    and exits. Raises UserError for a name that is missing or unknown.
+    """
+    word, *rest = arguments or [""]
+    if word in names:
+        return word, rest
+    if _describes.get():
+        raise _Described(Subcommands(tuple(names)))
+    if usage and word in ("-h", "--help"):
+        print(usage)
+        raise SystemExit(0)
+    if default and (not word or word.startswith("-")):
+        return default, list(arguments)
+    wrong = f"there is no command '{command} {word}'{nearest(word, names)}; " if word else ""
+    raise UserError(f"{wrong}write d3gan {command} {'|'.join(names)}")
 
 
 def parse(
