@@ -32,6 +32,18 @@ CASES = [
         "d3gan: error: ",
         absent=("warning",),
     ),
+    Case(
+        "the flags of train in compare: numbers, switches and lists",
+        ("compare", "--methods", "demo-dcgan", "--train.epochs", "4", "--data.flip",
+         "--eval.metrics", "fd", "precision", "--seeds", "0", "--dry-run"),
+        "demo-dcgan-seed-0",
+        status=0,
+    ),
+    Case(
+        "the older spelling of flags in compare",
+        ("compare", "--methods", "demo-dcgan", "--set", "train.epochs", "4"),
+        "d3gan: error: --set KEY VALUE: write --KEY VALUE, for example --train.epochs 4",
+    ),
     pytest.param(
         Case(
             "two processes: no warning of torch on strides",

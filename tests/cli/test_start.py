@@ -46,7 +46,7 @@ COMMANDS = """
 2 export no/such/run -o g.safetensors
 2 evaluate x --resolution 4
 2 compare --methods nope
-2 compare --methods demo-dcgan --set gan.n 3
+2 compare --methods demo-dcgan --gan.n 3
 2 data show digts
 2 demo --epochs -1
 2 report no/such/run

@@ -55,10 +55,6 @@ class Compare:
     vary: Annotated[Repeated, tyro.conf.arg(metavar="KEY VALUE [VALUE ...]")] = ()
     """Configuration key and its values, each of which is combined with every method; may be
     repeated."""
-    changes: Annotated[
-        Repeated, tyro.conf.arg(name="set", metavar="KEY VALUE [KEY VALUE ...]")
-    ] = ()
-    """Configuration keys and their values in all runs, as their own flags do; may be repeated."""
     baseline: str = ""
     """The method that the others are compared with; default: the one with the fewest
     discriminators."""
@@ -111,6 +107,8 @@ class Compare:
 
 def compare(arguments: list[str]) -> int:
     """Train the runs of a study and compare its methods."""
+    if "--set" in arguments:
+        raise UserError("--set KEY VALUE: write --KEY VALUE, for example --train.epochs 4")
     rest, slurm = split_flags(arguments, lambda key: key.startswith("slurm."))
     rest, changes = config_flags(rest, lambda key: "." in key)
     options: Compare = parse(Compare, rest, "compare")
@@ -191,24 +189,12 @@ def planned(options: Compare, changes: Mapping[str, Any] = MappingProxyType({}))
             **(table if isinstance(table, Mapping) else {}),
             "method": options.primary,
         }
-    overriding = {"set": {**_pairs(options.changes), **changes}, "vary": _lists(options.vary)}
+    overriding = {"set": dict(changes), "vary": _lists(options.vary)}
     for key, flags in overriding.items():
         if flags:
             table = values.get(key, {})
             values[key] = (configs.flatten(table) if isinstance(table, Mapping) else {}) | flags
     return make_study(values, origin=options.study, scale=options.scale)
-
-
-def _pairs(groups: Sequence[Words]) -> dict[str, Any]:
-    """Return the values of --set KEY VALUE KEY VALUE by key."""
-    values = {}
-    for words in groups:
-        if not words or len(words) % 2:
-            raise UserError(f"--set {' '.join(words)}: write --set KEY VALUE [KEY VALUE ...]")
-        for key, word in zip(words[::2], words[1::2], strict=True):
-            key = key.replace("-", "_")
-            values[key] = configs.typed(key, word)
-    return values
 
 
 def _lists(groups: Sequence[Words]) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def config_flags(
         if _is_switch(key):
             switches |= {key: f"--{key}=true", _negated(key): f"--{key}=false"}
     words = [switches.get(_dotted(word), word) for word in _without_truth(arguments)]
+    words = _with_lists(words, [key for key in keys() if wanted(key) and typed(key, "") == []])
     rest, flags = split_flags(words, wanted)
     return rest, {key: typed(key, word) for key, word in flags.items()}
 
@@ -146,6 +147,26 @@ def split_flags(
             raise UserError(f"{word}: needs a value")
         values[key] = value
     return rest, values
+
+
+def _with_lists(words: Sequence[str], lists: Collection[str]) -> list[str]:
+    """Return the words with ``--gan.penalties=r1,r2`` for ``--gan.penalties r1 r2``.
+
+    `lists` are the keys whose values are lists; the items are all words up to the next flag.
+    """
+    joined: list[str] = []
+    items: list[str] | None = None
+    for word in words:
+        if _dotted(word) in lists:
+            items = []
+            joined.append(f"{word}=")
+        elif items is None or word.startswith("-"):
+            items = None
+            joined.append(word)
+        else:
+            joined[-1] += f",{word}" if items else word
+            items.append(word)
+    return joined
 
 
 def _without_truth(arguments: Sequence[str]) -> list[str]:
