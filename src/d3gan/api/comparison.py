@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from d3gan.study.plan import Study
+    from d3gan.study.question import Question
 
 COMMAND = "d3gan.compare(...)"
+"""What continues a study, in messages."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,10 @@ class Comparison:
         Raises:
             UserError: If the file cannot be written.
         """
+        from d3gan.report.comparison import run_folders
         from d3gan.report.page import write_page  # imports matplotlib
 
-        folders = {
-            method: [RunFolder(Path(run["path"])) for run in runs]
-            for method, runs in self._values["runs"].items()
-        }
-        write_page(self._values, folders, Path(path), title=self.title)
+        write_page(self._values, run_folders(self._values), Path(path), title=self.title)
         return Path(path)
 
     def __repr__(self) -> str:
@@ -136,12 +136,12 @@ def compare(
     if isinstance(seeds, int) or isinstance(pilot_seeds, int):
         raise UserError("seeds and pilot_seeds must be lists of numbers, such as range(5)")
     options = {
-        "seeds": None if seeds is None else list(seeds),
+        "seeds": None if seeds is None else list(map(index, seeds)),
         "name": name,
         "out_dir": os.fspath(out_dir),
         "metric": metric,
         "baseline": baseline,
-        "pilot_seeds": list(pilot_seeds),
+        "pilot_seeds": list(map(index, pilot_seeds)),
     }
     given = {key: value for key, value in options.items() if value not in (None, "", [])}
     study, line = with_features(_planned(methods, given, with_data(changes, data)))
@@ -209,7 +209,7 @@ def _planned(
 
 
 def _compared(
-    runs: Sequence[RunFolder], title: str, question: Any, notes: Sequence[str]
+    runs: Sequence[RunFolder], title: str, question: "Question", notes: Sequence[str]
 ) -> Comparison:
     from d3gan.study.compare import compare as compare_folders
 
