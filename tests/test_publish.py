@@ -201,6 +201,16 @@ def test_names_of_sources_are_published(source: str, published: str, tiny: Confi
     assert without_paths(config).out_dir == "runs"
 
 
+def test_the_card_names_networks_and_views_of_discriminators(tiny: Config) -> None:
+    gan = {"members": ["dcgan(stages=1)", "dcgan"], "views": ["full"], "penalties": ["r1", "r2"]}
+    config = configs.from_dict({"gan": gan}, tiny)
+    text = model_card(Published("owner/name", config, 10, 0, None, None, "")).text
+    table = text[text.index("## Training") : text.index("`config.toml`")]
+    assert "| their networks | `dcgan(stages=1)`, `dcgan` |\n| their views | `full` |\n" in table
+    assert "| penalties | `r1`, `r2` |\n| augmentations | none |\n" in table
+    assert "\n\n|" not in table.partition("|---|---|")[2], "one table"
+
+
 def test_a_generator_without_evaluation_has_a_card(tiny: Config) -> None:
     card = model_card(Published("owner/name", tiny, 10, 0, None, None, ""))
     assert "This checkpoint was not evaluated." in card.text
