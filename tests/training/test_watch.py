@@ -3,6 +3,7 @@
 import pytest
 
 from d3gan import config as configs
+from d3gan import messages
 from d3gan.config import Config
 from d3gan.runs import RunFolder
 from d3gan.training import health
@@ -67,7 +68,14 @@ def test_a_discriminator_that_wins_is_named(
 def test_a_run_without_trouble_looks_healthy(
     measured: Config, capsys: pytest.CaptureFixture[str], quick_classifier: None
 ) -> None:
-    run = train(measured)
+    messages.set_verbosity(messages.Verbosity.VERBOSE)
+    try:
+        run = train(measured)
+    finally:
+        messages.set_verbosity(messages.Verbosity.NORMAL)
     assert warnings(run) == []
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if "healthy" in line)
+    said = capsys.readouterr().err
+    assert said.count("d3gan: epoch ") == 5
+    assert said.count("d3gan: discriminators 1.") > 1
+    (line,) = (line for line in said.splitlines() if "healthy" in line)
     assert line.startswith("d3gan: measured looks healthy: fd ")

@@ -1,5 +1,6 @@
 """What a run will take, said before its first step and once some steps were timed."""
 
+import json
 import shutil
 import textwrap
 import time
@@ -12,7 +13,7 @@ from d3gan.config import Config
 from d3gan.devices import synchronise
 from d3gan.errors import UserError
 from d3gan.machine import available_memory
-from d3gan.messages import note, plain, warn
+from d3gan.messages import detail, note, plain, warn
 from d3gan.progress import duration
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
@@ -100,6 +101,7 @@ class Forecast:
         _row("device", self._device_text())
         if kernels:
             _row("kernels", kernels)
+            self._detail_kernels()
         weights, ema = state_bytes(self._state, config.gan.discriminators)
         self._check_memory(weights)
         checkpoint, whole = disk_bytes(config, weights, ema)
@@ -113,6 +115,13 @@ class Forecast:
         if whole > free:
             warn(f"the run may need {size(whole)}, and {size(free)} are free at {self._run.path}; "
                  "a smaller --checkpoint.keep needs less")  # fmt: skip
+
+    def _detail_kernels(self) -> None:
+        """Print the kernel of each layer, if the program is verbose."""
+        chosen = json.loads(self._run.kernels_file.read_text(encoding="utf-8"))
+        for network in ("generator", "discriminators"):
+            for layer, kernel in chosen[network].items():
+                detail(f"{network} {layer}: {kernel}")
 
     def _device_text(self) -> str:
         precision, processes = self._config.train.precision, distributed.world_size()

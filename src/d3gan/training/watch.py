@@ -94,4 +94,6 @@ class Watch:
             measured=last_report(self._run.metrics()),
             extendable=may_change_on_resume("train.epochs", self._config),
         )
+        taken = sum(row["eval_seconds"] for row in self._rows["eval"])
+        detail(f"evaluations took {taken:.1f} s, besides the time of training")
         always(f"{self._config.name} {line}")
