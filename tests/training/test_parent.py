@@ -63,14 +63,14 @@ def test_a_launcher_that_has_ended_already_ends_the_worker(monkeypatch: pytest.M
     assert received == [signal.SIGTERM]
 
 
-@pytest.mark.parametrize("launcher", [None, str(os.getpid())])
+@pytest.mark.parametrize("launched", [False, True])
 def test_without_a_launcher_above_nothing_happens(
-    launcher: str | None, monkeypatch: pytest.MonkeyPatch
+    launched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process between the launcher and this one, such as a shell, leaves it to itself."""
     monkeypatch.delenv(parent.VARIABLE, raising=False)
-    if launcher:
-        monkeypatch.setenv(parent.VARIABLE, launcher)
+    if launched:
+        monkeypatch.setenv(parent.VARIABLE, str(os.getpid()))
     monkeypatch.setattr(parent, "_signal_with_parent", pytest.fail)
     before = threading.active_count()
     parent.end_with_launcher()
