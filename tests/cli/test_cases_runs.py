@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -14,11 +13,19 @@ from tests.cli.cases import Case, check
 from d3gan import config as configs
 from d3gan.training.trainer import train
 
+TEMPLATE: list[Path] = []
+"""The folder of `trained`."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _template(tmp_path_factory: pytest.TempPathFactory) -> None:
+    TEMPLATE.append(tmp_path_factory.mktemp("cases"))
+
 
 @cache
 def trained() -> Path:
     """Return a folder with the data noise.npz and the finished run runs/a, of 4 steps."""
-    folder = Path(mkdtemp(prefix="d3gan-cases-"))
+    folder = TEMPLATE[-1]
     rng = np.random.default_rng(0)
     np.savez(folder / "noise.npz", images=rng.integers(0, 256, (40, 16, 16, 3), np.uint8))
     sizes = {"latent_dim": 8, "generator_width": 4, "discriminator_width": 4}
