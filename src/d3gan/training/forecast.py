@@ -90,10 +90,14 @@ class Forecast:
     def announce(self, kernels: str) -> None:
         """Print the run's size, device, kernels and disk space before the first step.
 
-        Raises UserError if not even one checkpoint fits, or Adam's state into the memory.
+        All ranks call this together. Raises UserError, on all ranks, if not even one checkpoint
+        fits, or Adam's state into the memory.
         """
-        if self._done:
-            return
+        with distributed.raise_together():
+            if distributed.is_main():
+                self._announce(kernels)
+
+    def _announce(self, kernels: str) -> None:
         config, left = self._config, self._total - self._state.step
         steps = f"{left:,} steps" if not self._state.step else f"{left:,} steps more"
         note(f"{config.name}: {steps} of {config.images_per_step} images, to epoch "
