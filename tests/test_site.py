@@ -127,7 +127,15 @@ def test_links_images_and_anchors_exist(site: Path) -> None:
 def test_the_reference_holds_every_public_name(site: Path) -> None:
     page = Page(site / "api" / "index.html")
     assert {f"d3gan.{name}" for name in d3gan.__all__} <= page.anchors
-    assert {"d3gan.errors.UserError", "d3gan.gan.penalties.Penalty"} <= page.anchors
+    assert {"d3gan.errors.ProcessesLost", "d3gan.gan.penalties.Penalty"} <= page.anchors
+    members = {
+        f"d3gan.{kind.__name__}.{name}"
+        for kind in (d3gan.Run, d3gan.TrainedGenerator, d3gan.Comparison, d3gan.Progress)
+        for name, member in vars(kind).items()
+        if not name.startswith("_") and (callable(member) or isinstance(member, property))
+    }
+    assert len(members) > 20
+    assert members <= page.anchors
 
 
 @pytest.mark.slow
