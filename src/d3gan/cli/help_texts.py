@@ -7,10 +7,13 @@ tyro keeps the line breaks of docstrings, shows ``{None}|PATH`` for an optional 
 import dataclasses
 import functools
 import inspect
+import io
 import re
+import shutil
+import textwrap
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TextIO, Union, get_args, get_origin, get_type_hints
 
 import docstring_parser
 import tyro
@@ -42,6 +45,34 @@ def _dataclass(info: StructTypeInfo) -> StructConstructorSpec | None:
         for field in dataclasses.fields(info.type)
     )
     return StructConstructorSpec(instantiate=info.type, fields=fields)
+
+
+class HelpText(io.StringIO):
+    """Collects what tyro prints, as if it were the stream `output`."""
+
+    def __init__(self, output: TextIO) -> None:
+        super().__init__()
+        self._output = output
+
+    def isatty(self) -> bool:
+        """Return whether tyro may print colours."""
+        return self._output.isatty()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """Encoding of the output, by which tyro chooses the characters of its boxes."""
+        return self._output.encoding.lower()
+
+    def wrapped(self) -> str:
+        """Return the text with the description of the command in lines of at most 80 columns; tyro
+        wraps what is in boxes only."""
+        columns = min(80, shutil.get_terminal_size((80, 24)).columns)
+        lines = self.getvalue().splitlines()
+        # A longer line without spaces at its start or boxes is a paragraph of the description.
+        return "\n".join(
+            textwrap.fill(line, columns, break_on_hyphens=False) if line[:1].isalpha() else line
+            for line in lines
+        )
 
 
 def with_help_texts(target: Callable[..., Any], result: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import sys
 from collections.abc import Callable, Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 import tyro
 
-from d3gan.cli.help_texts import REGISTRY, with_help_texts
+from d3gan.cli.help_texts import REGISTRY, HelpText, with_help_texts
 from d3gan.cli.mistakes import one_line
 from d3gan.config import keys, typed
 from d3gan.config_aliases import ALIASES
@@ -90,9 +91,10 @@ def parse(
     def bound(*values: Any, **named: Any) -> Callable[[], Any]:
         return functools.partial(target, *values, **named)
 
-    errors = io.StringIO()
+    errors, printed = io.StringIO(), HelpText(sys.stdout)
     try:
-        with contextlib.redirect_stderr(errors):  # around the parsing, not the command
+        # Around the parsing, not the command.
+        with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(printed):
             call = tyro.cli(
                 target if default else with_help_texts(target, bound),
                 args=list(arguments),
@@ -105,6 +107,7 @@ def parse(
             flags = [f"--{key.replace('_', '-')}" for key in keys()] if default else []
             line = one_line(errors.getvalue(), flags)
             raise UserError(f"{line}; see d3gan {command} --help") from None
+        print(printed.wrapped())
         print(FLAGS_OF_EVERY_COMMAND)
         raise
     return call if default else call()
