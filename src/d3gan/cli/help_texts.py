@@ -61,7 +61,7 @@ class HelpText(io.StringIO):
     @property
     def encoding(self) -> str:  # type: ignore[override]
         """Encoding of the output, by which tyro chooses the characters of its boxes."""
-        return self._output.encoding.lower()
+        return (self._output.encoding or "").lower()  # a text in memory has none
 
     def wrapped(self) -> str:
         """Return the text with the description of the command in lines of at most 80 columns; tyro
