@@ -137,7 +137,8 @@ class Forecast:
         why = "; no GPU was found" if self._no_gpu else ""
         threads = torch.get_num_threads()
         plural = "" if threads == 1 else "s"
-        return f"CPU, {several}{threads} thread{plural}, {precision}{why}"
+        each = " each" if processes > 1 else ""
+        return f"CPU, {several}{threads} thread{plural}{each}, {precision}{why}"
 
     def _check_memory(self, weights: int) -> None:
         """Raise UserError if gradients and Adam's moments alone do not fit."""
