@@ -145,7 +145,7 @@ class Endless(IterableDataset[int]):
         (Endless(), "data is of type Endless; it must be a Dataset with a length"),
         (7, "data is of type int; it must be a Dataset"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_refused(data: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
