@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.program import start_process, wait_for
+from tests.program import finish, start_process, wait_for
 
 import d3gan
 from d3gan import config as configs
@@ -114,5 +115,12 @@ def test_controls_change_the_pictures(browser: Any, tiny: Config, tmp_path: Path
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert errors == []
     assert "Traceback" not in log.read_text()
+
+    second = finish(start_process([*command, "--no-browser"]), 60)
+    assert second.returncode == 2
+    assert second.stderr == f"d3gan: error: port = {port}: it is in use; choose another --port\n"
+    if sys.platform != "win32":
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
     own = re.compile(rf"(http|ws)://(127\.0\.0\.1|localhost):{port}/|data:|blob:")
     assert [url for url in asked if not own.match(url)] == []

@@ -117,6 +117,7 @@ def test_an_export_has_one_checkpoint(folder: Path, tmp_path: Path) -> None:
     d3gan.load(folder).save(tmp_path / "g.safetensors")
     explorer = Explorer(tmp_path / "g.safetensors")
     assert [checkpoint.text for checkpoint in explorer.checkpoints] == ["export"]
+    assert "&middot; export &middot;" in heading(explorer, "g.safetensors")
     image = explorer.show(View(checkpoint=0, seed=3, label=1)).image
     assert image.tobytes() == Explorer(folder).show(View(2, seed=3, label=1)).image.tobytes()
 

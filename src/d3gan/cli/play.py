@@ -57,4 +57,4 @@ def _play(
         while True:
             time.sleep(3600)  # on Windows, Ctrl-C does not end the wait for an event
     except KeyboardInterrupt:
-        page.close()
+        page.close(verbose=False)

@@ -62,12 +62,12 @@ def data_url(picture: Image.Image) -> str:
 
 def heading(explorer: Explorer, title: str) -> str:
     """Return the head of the page as HTML."""
-    newest = explorer.checkpoints[-1].text
+    newest = explorer.checkpoints[-1]
     side, channels = explorer.image_shape
     facts = [
         f"{side} &times; {side} pixels, {'colour' if channels == 3 else 'grey'}",
         f"{explorer.classes} classes" if explorer.classes else "",
-        f"newest: {newest}",
+        newest.text if newest.step is None else f"newest: {newest.text}",
         f"directions by {explorer.directions.method}",
     ]
     return (
