@@ -47,6 +47,17 @@ def test_the_site_is_built_strictly_and_published_from_main() -> None:
     assert jobs["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
 
 
+def test_what_needs_extras_is_tested_with_them() -> None:
+    """Elsewhere these tests are skipped."""
+    jobs = workflow("tests.yml")["jobs"]
+    extras = {"play": "tests/play", "browser": "tests/play", "trackio": "tests/loggers"}
+    extras |= {"wandb": "tests/loggers", "notebook": "tests/test_notebooks.py"}
+    for extra, folder in extras.items():
+        runs = [" ".join(commands(job)) for job in jobs.values()]
+        assert any(re.search(rf"\[[^]]*\b{extra}\b", run) and folder in run for run in runs), extra
+        assert (ROOT / folder).exists()
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_workflows_are_sound(file: Path) -> None:
     content = workflow(file.name)
