@@ -16,7 +16,7 @@ from tests.program import finish, run_code, start_process, wait_for
 from d3gan import files
 from d3gan.config import DataConfig
 from d3gan.data import cache_entry
-from d3gan.data.cache import ImageSet, load_images, needed_space
+from d3gan.data.cache import ImageSet, load_images
 from d3gan.errors import UserError
 from d3gan.files import is_shared, size_text
 
@@ -131,20 +131,6 @@ def test_an_entry_of_an_older_version_is_replaced(source: Path, cache: Path) -> 
 
 
 # Space
-
-
-def test_the_space_that_images_need(source: Path, cache: Path) -> None:
-    data = DataConfig(str(source), resolution=16, channels=3)
-    before = needed_space(data)
-    assert before.decoded == 6 * 3 * 16 * 16
-    assert before.decoded < before.disk < 2 * before.decoded
-    assert before.free > before.disk
-    assert not list(cache.glob("images/*")), "nothing is decoded"
-    load_images(data)
-    assert needed_space(data)._replace(free=before.free) == (before.decoded, 0, before.free)
-    assert needed_space(DataConfig(str(source), resolution=16, channels=3, limit=2)).decoded == (
-        2 * 3 * 16 * 16
-    )
 
 
 def test_the_space_is_reserved_before_an_image_is_decoded(

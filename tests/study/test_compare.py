@@ -159,6 +159,20 @@ def test_without_an_evaluation_at_step_0_a_warning_says_what_is_unknown(studio: 
         assert any(warning.startswith(text) for warning in found["warnings"]) == unknown
 
 
+def test_warnings_of_training_are_repeated_once_for_each_kind(studio: Studio) -> None:
+    where = {"step": 20, "images": 200, "epoch": 2.0, "train_seconds": 20.0}
+    runs = [studio.run("dcgan", seed, [9.0, 8.0]) for seed in (0, 1, 2)]
+    for seed, run in enumerate(runs):
+        message = f"the losses have exploded: {seed + 7} at step 20"
+        row = {"kind": "warning", "name": "losses_exploded", "message": message}
+        studio.append(run, {**where, **row})
+    (found,) = [text for text in compare(runs)["warnings"] if "exploded" in text]
+    assert found == (
+        "in dcgan-seed-0, the losses have exploded: 7 at step 20 "
+        "(a similar warning in 2 other runs)"
+    )
+
+
 def test_all_runs_diverged(studio: Studio) -> None:
     runs = [studio.run(m, 0, [], state="diverged") for m in ("dcgan", "d3gan")]
     found = compare(runs)

@@ -120,7 +120,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    lines = [f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:<11} {text}" for name, (_, text) in COMMANDS.items()]
     about = "Train GANs with one, two (D3GAN) or N discriminators, and measure them."
     first, last = ["usage: d3gan COMMAND ...", "", about, ""], ["", "See d3gan COMMAND --help."]
     return "\n".join([*first, *lines, "", FLAGS_OF_EVERY_COMMAND, *last])

@@ -1,9 +1,7 @@
 """Decoded images, cached on disk."""
 
 import hashlib
-import math
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -16,13 +14,11 @@ from PIL import Image
 
 from d3gan.config import DataConfig
 from d3gan.data.cache_entry import (
-    BYTES_PER_IMAGE,
     DamagedEntry,
     Entry,
     copy_subset,
     decode_source,
     decode_subset,
-    image_shape,
     new_entry,
     read_entry,
 )
@@ -94,31 +90,6 @@ def load_images(data: DataConfig, *, labels_for: str = "", classes_for: str = ""
     if classes_for:
         require_classes(images.labels, images.classes, images.name, classes_for)
     return images
-
-
-class Space(NamedTuple):
-    """Space that the images of a configuration need, in bytes."""
-
-    decoded: int
-    """Size of the decoded images, which are kept in memory where they fit (`data.resident`)."""
-    disk: int
-    """What decoding will write to the cache; 0 if the images are there."""
-    free: int
-    """Free space on the disk of the cache."""
-
-
-def needed_space(data: DataConfig) -> Space:
-    """Return the space that the images of `data` need, without decoding them. Raises UserError.
-
-    Like `load_images`, it downloads a data set of the hub that is not on this machine.
-    """
-    source = find_source(data.source, data.split)
-    with _cache_of(source) as folder:
-        place = _place(source, data, folder)
-        number = min(data.limit or source.number, source.number)
-        decoded = math.prod(image_shape(number, data))
-        written = 0 if _sound(place.entry) else decoded + BYTES_PER_IMAGE * number
-        return Space(decoded, written, shutil.disk_usage(folder).free)
 
 
 def check_enough(images: int, data: DataConfig, batch_size: int, key: str) -> None:

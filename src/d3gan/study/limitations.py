@@ -11,7 +11,7 @@ from d3gan.study.records import Record
 def limitations(groups: Sequence[Group], question: Question) -> list[str]:
     """Return the warnings of a comparison."""
     records = [r for group in groups for method in group.methods for r in method.records]
-    found = [*_of_runs(records)]
+    found = [*_of_runs(records), *_of_training(records)]
     for group in groups:
         found += _of_seeds(group)
     found += _of_hardware([*records, *(r for group in groups for r in group.pilot)])
@@ -57,6 +57,18 @@ def _of_runs(records: Sequence[Record]) -> Iterator[str]:
     for what, names in circumstances.items():
         if names:
             yield f"{len(names)} of {plural(len(records), 'run')} {what}: {', '.join(names)}"
+
+
+def _of_training(records: Sequence[Record]) -> Iterator[str]:
+    """Yield what runs warned of while they were trained, once for each kind of warning."""
+    warned: dict[str, list[tuple[str, str]]] = {}
+    for record in records:
+        for row in record.rows:
+            if row["kind"] == "warning":
+                warned.setdefault(row["name"], []).append((record.name, row["message"]))
+    for (name, message), *others in warned.values():
+        also = f" (a similar warning in {plural(len(others), 'other run')})" if others else ""
+        yield f"in {name}, {message}{also}"
 
 
 def _of_seeds(group: Group) -> Iterator[str]:
