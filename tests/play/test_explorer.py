@@ -140,6 +140,11 @@ def test_captions_and_heading(explorer: Explorer) -> None:
     assert "From seed 3 to seed 1" in walk
     assert "More images of seed 3, class 2" in sheet
     assert [text.count("<img ") for text in (image, walk, sheet)] == [1, WALK, SHEET]
+    between = replace(view, position=0.25)
+    assert (
+        "25% from seed 3 to seed 1, class 2, step 10"
+        in captioned(explorer.show(between), between, explorer)[0]
+    )
     text = heading(explorer, "<run>")
     assert "<h1>&lt;run&gt;</h1>" in text
     assert "16 &times; 16 pixels, colour &middot; 4 classes &middot; newest: step 15" in text

@@ -36,8 +36,11 @@ def captioned(shown: Shown, view: View, explorer: Explorer) -> tuple[str, str, s
     """Return the HTML of the three pictures with their captions."""
     time = explorer.checkpoints[view.checkpoint].text
     label = "" if view.label is None else f", class {view.label}"
+    place = f"Seed {view.seed}"
+    if view.position:
+        place = f"{view.position:.0%} from seed {view.seed} to seed {view.other_seed}"
     return (
-        figure([shown.image], f"Seed {view.seed}{label}, {time}", "image"),
+        figure([shown.image], f"{place}{label}, {time}", "image"),
         figure(shown.walk, f"From seed {view.seed} to seed {view.other_seed}", "walk"),
         figure(shown.sheet, f"More images of seed {view.seed}{label}", "sheet"),
     )
