@@ -1,4 +1,4 @@
-"""How to cite d3gan and the project that it succeeds, in several formats.
+"""How to cite d3gan and its predecessor, in several formats.
 
 The file CITATION.cff is what `as_cff` returns; a test compares them.
 """
@@ -37,7 +37,7 @@ PREDECESSOR = Software(
     "dual-discriminator-gans",
     "Distributed Training of Dual Discriminator GANs",
     (Author("Shukla", "S."), Author("Pitty", "I.")),
-    note="The project that d3gan succeeds: DCGAN against dual discriminators under PyTorch DDP.",
+    note="The predecessor of d3gan: DCGAN against dual discriminators under PyTorch DDP.",
 )
 
 
@@ -74,7 +74,7 @@ def as_cff() -> str:
     work, before = d3gan(), PREDECESSOR
     lines = [
         "cff-version: 1.2.0",
-        'message: "If you use d3gan, please cite it, and the project that it succeeds."',
+        'message: "If you use d3gan, please cite it, and its predecessor."',
         f'title: "{work.title}"',
         "type: software",
         "authors:",

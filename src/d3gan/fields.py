@@ -153,4 +153,5 @@ def _check_limits(limits: list[Any], value: Any, where: str) -> None:
             try:
                 limit.check(value)
             except UserError as error:
-                raise UserError(f"{where}: {error}") from error
+                once, twice = f"= {value!r} is ", f"= {value!r}: {value!r} is "
+                raise UserError(f"{where}: {error}".replace(twice, once, 1)) from error

@@ -107,8 +107,8 @@ def check_login(repository: str) -> None:
         raise UserError(f"'{repository}' is no name of a repository: must be owner/name")
     if get_token() is None:
         raise UserError(
-            "nobody is logged in to the Hugging Face hub: log in with `hf auth login`, or set "
-            "HF_TOKEN to a token that may write"
+            "not logged in to the Hugging Face hub: log in with `hf auth login`, or set HF_TOKEN "
+            "to a token with write access"
         )
 
 

@@ -25,8 +25,8 @@ _FLAGS = {
 }
 
 FLAGS_OF_EVERY_COMMAND = """\
-Every command takes -q, --quiet (no progress, notes and warnings, only errors
-and results) and -v, --verbose (also each evaluation and chosen kernel)."""
+Every command takes -q, --quiet (only errors and results) and -v, --verbose
+(also each evaluation and chosen kernel)."""
 """Part of the help texts."""
 
 _chosen = [Verbosity.NORMAL]

@@ -112,7 +112,7 @@ class Registry(Collection[str], Generic[T]):
         if name not in self._entries:
             raise UserError(
                 f"'{name}' is not {self.kind}{nearest(name, self)}; "
-                f"allowed: {', '.join(self)}, or module.path:Name"
+                f"allowed: {', '.join(self)}, or a plugin module.path:Name"
             )
 
     def _check_interface(self, built: object, name: str) -> None:

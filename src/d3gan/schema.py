@@ -163,10 +163,11 @@ class EvalConfig:
         Location("classifier:", SOURCE_NAMES, may_be_name=True),
         RESULT,
     ] = "classifier"
-    """inception: the network of FID, downloaded once; dinov2: that of FD-DINOv2; classifier: a
-    classifier of the data's labels, shipped for mnist and cifar10, otherwise trained once;
-    classifier:SOURCE: of other data's labels; auto: inception where its weights can be had,
-    otherwise classifier, decided when a run is created."""
+    """Network whose features the metrics compare. inception: the network of FID, downloaded once;
+    dinov2: the network of FD-DINOv2; classifier: a classifier of the data's labels, shipped for
+    mnist and cifar10, otherwise trained once; classifier:SOURCE: a classifier of the labels of
+    another data source; auto: inception if its weights can be downloaded, otherwise classifier,
+    decided when a run is created."""
     metrics: Annotated[tuple[str, ...], RESULT] = ()
     """Names of metrics (docs/metrics.md); empty: all that the features give."""
     monitor: Annotated[str, RESULT] = ""
@@ -176,8 +177,8 @@ class EvalConfig:
     """Stop after this many evaluations in a row that did not improve the monitored metric by more
     than the standard error of the difference; 0: never."""
     weights: Annotated[str, Location(), MACHINE] = ""
-    """Local weights of the features: the file of Inception's or the folder of DINOv2's (empty:
-    downloaded once), or a classifier that d3gan data classifier wrote."""
+    """Local file or folder with the weights of the features: the file of the Inception network, the
+    folder of DINOv2, or a file written by d3gan data classifier; empty: downloaded once."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def two_runs(measured: Config, quick_classifier: None) -> list[d3gan.Run]:
 
 def test_runs_that_exist(two_runs: list[d3gan.Run], tmp_path: Path) -> None:
     study = d3gan.compare_runs(two_runs)
-    assert study.verdict == "Nothing to compare: a is the only method."
+    assert study.verdict == "There is only one method, a, so nothing is compared."
     assert study.runs == two_runs
     values = study.to_dict()
     assert list(values["methods"]) == ["a"]

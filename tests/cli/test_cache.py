@@ -12,6 +12,7 @@ from filelock import FileLock
 from PIL import Image
 from tests.program import symbolic_links
 
+from d3gan.cli.cache import KIND_TEXTS
 from d3gan.cli.main import main
 from d3gan.config import DataConfig
 from d3gan.data.cache import load_images
@@ -62,11 +63,10 @@ def test_everything_is_listed(
     assert listed(capsys) == list(ALL_KINDS)
     assert main(["cache"]) == 0
     output = capsys.readouterr().out
-    assert "photos train: 6 of 1 x 16 x 16" in output
+    assert "photos train: 6 images, 16 x 16, grey" in output
     assert f"in {cache}\nTo delete it or a part of it: d3gan cache clear\n" in output
-    assert [line.split()[0] for line in output.splitlines() if "in all" in line] == [
-        kind for kind in ALL_KINDS if kind != "images"
-    ]
+    for kind, (what, _) in KIND_TEXTS.items():
+        assert kind == "images" or f"{kind} {what}: 1 " in " ".join(output.split())
     assert "40 days ago" in output
 
 

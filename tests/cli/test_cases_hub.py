@@ -36,7 +36,7 @@ CASES = [
     Case(
         "push-not-logged-in",
         ("push", "run", "owner/name"),
-        "nobody is logged in to the Hugging Face hub: log in with `hf auth login`, or set HF_TOKEN",
+        "not logged in to the Hugging Face hub: log in with `hf auth login`, or set HF_TOKEN",
         prepare=begin_run,
         environment=OFFLINE,
     ),

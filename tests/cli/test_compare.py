@@ -87,7 +87,7 @@ def test_a_study_trains_its_runs_and_prints_the_comparison(
         " method  seeds           fd              ratio               result",
         " a           2  9.50 \N{PLUS-MINUS SIGN} 0.50                  \N{EN DASH}",
         " b           1         8.25  0.80 (above 0.62)  no clear difference",
-        "fd: after 1,000 images; with 95 % confidence intervals; ratio: training time",
+        "fd after 1,000 images; with 95 % confidence intervals; ratio: training time",
         "until the target is reached, divided by a's",
         "",
         "No clear difference.",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,12 @@ def test_a_run_is_measured_on_draws_that_did_not_select_it(
     assert got["kd"] == pytest.approx(fmean(of_draws), rel=1e-9)
     assert got["kd_stderr"] == pytest.approx(stdev(of_draws) / 3**0.5, rel=1e-9)
     assert main(["evaluate", str(run.path), *map(str, flags)]) == 0
-    assert "mean ± standard error of 3 draws" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "mean ± standard error over 3 draws" in shown
+    assert "lower is better: fd, kd, kl_uniform, kl_data\nhigher is better: cs, " in shown
+    assert "cs: classifier score, the Inception Score with this classifier\n" in shown
+    assert "compared with " in shown
+    assert re.search(r"^modes: modes covered, of \d+$", shown, re.MULTILINE)
 
 
 def test_all_checkpoints_give_a_curve(
@@ -93,7 +99,7 @@ def test_all_checkpoints_give_a_curve(
     marks, headings = table.splitlines()[:2]
     assert marks.split() == ["best"]
     assert headings[: len(marks)].endswith(f"step {best['step']}")
-    assert "mean ± standard error of 3 draws of latents, of the seeds 1 to 3" in table
+    assert "mean ± standard error over 3 draws of latents (seeds 1 to 3)" in table
     plain = [line for line in table.splitlines() if measured.out_dir not in line]
     assert all(len(line) <= 80 for line in plain if measured.data.source not in line)
 

@@ -92,7 +92,7 @@ def test_runs_with_different_protocols_are_left_out(
         (["study", "--metric", "fid"], "no run has the metric 'fid'"),
         (["study", "--baseline", "mnist-dcgam"], "did you mean 'mnist-dcgan'"),
         (["study", "-o", "page.pdf"], "page.pdf"),
-        ([], "there are no runs to compare"),
+        ([], "missing argument: RUN ...; for example d3gan report runs/demo-d3gan"),
     ],
 )
 def test_mistakes(

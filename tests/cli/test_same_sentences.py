@@ -56,7 +56,7 @@ TWO = {"methods": {"one": {"base": "demo-dcgan"}, "two": {"base": "demo-d3gan"}}
 FIVE = {"methods": {name: {"base": "demo-dcgan", "optim.lr_g": rate} for name, rate in zip(
     ("b", "a", "e", "c", "d"), (0.1, 0.2, 0.3, 0.4, 0.5), strict=True)}}  # fmt: skip
 CASES: dict[str, tuple[dict[str, Any], Callable[[PlannedRun], Values], str]] = {
-    "one method": ({"methods": ["demo-dcgan"]}, ordinary, "Nothing to compare: demo-dcgan"),
+    "one method": ({"methods": ["demo-dcgan"]}, ordinary, "There is only one method, demo-dcgan"),
     "two methods": ({**TWO, "pilot_seeds": [100, 101]}, ordinary, "times one's training time"),
     "five methods": ({**FIVE, "primary": {"method": "d"}, "baseline": "c"}, ordinary, "d reached"),
     "failed runs": (TWO, failing, "reached by 3 of 6 and 6 of 6 runs"),

@@ -217,7 +217,7 @@ def test_one_seed_has_no_interval(tmp_path: Path, methods: int) -> None:
     fd = reader.words.index("equal compute" if methods > 1 else "modes covered (modes)")
     assert not any(re.search(r"\d \(.* to .*\)", words) for words in reader.words[fd : fd + 20])
     assert "No animation" in reader.text
-    nothing = "Nothing to compare: mnist-dcgan is the only method."
+    nothing = "There is only one method, mnist-dcgan, so nothing is compared."
     assert (nothing in reader.words) == (methods == 1)
 
 

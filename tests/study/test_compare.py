@@ -68,7 +68,9 @@ def test_one_seed_gives_no_interval(studio: Studio) -> None:
 
 def test_only_one_method(studio: Studio) -> None:
     found = compare([studio.run("dcgan", s, FALLING) for s in (0, 1)])
-    assert found["judgement"]["sentences"] == ["Nothing to compare: dcgan is the only method."]
+    assert found["judgement"]["sentences"] == [
+        "There is only one method, dcgan, so nothing is compared."
+    ]
     assert found["differences"] == {}
     assert (found["metric"], found["better"], found["baseline"]) == ("fd", "lower", "dcgan")
     assert found["warnings"] == []

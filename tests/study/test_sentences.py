@@ -122,7 +122,9 @@ def test_nothing_learned() -> None:
 
 def test_the_headline_without_sentences() -> None:
     alone = Judged(Group([Method("DCGAN", [])]), Learned(None), [], [])
-    assert sentences.headline([alone], [], []) == ("Nothing to compare: DCGAN is the only method.")
+    assert sentences.headline([alone], [], []) == (
+        "There is only one method, DCGAN, so nothing is compared."
+    )
     assert sentences.headline([], [], ["run-a has no evaluation"]) == (
         "Nothing can be judged: run-a has no evaluation."
     )

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +23,17 @@ COMMAND = "d3gan.compare(...)"
 """What continues a study, in messages."""
 
 
-@dataclass(frozen=True)
 class Comparison:
     """What runs show about their methods; `d3gan.compare` and `d3gan.compare_runs` return it."""
 
-    _values: dict[str, Any]
-    title: str
-    """Title of the report."""
+    def __init__(self, values: dict[str, Any], title: str) -> None:
+        self._values = values
+        self._title = title
+
+    @property
+    def title(self) -> str:
+        """Title of the report."""
+        return self._title
 
     @property
     def verdict(self) -> str:

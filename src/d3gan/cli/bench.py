@@ -46,7 +46,7 @@ class Timing:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device to measure; auto: CUDA, or MPS, where there is a device."""
     json: str = ""
-    """Write the numbers to this file; -: to standard output, and nothing else."""
+    """Write the numbers as JSON to this file; with "-", print only that JSON."""
 
     def check(self, *more: str, without: tuple[str, ...] = ()) -> None:
         """Raise UserError if a count (also of the flags `more`) or the JSON file is invalid."""

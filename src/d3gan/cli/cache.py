@@ -2,7 +2,7 @@
 
 import sys
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.table import Column, Table
@@ -12,6 +12,7 @@ from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_j
 from d3gan.data.cache_contents import (
     ALL_KINDS,
     IN_MEMORY,
+    UNFINISHED,
     Stored,
     contents,
     delete,
@@ -26,13 +27,34 @@ Kind = Literal[
     "unfinished",
 ]  # fmt: skip
 
+KIND_TEXTS = {
+    "images": ("decoded images", "decoded, and if necessary downloaded, again"),
+    IN_MEMORY: ("image sets given from Python", "runs on them cannot be resumed"),
+    "classifiers": ("classifiers for metrics", "trained again"),
+    "statistics": ("features of real images", "computed again"),
+    "weights": ("networks for FID", "downloaded again"),
+    "kernels": ("measurements of kernels", "measured again"),
+    "digests": ("checksums of image folders", "all files are read again"),
+    UNFINISHED: ("files of processes that ended early", "nothing is lost"),
+}
+"""What the things of each kind are, and what deleting them costs."""
+
+KINDS_HELP = "\n".join(
+    ["Kinds, and what deleting them costs:", ""]
+    + [f"  {kind:<12} {what}; {cost}" for kind, (what, cost) in KIND_TEXTS.items()]
+    + [""]
+)
+
 ACTIONS = ("list", "clear")
 
 
 def cache(arguments: list[str]) -> int:
     """List or clear the cache."""
     action, rest = subcommand(ACTIONS, arguments, "cache", default="list")
-    parse(_clear if action == "clear" else _list, rest, f"cache {action}")
+    if action == "clear":
+        parse(_clear, rest, "cache clear", epilog=KINDS_HELP)
+    else:
+        parse(_list, rest, "cache list")
     return 0
 
 
@@ -42,7 +64,7 @@ def _list(json: str = "") -> None:
     To delete it: d3gan cache clear --help.
 
     Args:
-        json: Write the list to this file; -: only the list, to standard output.
+        json: Write the list as JSON to this file; with "-", print only that JSON.
     """
     check_json(json)
     found = contents(cache_folder())
@@ -53,7 +75,9 @@ def _list(json: str = "") -> None:
 
 
 def _clear(
-    kinds: tyro.conf.Positional[tuple[Kind, ...]] = (),
+    kinds: Annotated[
+        tuple[Kind, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[KIND ...]")
+    ] = (),
     older_than: float = 0.0,
     yes: bool = False,
 ) -> None:
@@ -64,7 +88,7 @@ def _clear(
     be resumed until they are given again.
 
     Args:
-        kinds: What to delete; all of it, if no kind is named.
+        kinds: What to delete, such as statistics; all but in-memory, if no kind is named.
         older_than: Delete only what was last used more than this number of days ago.
         yes: Delete without asking.
     """
@@ -136,7 +160,9 @@ def _print(found: list[Stored]) -> None:
         elif of_kind:
             size = sum(stored.size_bytes for stored in of_kind)
             newest = max(of_kind, key=lambda stored: stored.last_used)
-            table.add_row(kind, f"{len(of_kind):,} in all", size_text(size), _when(newest))
+            table.add_row(
+                kind, f"{KIND_TEXTS[kind][0]}: {len(of_kind):,}", size_text(size), _when(newest)
+            )
     if found:
         print_table(table)
         print()
@@ -148,7 +174,11 @@ def _content(stored: Stored) -> str:
     if not stored.shape:
         return "of an older version"
     count, *sides = stored.shape
-    return f"{stored.source} {stored.split}: {count:,} of {' x '.join(map(str, sides))}"
+    channels, *pixels = sides
+    colour = ", grey" if channels == 1 else ""
+    return (
+        f"{stored.source} {stored.split}: {count:,} images, {' x '.join(map(str, pixels))}{colour}"
+    )
 
 
 def _when(stored: Stored) -> str:

@@ -13,7 +13,7 @@ def cite(arguments: list[str]) -> int:
 
 
 def _cite(format: Literal["bibtex", "apa", "cff"] = "bibtex") -> None:
-    """Print how to cite d3gan and the project that it succeeds.
+    """Print how to cite d3gan and its predecessor.
 
     Args:
         format: Entries of BibTeX, references in the style of the APA, or the file CITATION.cff.

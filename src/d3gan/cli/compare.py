@@ -44,8 +44,8 @@ class Compare:
     """
 
     study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml")] = ""
-    """Study file (docs/studies.md). Flags override its keys, or replace it. Finished runs are not
-    trained again, and interrupted runs continue."""
+    """Study file (docs/studies.md); flags override its keys, and with --methods no file is needed.
+    Finished runs are not trained again, and interrupted runs continue."""
     name: str = ""
     """Name of the study and of its folder in runs/."""
     methods: Words = ()
@@ -61,15 +61,16 @@ class Compare:
     metric: str = ""
     """The metric to compare; default: the monitored metric."""
     pilot_seeds: tuple[int, ...] = ()
-    """Seeds of pilot runs of the baseline, which set the targets and are not judged."""
+    """Seeds of pilot runs of the baseline, which set the targets and are not part of the
+    comparison."""
     primary: Annotated[str, tyro.conf.arg(metavar="METHOD")] = ""
     """Method of the primary comparison, which is named before training; the p-values of the others
     are corrected for their number."""
     targets: tuple[float, ...] = ()
-    """Qualities to reach, as multiples of the baseline's plateau, its best smoothed value; default:
-    1.25 1.1."""
+    """Values of the metric whose time to reach is compared, as multiples of the baseline's plateau
+    (its best smoothed value); default: 1.25 1.1."""
     clocks: tuple[Axis, ...] = ()
-    """Costs by which methods are compared; default: all."""
+    """What the cost of training is measured in; default: all of these."""
     margin: float | None = None
     """Methods are equivalent if their metric differs by less than this share at equal cost;
     default: 0.15."""
@@ -93,14 +94,14 @@ class Compare:
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
     """File of the report; default: NAME.html in the folder of the runs."""
     json: str = ""
-    """Write the comparison to this file; -: to standard output, and print nothing else."""
+    """Write the comparison as JSON to this file; with "-", print only that JSON."""
     dry_run: bool = False
     """List the runs and their progress without training."""
     pilot_only: bool = False
     """Train the pilot runs alone."""
     power: bool = False
-    """Simulate what the judge would say with 3, 5, 8, 12 and 20 seeds, with the noise of the pilot
-    runs, and print it with the hours that each takes; nothing is trained."""
+    """Train nothing: simulate the study with 3, 5, 8, 12 and 20 seeds and the noise of its pilot
+    runs, and print how often it would find a difference, and the hours that it takes."""
     effect: float = 1.31
     """Speed-up that --power assumes: how many times as fast a method reaches the target."""
 

@@ -45,7 +45,7 @@ def _demo(
         out_dir: Folder for the runs demo-dcgan and demo-d3gan, demo-grid.png, demo.gif and the
             report demo.html.
         epochs: Number of epochs; 0: that of the presets.
-        json: Write the table to this file; -: to standard output, and nothing else.
+        json: Write the table as JSON to this file; with "-", print only that JSON.
     """
     check_json(json)
     configurations = [_config(name, out_dir, epochs) for name in PRESETS]

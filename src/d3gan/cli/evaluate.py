@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from d3gan.cli.parsing import parse
-from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
+from d3gan.cli.printing import (
+    STANDARD_OUTPUT,
+    check_json,
+    in_lines,
+    make_table,
+    print_table,
+    write_json,
+)
+from d3gan.evaluation.features.names import AUTO
 from d3gan.evaluation.metrics.estimate import Estimate
+from d3gan.evaluation.metrics.names import metric_names
 from d3gan.evaluation.options import EvaluationOptions
-from d3gan.report.wording import plain
+from d3gan.evaluation.protocol import EvaluationProtocol
+from d3gan.report.wording import METRIC_TITLES, plain
 
 if TYPE_CHECKING:
     from d3gan.training.evaluation import Evaluated
@@ -28,7 +38,7 @@ class Evaluate(EvaluationOptions):
     hf://owner/name[@revision] of the Hugging Face hub.
     Images: a folder, a .npy or .npz file, a name (d3gan data list)."""
     json: str = ""
-    """Write the numbers to this file; -: to standard output, and print nothing else."""
+    """Write the numbers as JSON to this file; with "-", print only that JSON."""
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -64,10 +74,28 @@ def _print(results: "Sequence[Evaluated]") -> None:
     tested = "" if accuracy is None else f" (test accuracy {accuracy:.2%})"
     print(
         f"{protocol.generated_images:,} images of {results[0].target}\n"
-        f"against {protocol.real_images:,} of {protocol.real_source}, {protocol.real_split}, "
-        f"at {protocol.resolution} x {protocol.resolution}\n"
-        f"features: {protocol.features}{tested}\n" + _draws(seeds)
+        f"compared with {protocol.real_images:,} real images ({protocol.real_source}, "
+        f"{protocol.real_split} split) at {protocol.resolution} x {protocol.resolution}\n"
+        f"features: {protocol.features}{tested}\n{_draws(seeds)}\n"
+        + _legend(list(results[0].measured.numbers), protocol)
     )
+
+
+def _legend(names: Sequence[str], protocol: EvaluationProtocol) -> str:
+    """Return what the metrics `names` are and which direction is better, in lines."""
+    directions, lines = metric_names(AUTO), []
+    for better in ("lower", "higher"):
+        if of_direction := [name for name in names if directions[name] == better]:
+            lines.append(f"{better} is better: {', '.join(of_direction)}")
+    more = {"cs": ", the Inception Score with this classifier"}
+    if protocol.real_modes:
+        more["modes"] = f", of {protocol.real_modes:,}"
+    lines += [
+        f"{name}: {METRIC_TITLES[name]}{more.get(name, '')}"
+        for name in names
+        if name in METRIC_TITLES
+    ]
+    return "\n".join(in_lines(line, "  ") for line in lines)
 
 
 def _draws(seeds: Sequence[int]) -> str:
@@ -75,8 +103,8 @@ def _draws(seeds: Sequence[int]) -> str:
     if len(seeds) < 2:
         return "±: standard error"
     return (
-        f"mean ± standard error of {len(seeds)} draws of latents, "
-        f"of the seeds {seeds[0]} to {seeds[-1]}"
+        f"mean ± standard error over {len(seeds)} draws of latents "
+        f"(seeds {seeds[0]} to {seeds[-1]})"
     )
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "bench": ("bench", "measure the speed of training on this machine"),
     "sample": ("sample", "draw images from a trained RUN"),
     "export": ("sample", "write a RUN's generator as safetensors or ONNX"),
-    "play": ("play", "explore a RUN's images in the browser: directions, seeds, time"),
+    "play": ("play", "explore a RUN in a browser: latent directions, seeds, checkpoints"),
     "push": ("push", "publish a RUN's generator on the Hugging Face hub"),
     "data": ("data", "list, prepare or show the real images"),
     "cache": ("cache", "list what is kept for later runs, or delete it"),

@@ -77,12 +77,19 @@ def subcommand(
 
 
 def parse(
-    target: Callable[..., Any], arguments: Sequence[str], command: str, default: Any = None
+    target: Callable[..., Any],
+    arguments: Sequence[str],
+    command: str,
+    default: Any = None,
+    *,
+    example: str = "",
+    epilog: str = "",
 ) -> Any:
     """Call `target` (a function or a dataclass) with the values of the arguments.
 
     `default` is an instance of the dataclass that the arguments override. `--help` prints the help
-    and exits. Raises UserError for wrong arguments.
+    with the `epilog` below it, and exits. Raises UserError for wrong arguments, with the `example`
+    if one is missing.
     """
     if _describes.get():
         raise _Described(target)
@@ -106,8 +113,12 @@ def parse(
         if end.code:
             flags = [f"--{key.replace('_', '-')}" for key in keys()] if default else []
             line = one_line(errors.getvalue(), flags)
+            if example and line.startswith("missing argument"):
+                line += f"; for example {example}"
             raise UserError(f"{line}; see d3gan {command} --help") from None
         print(printed.wrapped())
+        if epilog:
+            print(epilog)
         print(FLAGS_OF_EVERY_COMMAND)
         raise
     return call if default else call()

@@ -54,9 +54,9 @@ def print_power(study: Study, effect: float, command: str, json: str) -> None:
 
 def _print(result: Mapping[str, Any], rows: list[Power]) -> None:
     text = (
-        f"What the judge would say of {result['method']} against {result['baseline']}, by "
-        f"{AXES[result['clock']]} to {result['target']:g} times the plateau: shares of "
-        f"{result['studies']} simulated studies with the noise of "
+        f"How often a study would find each result for {result['method']} compared with "
+        f"{result['baseline']}, by {AXES[result['clock']]} to {result['target']:g} times the "
+        f"plateau: shares of {result['studies']} simulated studies with the noise of "
         f"{len(result['pilot_seeds'])} pilot seeds."
     )
     print(in_lines(text))

@@ -35,6 +35,8 @@ def _presets() -> None:
         )
     print_table(table)
     print(
-        "\npx: side of the images; N: discriminators; rule: how the generator weighs them"
+        "\npx: side of the images; N: number of discriminators; rule: how the losses"
+        "\nof the discriminators are combined for the generator; original: the rule of the"
+        "\nfirst D3GAN project; width: channels of the generator's last hidden layer"
         "\nTo train a preset: d3gan train NAME"
     )

@@ -28,17 +28,17 @@ def _push(
 ) -> None:
     """Publish a trained generator on the Hugging Face hub, with samples, metrics and a model card.
 
-    Log in before with `hf auth login`, or set HF_TOKEN.
+    Log in first with `hf auth login`, or set HF_TOKEN to a token with write access.
 
     Args:
         run: A run's folder.
-        repository: The repository, owner/name; it is created if there is none.
+        repository: The repository, owner/name; it is created if it does not exist.
         checkpoint: Checkpoint of the run: best, last or a step.
         private: Create the repository as a private one.
         license: Identifier of the license of the weights, such as mit or cc-by-4.0; by default the
             card names none.
-        json: Write the repository, the commit and the files to this file; -: to standard output,
-            and nothing else.
+        json: Write the repository, the commit and the files as JSON to this file; with "-", print
+            only that JSON.
     """
     check_json(json)
     RunFolder(run).require("push")

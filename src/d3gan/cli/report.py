@@ -47,12 +47,14 @@ class Report:
     """The metric to compare; default: the study's, otherwise the one that the runs monitored
     (eval.monitor)."""
     json: str = ""
-    """Write the comparison to this file; -: to standard output, and print nothing else."""
+    """Write the comparison as JSON to this file; with "-", print only that JSON."""
 
 
 def report(arguments: list[str]) -> int:
     """Write a report on runs."""
     options: Report = parse(Report, arguments, "report")
+    if not options.runs:
+        raise UserError("missing argument: RUN ...; for example d3gan report runs/demo-d3gan")
     check_json(options.json)
     html = options.format == "html"
     if html and options.output:
@@ -183,7 +185,7 @@ def _caption(comparison: Mapping[str, Any]) -> str:
     """Return what the columns of the table hold."""
     images = comparison["at"].get("images")
     when = f"after {wording.amount('images', images)}" if images else "at equal images"
-    text = f"{comparison['metric']}: {when}"
+    text = f"{comparison['metric']} {when}"
     if any(len(runs) > 1 for runs in comparison["runs"].values()):
         text += "; with 95 % confidence intervals"
     shown = list(_shown(comparison["judgement"]).values())

@@ -67,8 +67,9 @@ def _sample(
             and other formats have random classes.
         interpolate: Draw rows of eight images that lead from one latent to another.
         checkpoint: Checkpoint of a run: best, last or a step.
-        overwrite: Replace a file that d3gan did not write. With --format png: replace the images
-            that d3gan wrote into the folder; other files there are never touched.
+        overwrite: Also replace a file that another program wrote; files written by d3gan are
+            replaced without this flag. With --format png it is needed to replace the images that
+            d3gan wrote into the folder, and other files there are never touched.
     """
     check_draw(count, seed)
     output = output or Path({"grid": "grid.png", "png": "samples", "npz": "samples.npz"}[format])
@@ -146,7 +147,12 @@ def _write_array(images: Pictures, labels: "Tensor | None", file: Path) -> None:
 
 def export(arguments: list[str]) -> int:
     """Write a run's generator to one file."""
-    parse(_export, arguments, "export")
+    if any(word.partition("=")[0] == "--format" for word in arguments):
+        raise UserError(
+            "unknown flag --format: the name after -o decides the format, NAME.safetensors or "
+            "NAME.onnx; see d3gan export --help"
+        )
+    parse(_export, arguments, "export", example="d3gan export runs/demo-d3gan -o demo.safetensors")
     return 0
 
 
@@ -160,7 +166,8 @@ def _export(
         output: NAME.safetensors (weights and config; d3gan.load and d3gan sample read it) or
             NAME.onnx (z [B, latent] -> images [B, C, H, W] in [-1, 1]).
         checkpoint: Checkpoint of the run: best, last or a step.
-        overwrite: Replace a file that d3gan did not write.
+        overwrite: Also replace a file that another program wrote; files written by d3gan are
+            replaced without this flag.
     """
     check_output(output, (".safetensors", ".onnx"))
     check_replaceable(output, overwrite=overwrite)

@@ -34,7 +34,7 @@ class Train:
     """Number of processes on this machine that share the work. For several machines use
     torchrun ... -m d3gan train ..."""
     json: str = ""
-    """Write a summary of the run to this file; -: to standard output, and nothing else."""
+    """Write a summary of the run as JSON to this file; with "-", print only that JSON."""
 
 
 def train(arguments: list[str]) -> int:

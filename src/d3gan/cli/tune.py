@@ -21,27 +21,38 @@ from d3gan.study.session import begin, check_failed, train_runs
 from d3gan.study.study_file import read_study
 from d3gan.study.tuning import Search, Trial, make_search, trials, tuned_toml
 
+EXAMPLE = """\
+Example of the table [tune] in STUDY.toml:
+
+  [tune]
+  trials = 8
+  seeds = [200, 201]
+  [tune.space]
+  optim.lr_g = {low = 1e-4, high = 4e-3}
+"""
+"""Part of the help text."""
+
 
 @dataclass(frozen=True)
 class Tune:
     """Search for hyperparameters of a study's methods, with the same trials for each of them.
 
-    The study file says what is tried in its table [tune] (docs/studies.md). Every configuration key
-    is a flag: `--train.epochs 4` sets it in all runs.
+    The table [tune] of the study file says what is tried (docs/studies.md). Every
+    configuration key is a flag: `--train.epochs 4` sets it in all runs.
     """
 
     study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY.toml")]
     """Study file. Finished runs are not trained again, and interrupted runs continue."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = ""
-    """File of the best values, which the study names as `tuned`; default: the file that it names,
-    otherwise tuned.toml in the folder of its runs."""
+    """Where to write the best values; default: the study's key `tuned`, otherwise tuned.toml in the
+    folder of its runs."""
     scale: float = 1.0
     """Factor on epochs and widths (above 0, at most 1); scaled runs have a separate folder."""
     jobs: int = 0
     """Number of runs that are trained at the same time; 0: one for each CUDA device, or one on the
     CPU."""
     json: str = ""
-    """Write all trials to this file; -: to standard output, and print nothing else."""
+    """Write all trials as JSON to this file; with "-", print only that JSON."""
     dry_run: bool = False
     """List the runs and their progress without training."""
 
@@ -49,7 +60,7 @@ class Tune:
 def tune(arguments: list[str]) -> int:
     """Train the trials of a study's methods, and write the best values of each method."""
     rest, changes = config_flags(arguments, lambda key: "." in key)
-    options: Tune = parse(Tune, rest, "tune")
+    options: Tune = parse(Tune, rest, "tune", epilog=EXAMPLE)
     check_json(options.json)
     if options.jobs < 0:
         raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")

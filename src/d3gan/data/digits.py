@@ -14,7 +14,7 @@ class Digits:
     """The data source ``digits``, which needs no network."""
 
     name = "digits"
-    images = "5,000 of 28 x 28, grey"
+    images = "5,000 (28 x 28, grey)"
     splits = ("train",)
     channels = 1
 

@@ -48,27 +48,27 @@ class HubSource:
 
 HUB_SOURCES = (
     HubSource(
-        "mnist", "60,000 of 28 x 28, grey", "ylecun/mnist", "mnist", "image", "label",
+        "mnist", "60,000 (28 x 28, grey)", "ylecun/mnist", "mnist", "image", "label",
         channels=1, revision="77f3279092a1c1579b2250db8eafed0ad422088c",
     ),
     HubSource(
-        "fashion-mnist", "60,000 of 28 x 28, grey", "zalando-datasets/fashion_mnist",
+        "fashion-mnist", "60,000 (28 x 28, grey)", "zalando-datasets/fashion_mnist",
         "fashion_mnist", "image", "label", channels=1,
     ),
     HubSource(
-        "cifar10", "50,000 of 32 x 32", "uoft-cs/cifar10", "plain_text", "img", "label",
+        "cifar10", "50,000 (32 x 32)", "uoft-cs/cifar10", "plain_text", "img", "label",
         revision="0b2714987fa478483af9968de7c934580d0bb9a2",
     ),
     HubSource(
-        "cifar100", "50,000 of 32 x 32", "uoft-cs/cifar100", "cifar100", "img", "fine_label",
+        "cifar100", "50,000 (32 x 32)", "uoft-cs/cifar100", "cifar100", "img", "fine_label",
         revision="aadb3af77e9048adbea6b47c21a81e47dd092ae5",
     ),
     HubSource(
-        "svhn", "73,257 of 32 x 32", "ufldl-stanford/svhn", "cropped_digits", "image", "label",
+        "svhn", "73,257 (32 x 32)", "ufldl-stanford/svhn", "cropped_digits", "image", "label",
         splits=("train", "test", "extra"),
     ),
     HubSource(
-        "stl10", "5,000 of 96 x 96", "tanganke/stl10", "", "image", "label",
+        "stl10", "5,000 (96 x 96)", "tanganke/stl10", "", "image", "label",
         revision="49ae7f94508f7feae62baf836db284306eab0b0f",
     ),
 )  # fmt: skip

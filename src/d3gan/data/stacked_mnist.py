@@ -23,7 +23,7 @@ class StackedMnist:
     """
 
     name = "stacked-mnist"
-    images = "60,000 of 28 x 28"
+    images = "60,000 (28 x 28)"
     splits = ("train", "test")
     channels = 3
 

@@ -15,7 +15,7 @@ from d3gan.runs import RunFolder
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to measure, against what, and how. Empty texts and 0 mean not given."""
+    """What to measure, what to compare it with, and how. Empty texts and 0 mean not given."""
 
     target: str
     """Run folder, export (.safetensors, hf://owner/name), or images
@@ -29,14 +29,14 @@ class EvaluationOptions:
     classifier: trained on the real images' labels; fd and cs.
     classifier:SOURCE: trained on another source's labels.
     module.path:Name: a plugin; fd.
-    If not given, those of the run's config; for images inception."""
+    If not given, the features of the run's config, or inception for images."""
     metrics: tuple[str, ...] = ()
-    """Metrics to compute, such as fd kd recall; if none is
-    given, all that the features allow."""
+    """Metrics to compute, such as fd kd recall (docs/metrics.md); if none is given, all that the
+    features allow. The lines below the table explain them."""
     samples: int = 0
     """Number of images to measure; 0: 50,000 images of a run, or all images of a set."""
     checkpoint: str = "last"
-    """Checkpoint of a run: best, last, a step, or all side by side."""
+    """Checkpoint of a run: best, last or a step; all: every checkpoint, in one column each."""
     split: str = ""
     """Split of the images; by default train."""
     against_split: str = ""
@@ -50,12 +50,12 @@ class EvaluationOptions:
     """Number of times that images are drawn from a run, each time with other latents; the metrics
     are means over these draws."""
     seed: int = REPORT_SEEDS[0]
-    """Seed of the first draw; the others follow. Training
-    selects the best checkpoint by the draw of seed 0."""
+    """Seed of the first draw; each further draw adds 1. The best checkpoint of a run was selected
+    with seed 0, so seed 0 is not among the default draws."""
     weights: str = ""
-    """Local weights: the file of Inception's or the folder of
-    DINOv2's, for machines without a network, or a classifier
-    that d3gan data classifier wrote."""
+    """Local file or folder with the weights of the features: the file of the Inception network, the
+    folder of DINOv2 (both for machines without internet access), or a file written by
+    d3gan data classifier."""
     allow_few: bool = False
     """Compute the Fréchet distance even from fewer images than
     features."""

@@ -57,7 +57,8 @@ def headline(judged: Sequence[Judged], sentences: Sequence[str], reasons: Sequen
         return sentences[0]
     methods = sum(len(part.group.methods) for part in judged)
     if methods == 1:
-        return f"Nothing to compare: {judged[0].group.baseline.name} is the only method."
+        name = judged[0].group.baseline.name
+        return f"There is only one method, {name}, so nothing is compared."
     why = "; ".join(dict.fromkeys(reasons)) or "there are no runs with evaluations"
     return f"Nothing can be judged: {why}."
 
