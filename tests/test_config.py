@@ -86,7 +86,7 @@ def test_toml_round_trip_is_the_identity(
         ("[optim]\nlr_g = nan", "optim.lr_g = nan: must be above 0"),
         ("[optim]\nbeta1 = 1.0", "optim.beta1 = 1.0: must be at least 0 and at most 0.999999"),
         ("[data]\nflip = 1", "data.flip = 1: must be true or false"),
-        ("[data]\nresolution = 2", "data.resolution = 2: must be at least 4 and at most 4096"),
+        ("[data]\nresolution = 2", "data.resolution = 2: must be at least 4 and at most 4,096"),
         ("[data]\nchannels = 2", "data.channels = 2: allowed: 1, 3"),
         ("[model]\ngenerator_norm = 'bach'", "allowed: batch, sync, group, none (did you mean"),
         ("[gan]\naggregation = 'maximum'", "'maximum' is not an aggregation rule"),

@@ -8,6 +8,7 @@ from d3gan.config import Config, from_dict
 from d3gan.config_ini import from_ini
 from d3gan.config_paths import beside
 from d3gan.errors import UserError
+from d3gan.fields import Location
 from d3gan.registry import nearest
 from d3gan.run_places import CONFIG
 from d3gan.runs import RunFolder
@@ -82,6 +83,6 @@ def starting_point(word: str) -> tuple[Config, bool]:
     if word not in presets():
         if path.exists():
             run.require("train")
-        if len(path.parts) > 1:
-            raise UserError(f"there is no run and no file at {word}")
+        if len(path.parts) > 1 or Location.is_written_as_path(word):
+            raise UserError(f"{word}: there is no such file or folder")
     return load_preset(word), False

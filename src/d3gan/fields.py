@@ -31,11 +31,16 @@ class Range:
     above: bool = False
 
     def __str__(self) -> str:
-        low = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
-        return f"{low} and at most {self.high:.12g}"
+        low = f"above {_digits(self.low)}" if self.above else f"at least {_digits(self.low)}"
+        return f"{low} and at most {_digits(self.high)}"
 
     def __contains__(self, value: float) -> bool:
         return (self.low < value if self.above else self.low <= value) and value <= self.high
+
+
+def _digits(number: float) -> str:
+    """Return a number without an exponent, such as ``1,000,000`` or ``0.000001``."""
+    return f"{int(number):,}" if number == int(number) else f"{number:.9f}".rstrip("0")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
+def epoch_text(epoch: float) -> str:
+    """Return a number of epochs for people, such as ``0.205``, ``25`` or ``1,200``."""
+    return f"{epoch:.3g}" if epoch < 999.5 else f"{epoch:,.0f}"
+
+
 class Bar:
     """Receives the progress of the work; this one shows nothing."""
 

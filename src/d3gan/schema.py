@@ -106,8 +106,8 @@ class TrainConfig:
     """Number of passes over the images; fractions are allowed."""
     precision: Annotated[Literal["auto", "fp32", "tf32", "bf16", "fp64"], RESULT] = "fp32"
     """Number format of the computation. tf32: fp32 whose products are computed in TF32 on CUDA;
-    bf16: mixed precision; fp64: for tests of exactness; auto: bf16 where the device multiplies it
-    faster than fp32, otherwise fp32, decided when a run is created."""
+    bf16: mixed precision; fp64: for tests of exactness; auto: bf16 on devices where it is faster
+    than fp32, otherwise fp32, decided when a run is created."""
     autotune: Annotated[Literal["on", "off"], MACHINE] = "on"
     """on: measure which kernels compute the networks fastest when a run is created; off: use those
     of torch. The choice is stored with the run, because rounding depends on it."""

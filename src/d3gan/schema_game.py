@@ -126,4 +126,4 @@ class OptimConfig:
     """Schedule of the EMA's half-life: its factor over the run, as in optim.schedule."""
     ema_ramp_up: Annotated[float, Range(0, 1), RESULT] = 0.05
     """Limit of the EMA's half-life as a share of the images seen so far, so that the random initial
-    weights are soon forgotten; 0, and with a warm start: no limit."""
+    weights are soon forgotten. 0: no limit. A warm start has no limit either."""

@@ -48,7 +48,8 @@ CASES = [
         Case(
             "two processes: no warning of torch on strides",
             ("train", "demo-d3gan", *SMALL, "--processes", "2"),
-            "d3gan: demo-d3gan looks healthy by its losses and samples; it was not evaluated",
+            "d3gan: demo-d3gan: no sign of divergence in its losses and samples; it was not "
+            "evaluated",
             status=0,
             absent=("strides", "Warning"),
         ),

@@ -1,6 +1,7 @@
 """Evaluation during training, which has no influence on training."""
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from tests.evaluation.measuring import changed, evaluator, measure_as, numbers_of, rows
 from tests.program import d3gan, forget_config, weights, written
 
+from d3gan.acceleration.convolutions import use_kernels
 from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
 from d3gan.evaluation.evaluator import Evaluator
@@ -47,7 +49,9 @@ def test_bf16_is_evaluated_in_float32_as_it_is_saved(measured: Config) -> None:
     config = changed(measured, train={"precision": "bf16"}, optim={"ema_half_life_images": 0.0})
     run = train(config)
     trained = load(run.path)
-    lay_out(trained.generator, torch.device("cpu"))  # so that sums are added up in the same order
+    # So that sums are added up in the same order:
+    lay_out(trained.generator, torch.device("cpu"))
+    use_kernels(trained.generator, json.loads(run.kernels_file.read_text())["generator"])
     again = measure_generator(
         evaluator(Path(config.data.source)), trained.generator, config.model.latent_dim, ema=False
     )

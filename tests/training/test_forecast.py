@@ -10,7 +10,7 @@ import torch
 from d3gan import config as configs
 from d3gan.config import Config
 from d3gan.errors import UserError
-from d3gan.training import forecast
+from d3gan.training import forecast, kernels
 from d3gan.training.state import make_state
 from d3gan.training.trainer import train
 
@@ -42,7 +42,9 @@ def block(errors: str) -> list[str]:
 
 
 def test_the_block_fits_80_columns(measured: Config, capsys: pytest.CaptureFixture[str],
+                                   monkeypatch: pytest.MonkeyPatch,
                                    quick_classifier: None) -> None:  # fmt: skip
+    monkeypatch.setattr(kernels, "LEAST_GAIN", 0.0)  # they are mentioned
     sections = {"train": {"batch_size": 10, "epochs": 2.0}, "eval": {"every_epochs": 1.0}}
     train(configs.from_dict(sections, measured))
     errors = capsys.readouterr().err

@@ -157,17 +157,32 @@ def test_chance_losses_of_every_objective(name: str) -> None:
 @pytest.mark.parametrize(
     ("rows", "line"),
     [
-        ([], "looks healthy by its losses and samples; it was not evaluated"),
+        ([], "no sign of divergence in its losses and samples; it was not evaluated"),
         (evaluations([5.0]), "looks healthy: fd 5 at epoch 1 (best)"),
+        (evaluations([5.0])[1:], "too early to judge: fd 5 at epoch 1 is the only evaluation"),
+        (
+            evaluations([60.0]),
+            "too early to judge: fd 60 at epoch 1, not better than before training (50)",
+        ),
+        (
+            evaluations([60.0, 55.0, 58.0]),
+            "no improvement: fd 55 at epoch 2, not better than before training (50)",
+        ),
+        (
+            evaluations([5.0, 6.0])[1:],
+            "too early to judge: best fd 5 at epoch 1; now 6 at epoch 2",
+        ),
         (
             evaluations([9.0, 5.0]),
             "looks healthy: fd 5 at epoch 2 (best), still improving; train longer with "
             "--train.epochs 40",
         ),
         (evaluations([5.0, 4.99]), "looks healthy: fd 4.99 at epoch 2 (best)"),
+        (evaluations([5.0, 5.01]), "looks healthy: best fd 5 at epoch 1; now 5.01 at epoch 2"),
         (
             evaluations([5.0, 5.5]),
-            "looks healthy: fd 5 at epoch 1 (best), which later evaluations did not improve",
+            "no sign of divergence, but no longer improving: best fd 5 at epoch 1; now 5.5 at "
+            "epoch 2",
         ),
     ],
 )

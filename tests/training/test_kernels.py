@@ -1,7 +1,6 @@
 """The kernels of a run are chosen once, stored, and used again, whatever is faster later."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,10 @@ def small(config: Config, **train: object) -> tuple[Config, State]:
     return config, make_state(config, CPU)
 
 
-def test_every_convolution_gets_a_kernel(tiny: Config, tmp_path: Path) -> None:
+def test_every_convolution_gets_a_kernel(
+    tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "is_verbose", lambda: True)
     config, state = small(tiny)
     found, line = kernels.measure(config, state, tmp_path)
     of_generator = {name: kernel_of(m) for name, m in convolutions(state.generator).items()}
@@ -64,7 +66,29 @@ def test_every_convolution_gets_a_kernel(tiny: Config, tmp_path: Path) -> None:
     assert of_generator
     assert of_discriminators
     count = len(found.generator) + len(found.discriminators)
-    assert sum(map(int, re.findall(r"(\d+) with ", line))) == count
+    assert f" {count} convolutions" in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "line"),
+    [
+        ((1.0, 0.8, 0.7), "im2col is faster for 2 and contiguous is faster for 1 of 4 "
+         "convolutions: 20 % less time for all of them (--train.autotune off: torch's own "
+         "kernels)"),
+        ((1.0, 0.99, 0.98), ""),
+    ],
+)  # fmt: skip
+def test_kernels_are_mentioned_if_they_gain_much(
+    seconds: tuple[float, float, float], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = dict(zip((LIBRARY, "contiguous", "im2col"), seconds, strict=True))
+    chosen = [(name, times) for name in (LIBRARY, "im2col", "contiguous", "im2col")]
+    assert kernels._sentence(chosen) == line
+    monkeypatch.setattr(kernels, "is_verbose", lambda: True)
+    assert kernels._sentence(chosen)
+    assert kernels._sentence([(LIBRARY, times)] * 4) == (
+        "torch's own are the fastest for all 4 convolutions"
+    )
 
 
 @pytest.mark.parametrize("key", [{"autotune": "off"}, {"deterministic": True}])
@@ -154,7 +178,7 @@ class LastShare(DiscriminatorParallel):
 
 def test_two_processes_choose_once(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path, train={"precision": "fp32"})
-    done = d3gan("train", file, "--processes", 2)
+    done = d3gan("train", file, "--processes", 2, "-v")
     assert done.returncode == 0
     assert done.stderr.count("  kernels  ") == 1
     assert (tiny.run_dir / "kernels.json").is_file()

@@ -28,7 +28,7 @@ def test_rates_of_10_explode_the_losses_and_that_is_said_once(
     assert warnings(run) == ["losses_exploded"]
     (row,) = (row for row in run.metrics() if row["kind"] == "warning")
     assert errors.count(f"d3gan: warning: {row['message']}\n") == 1
-    assert errors.splitlines()[-1].startswith("d3gan: tiny ")
+    assert errors.splitlines()[-1].startswith("d3gan: tiny: ")
     assert "the losses have exploded" in errors.splitlines()[-1]
 
     train(configs.from_dict({"train": {"epochs": 3.0}}, config), resume=True)
@@ -65,7 +65,7 @@ def test_a_discriminator_that_wins_is_named(
     assert "all discriminators have won: losses below 0.069 since" in capsys.readouterr().err
 
 
-def test_a_run_without_trouble_looks_healthy(
+def test_a_run_without_trouble_has_no_warning(
     measured: Config, capsys: pytest.CaptureFixture[str], quick_classifier: None
 ) -> None:
     messages.set_verbosity(messages.Verbosity.VERBOSE)
@@ -76,6 +76,16 @@ def test_a_run_without_trouble_looks_healthy(
     assert warnings(run) == []
     said = capsys.readouterr().err
     assert said.count("d3gan: epoch ") == 5
-    assert said.count("d3gan: discriminators 1.") > 1
-    (line,) = (line for line in said.splitlines() if "healthy" in line)
-    assert line.startswith("d3gan: measured looks healthy: fd ")
+    assert said.count("d3gan: kernel of discriminators 1.") > 1
+    assert said.count(", before training (never saved as best.pt); measured in ") == 1
+    assert said.splitlines()[-1].startswith("d3gan: measured: ")
+    assert ": fd " in said.splitlines()[-1] or " best fd " in said.splitlines()[-1]
+
+
+def test_a_finished_run_is_neither_announced_nor_judged_again(
+    tiny: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tiny)
+    assert "d3gan: tiny: no sign of divergence" in capsys.readouterr().err
+    train(tiny, resume=True)
+    assert capsys.readouterr().err == ""

@@ -75,12 +75,12 @@ def train(arguments: list[str]) -> int:
         return launching.launch(options.processes, ["train", *rest, *messages.flags()])
     if arguments[0].endswith(".ini") and os.environ.get("RANK", "0") == "0":
         messages.note(method_note(config, Path(arguments[0])))
-    before = _finished_step(RunFolder(config.run_dir)) if resume else None
-    run = trainer.train(config, resume=resume)
+    had_finished = resume and _has_finished(RunFolder(config.run_dir), start, config)
+    run = trainer.train(config, resume=resume)  # prints nothing of its own if no step is left
     if distributed.is_main():
-        result = summary(run)
-        if result["steps"] == before:
+        if had_finished:
             messages.note(_finished_note(run, config))
+        result = summary(run)
         write_json(result, options.json)
         if messages.is_quiet() and options.json != STANDARD_OUTPUT:
             print(run.path)
@@ -103,12 +103,16 @@ def _started_by_this_launch(run: RunFolder, launch: str | None) -> bool:
     return bool(sessions) and sessions[-1].get("launch") == launch
 
 
-def _finished_step(run: RunFolder) -> int | None:
-    """Return the step at which the run has finished; None if it has not, or nobody knows."""
+def _has_finished(run: RunFolder, saved: Config, config: Config) -> bool:
+    """Return whether the run has finished, and `config` does not train it for longer than `saved`.
+
+    False if its status is damaged.
+    """
     with suppress(UserError):  # a damaged status.json is replaced
         status = run.status()
-        return status.step if status and status.state == "finished" else None
-    return None
+        finished = status is not None and status.state == "finished"
+        return finished and config.train.epochs == saved.train.epochs
+    return False
 
 
 def _finished_note(run: RunFolder, config: Config) -> str:
@@ -132,10 +136,12 @@ def _print_summary(run: RunFolder, result: dict[str, Any]) -> None:
     if best and best["draws"]:
         value += f" (mean of {best['draws']} draws)"
     speed = result["images_per_second"] or 0.0
+    not_last = best is not None and best["step"] != result["steps"]
+    drawn = (run.path, *(("--checkpoint", "best") if not_last else ()))
     print(
         f"{run.path}: {result['steps']:,} steps, {result['images']:,} images in "
         f"{result['train_seconds']:.1f} s of training, {speed:.0f} images/s\n"
         f"samples: {run.samples}\n"
         + (f"best:    {value}: {run.best_file}\n" if best else "")
-        + f"draw:    {command_line('sample', run.path, '-n', 64, '-o', 'grid.png')}"
+        + f"draw:    {command_line('sample', *drawn, '-n', 64, '-o', 'grid.png')}"
     )

@@ -101,7 +101,11 @@ def check_enough(images: int, data: DataConfig, batch_size: int, key: str) -> No
             f"{key} = {batch_size}: data.limit = {images} leaves only {images} images of "
             f"{data.source}; choose a larger data.limit or a smaller batch"
         )
-    raise UserError(f"{key} = {batch_size}: {data.source} has only {images} images")
+    flag = f"--{key.replace('_', '-')}"
+    raise UserError(
+        f"{key} = {batch_size}: {data.source} has only {images} images; use {flag} {images} or "
+        "less, or more images"
+    )
 
 
 def native_shape(source: str, split: str, *, any_size: bool) -> tuple[int, int]:

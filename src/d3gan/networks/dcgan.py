@@ -42,7 +42,7 @@ class DCGAN:
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 10**6:
-            raise ValueError(f"width = {self.width}: must be at least 1 and at most 1000000")
+            raise ValueError(f"width = {self.width}: must be at least 1 and at most 1,000,000")
         if not 0 <= self.stages <= MOST_STAGES:
             raise ValueError(
                 f"stages = {self.stages}: must be at least 0 and at most {MOST_STAGES}"

@@ -49,11 +49,11 @@ class R3GAN:
         for name in ("width", "blocks", "expansion", "group_size"):
             if not 1 <= getattr(self, name) <= 10**6:
                 raise ValueError(
-                    f"{name} = {getattr(self, name)}: must be at least 1 and at most 1000000"
+                    f"{name} = {getattr(self, name)}: must be at least 1 and at most 1,000,000"
                 )
         if not all(type(width) is int and 1 <= width <= 10**6 for width in self.stages):
             raise ValueError(
-                f"stages = {self.stages!r}: must be integers of at least 1 and at most 1000000"
+                f"stages = {self.stages!r}: must be integers of at least 1 and at most 1,000,000"
             )
 
     @property

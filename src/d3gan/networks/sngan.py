@@ -67,7 +67,7 @@ class SNGAN:
 
     def __post_init__(self) -> None:
         if not 1 <= self.width <= 10**6:
-            raise ValueError(f"width = {self.width}: must be at least 1 and at most 1000000")
+            raise ValueError(f"width = {self.width}: must be at least 1 and at most 1,000,000")
         if self.norm not in NORMS:
             raise ValueError(f"norm = {self.norm!r}: allowed: {', '.join(NORMS)}")
 

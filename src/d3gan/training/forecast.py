@@ -14,12 +14,13 @@ from d3gan.devices import synchronise
 from d3gan.errors import UserError
 from d3gan.machine import available_memory
 from d3gan.messages import detail, note, plain, warn
-from d3gan.progress import duration
+from d3gan.progress import duration, epoch_text
 from d3gan.runs import RunFolder
 from d3gan.training import distributed
 from d3gan.training.flops import flops_per_step
-from d3gan.training.logging import Clock
+from d3gan.training.kernels import shown
 from d3gan.training.state import State
+from d3gan.training.status import StatusFile
 from d3gan.training.usage import peak_memory_bytes
 
 WARM_UP, TIMED, TIMED_SECONDS = 2, 10, 3.0
@@ -76,12 +77,13 @@ class Forecast:
         run: RunFolder,
         state: State,
         device: torch.device,
-        total_steps: int,
-        clock: Clock,
+        status: StatusFile,
+        epoch_images: int,
         last_evaluation: Callable[[], float | None],
     ) -> None:
         self._config, self._run, self._state, self._device = config, run, state, device
-        self._total, self._clock, self._last_evaluation = total_steps, clock, last_evaluation
+        self._total, self._clock, self._epoch_images = status.total, status.clock, epoch_images
+        self._last_evaluation = last_evaluation
         self._no_gpu = config.train.device == "auto" and device.type == "cpu"
         self._first = state.step + WARM_UP
         self._begun = 0.0
@@ -90,18 +92,19 @@ class Forecast:
     def announce(self, kernels: str) -> None:
         """Print the run's size, device, kernels and disk space before the first step.
 
+        Nothing is printed if no step is left.
         All ranks call this together. Raises UserError, on all ranks, if not even one checkpoint
         fits, or Adam's state into the memory.
         """
         with distributed.raise_together():
-            if distributed.is_main():
+            if distributed.is_main() and self._state.step < self._total:
                 self._announce(kernels)
 
     def _announce(self, kernels: str) -> None:
         config, left = self._config, self._total - self._state.step
-        steps = f"{left:,} steps" if not self._state.step else f"{left:,} steps more"
-        note(f"{config.name}: {steps} of {config.images_per_step} images, to epoch "
-             f"{config.train.epochs:g}")  # fmt: skip
+        steps = f"{left:,} more steps" if self._state.step else f"{left:,} steps"
+        end = epoch_text(self._total * config.images_per_step / self._epoch_images)
+        note(f"{config.name}: {steps} of {config.images_per_step} images, to epoch {end}")
         _row("device", self._device_text())
         if kernels:
             _row("kernels", kernels)
@@ -125,7 +128,7 @@ class Forecast:
         chosen = json.loads(self._run.kernels_file.read_text(encoding="utf-8"))
         for network in ("generator", "discriminators"):
             for layer, kernel in chosen[network].items():
-                detail(f"{network} {layer}: {kernel}")
+                detail(f"kernel of {network} {layer}: {shown(kernel)}")
 
     def _device_text(self) -> str:
         precision, processes = self._config.train.precision, distributed.world_size()
@@ -189,11 +192,8 @@ class Forecast:
         text = f"about {duration(seconds)} left{included}"
         if self._no_gpu and seconds > LONG_SECONDS:
             speed = flops_per_step(self._config, self._state.classes) / seconds_per_step
-            text += _proposal(self._config, speed, self._images(), seconds)
+            text += _proposal(self._config, speed, self._epoch_images, seconds)
         return text
-
-    def _images(self) -> int:
-        return round(self._total * self._config.images_per_step / self._config.train.epochs)
 
 
 def _proposal(config: Config, speed: float, images: int, seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 
 from d3gan.gan.objectives import JointObjective, Objective
+from d3gan.progress import epoch_text
 
 Row = Mapping[str, Any]
 """A row of metrics.jsonl."""
@@ -254,25 +255,37 @@ def verdict(
         return f"does not look healthy: {'; '.join(map(str, found))}"
     rows = [row for row in evaluations if row["step"] > 0]
     if not rows:
-        return "looks healthy by its losses and samples; it was not evaluated"
-    best, last = best_evaluation(rows, expected), rows[-1]
+        return "no sign of divergence in its losses and samples; it was not evaluated"
+    first, best, last = evaluations[0], best_evaluation(rows, expected), rows[-1]
     name = best["monitor"]
     value = (measured or best).get(name, best[name])
-    line = f"looks healthy: {name} {value:.3g} at {_when(best)} (best)"
+    of_best = f"{name} {value:.3g} at {_when(best)}"
+    if first is last:
+        return f"too early to judge: {of_best} is the only evaluation"
+    now = f"now {last[name]:.3g} at {_when(last)}"
+    if not _improves(first, best, expected):
+        judged = "too early to judge" if len(rows) < RISING_EVALUATIONS else "no improvement"
+        if first["step"] > 0:
+            return f"{judged}: best {of_best}; {now}"
+        return f"{judged}: {of_best}, not better than before training ({first[name]:.3g})"
+    if _improves(last, best, expected, RISING_ERRORS):
+        return f"no sign of divergence, but no longer improving: best {of_best}; {now}"
     if best is not last:
-        return f"{line}, which later evaluations did not improve"
-    if len(rows) < 2 or not _improves(rows[-2], last):
+        return f"looks healthy: best {of_best}; {now}"
+    line = f"looks healthy: {of_best} (best)"
+    if len(rows) < 2 or not _improves(rows[-2], last, expected):
         return line
     longer = f"; train longer with --train.epochs {2 * epochs:g}" if extendable else ""
     return f"{line}, still improving{longer}"
 
 
-def _improves(before: Row, after: Row) -> bool:
-    """Return whether the monitored metric changed by more than the standard error."""
+def _improves(before: Row, after: Row, expected: Expectations, errors: float = 1.0) -> bool:
+    """Return whether the monitored metric improved by more than so many standard errors."""
     name = after["monitor"]
     error = math.hypot(before[f"{name}_stderr"], after[f"{name}_stderr"])
-    return bool(abs(after[name] - before[name]) > error)
+    sign = 1 if expected.lower_is_better else -1
+    return bool(sign * (before[name] - after[name]) > errors * error)
 
 
 def _when(row: Row) -> str:
-    return f"epoch {row['epoch']:.3g}"
+    return f"epoch {epoch_text(row['epoch'])}"

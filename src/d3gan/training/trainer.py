@@ -130,13 +130,13 @@ class _Training:
             self.monitor = resumed_monitor(run, make_monitor(config.eval, evaluator), protocol)
         self.watch = Watch(config, run, self.total, self.monitor)
         seconds = self.watch.evaluation_seconds
-        self.forecast = Forecast(config, run, state, device, self.total, self.clock, seconds)
+        self.forecast = Forecast(config, run, state, device, status, self.epoch_images, seconds)
 
     def train(self, kernels: str) -> None:
         """Make the remaining steps. `kernels` says which were chosen now, if any."""
         self.forecast.announce(kernels)
         config, state = self.config, self.state
-        silent = not distributed.is_main()
+        silent = not distributed.is_main() or state.step == self.total
         with (
             distributed.report_lost_ranks(lambda: f"at step {state.step}"),
             stop_request() as stop,
@@ -205,7 +205,8 @@ class _Training:
             return ""
         self._write(row)
         loss_d = sum(row["loss_d"]) / len(row["loss_d"])
-        return f"D {loss_d:.2f} G {row['loss_g']:.2f} {row['images_per_second']:.0f} img/s"
+        speed = f"{row['images_per_second']:.0f} img/s"
+        return f"loss D {loss_d:.2f} G {row['loss_g']:.2f}, {speed}"
 
     def _write(self, row: dict[str, Any]) -> None:
         """Write a row of metrics and the status at that time, and hand the row to `on_row`."""

@@ -7,6 +7,7 @@ import numpy as np
 from d3gan.config import Config, may_change_on_resume
 from d3gan.images import Images
 from d3gan.messages import always, detail, warn
+from d3gan.progress import epoch_text
 from d3gan.runs import RunFolder, last_report
 from d3gan.training import distributed, health
 from d3gan.training.build import build_rules
@@ -32,6 +33,7 @@ class Watch:
         self._rows: dict[str, list[Row]] = {"train": [], "eval": []}
         self._spreads: list[tuple[int, float]] = []
         self._warned: dict[str, str] = {}
+        self._saw_rows = False
         for row in run.metrics() if distributed.is_main() else ():
             self._remember(row)
 
@@ -49,11 +51,14 @@ class Watch:
     def see(self, row: Row) -> list[Row]:
         """Return rows of the kind "warning" for what a new row shows first; print them."""
         self._remember(row)
+        self._saw_rows = True
         if row["kind"] == "eval":
-            name = row["monitor"]
+            name, about = row["monitor"], ", saved as best.pt" if row["best"] else ""
+            if row["step"] == 0:
+                about = ", before training (never saved as best.pt)"
             detail(
-                f"epoch {row['epoch']:.3g}: {name} {row[name]:.4g} ± {row[f'{name}_stderr']:.1g}"
-                f"{', the best so far' if row['best'] else ''} ({row['eval_seconds']:.1f} s)"
+                f"epoch {epoch_text(row['epoch'])}: {name} {row[name]:.4g} ± "
+                f"{row[f'{name}_stderr']:.1g}{about}; measured in {row['eval_seconds']:.1f} s"
             )
         if row["kind"] not in self._rows:
             return []
@@ -80,8 +85,11 @@ class Watch:
         ]
 
     def finish(self) -> None:
-        """Print one line on the whole run, on the main rank, also if the program is quiet."""
-        if not distributed.is_main():
+        """Print one line on the whole run, on the main rank, also if the program is quiet.
+
+        Nothing is printed for a run that had finished before.
+        """
+        if not distributed.is_main() or not self._saw_rows:
             return
         found = self._findings()
         holds = [each.name for each in found]
@@ -95,5 +103,5 @@ class Watch:
             extendable=may_change_on_resume("train.epochs", self._config),
         )
         taken = sum(row["eval_seconds"] for row in self._rows["eval"])
-        detail(f"evaluations took {taken:.1f} s, besides the time of training")
-        always(f"{self._config.name} {line}")
+        detail(f"evaluations took {taken:.1f} s (not counted in the training time)")
+        always(f"{self._config.name}: {line}")
