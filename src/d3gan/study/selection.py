@@ -131,15 +131,15 @@ def _comparable(
 
 
 def _without_evaluation(record: Record) -> str:
-    path, status = record.run.path, record.status
+    status = record.status
     if status.state == "running":
         return f"has no evaluation yet: it is at step {status.step:,} of {status.total_steps:,}"
     if record.config.eval.every_epochs:
-        hint = command_line("train", path)
+        hint = command_line("train", record.run.path)
         return f"has no evaluation to compare; continue it with `{hint}`"
     return (
-        f"has no evaluation to compare; measure it with `{command_line('evaluate', path)}`, or "
-        "train a new run with --eval.every-epochs 1"
+        "was not evaluated during training, so it is left out; train a new run with "
+        "--eval.every-epochs 1 to compare it (d3gan evaluate only prints its metrics)"
     )
 
 

@@ -68,10 +68,17 @@ def test_features_are_stored_only_when_needed() -> None:
 def test_too_few_images() -> None:
     real, six = statistics(300, 6), statistics(6, 7)
     message = (
-        r"fd needs at least 7 generated images for the covariance of 6 features, but there are 6"
+        "fd needs at least 7 generated images for the covariance of 6 features, but there are 6 "
+        "generated images; use more images, or train without evaluations"
     )
     with pytest.raises(UserError, match=message):
         compute(real, six, ("fd",), "classifier")
     assert compute(real, six, ("fd",), "classifier", allow_few=True)["fd"].value > 0
-    with pytest.raises(UserError, match="kd needs at least 20 real images, but there are 19"):
+    with pytest.raises(UserError, match="kd needs at least 20 real images, but there are 19 "):
         check_counts(("kd",), "classifier", real=19, generated=50, dimensions=6)
+    message = (
+        "fd needs at least 129 real and 129 generated images .*, but there are 60 real and 100 "
+        "generated images; use more images, measure another metric .--eval.metrics kd; "
+    )
+    with pytest.raises(UserError, match=message):
+        check_counts(("fd",), "classifier", real=60, generated=100, dimensions=128)

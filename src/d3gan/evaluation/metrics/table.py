@@ -4,7 +4,7 @@ from importlib import import_module
 
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.estimate import Estimate
-from d3gan.evaluation.metrics.names import metrics_for, shown_name
+from d3gan.evaluation.metrics.names import METRICS, metrics_for, shown_name
 from d3gan.evaluation.statistics import Statistics
 
 
@@ -31,13 +31,26 @@ def check_counts(
         least, why = metric.least_images, ""
         if metric.needs_covariance and not allow_few:
             least, why = dimensions + 1, f" for the covariance of {dimensions} features"
-        if min(real, generated) < least:
-            side = "generated" if generated < least else "real"
+        few = {s: n for s, n in {"real": real, "generated": generated}.items() if n < least}
+        if few:
             name = shown_name(next(iter(metric.gives)), features)
+            needed = " and ".join(f"{least} {side}" for side in few)
+            found = " and ".join(f"{count} {side}" for side, count in few.items())
             raise UserError(
-                f"{name} needs at least {least} {side} images{why}, but there are "
-                f"{min(real, generated)}; use more images, or leave {name} out of the metrics"
+                f"{name} needs at least {needed} images{why}, but there are {found} images; "
+                f"{_remedies(features, min(real, generated))}"
             )
+
+
+def _remedies(features: str, images: int) -> str:
+    """Return what can be done about too few images: with `images`, the kernel distance may do."""
+    kernel = next(metric for metric in METRICS if "kd" in metric.gives)
+    name = shown_name("kd", features)
+    other = f", measure another metric (--eval.metrics {name}; in d3gan evaluate, --metrics {name})"
+    return (
+        f"use more images{other if images >= kernel.least_images else ''}, or train without "
+        "evaluations (--eval.every-epochs 0)"
+    )
 
 
 def compute(
