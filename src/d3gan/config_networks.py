@@ -21,10 +21,10 @@ def check_networks(
     """
     gan, images = config.gan, ImageShape(config.data.resolution, config.data.channels)
     whole = f"data.resolution = {images.resolution}"
-    _check_side(model[0], images, f"{whole}: model.architecture")
+    _check_side(model[0], config.model.architecture, images, whole)
     if not views:
-        for architecture in members:
-            _check_side(architecture, images, f"{whole}: gan.members")
+        for architecture, name in zip(members, gan.members, strict=True):
+            _check_side(architecture, name, images, f"{whole}: gan.members")
         return
     given = f"gan.views = {list(gan.views)}"
     if len(views) not in (1, gan.discriminators):
@@ -32,18 +32,22 @@ def check_networks(
             f"{given}: must be one view for all discriminators or one for each of the "
             f"{gan.discriminators}"
         )
-    key, architectures = ("gan.members", members) if members else ("model.architecture", model)
+    architectures = members or model
+    names = gan.members or (config.model.architecture,)
     for k in range(gan.discriminators):
-        view, architecture = views[k % len(views)], architectures[k % len(architectures)]
+        view, network = views[k % len(views)], k % len(architectures)
         try:
             seen = view.shape(images)
         except ValueError as error:
             raise UserError(f"{given}: {error}") from error
         side = f"{seen.resolution} x {seen.resolution} pixels"
-        _check_side(architecture, seen, f"{given}: discriminator {k} sees {side}, and {key}")
+        _check_side(
+            architectures[network], names[network], seen, f"{given}: discriminator {k} sees {side}"
+        )
 
 
-def _check_side(architecture: Architecture, images: ImageShape, where: str) -> None:
+def _check_side(architecture: Architecture, name: str, images: ImageShape, where: str) -> None:
     if images.resolution not in architecture.resolutions:
-        sides = ", ".join(map(str, architecture.resolutions))
-        raise UserError(f"{where} is made for {sides}")
+        *sides, last = map(str, architecture.resolutions)
+        allowed = f"{', '.join(sides)} or {last}" if sides else last
+        raise UserError(f"{where}: the {name} architecture supports {allowed}")

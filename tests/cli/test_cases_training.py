@@ -24,7 +24,7 @@ CASES = [
     Case(
         "learning rate far out of the usual range",
         ("train", "demo-d3gan", "--optim.lr-g", "10", "--data.source", "no-such-data"),
-        "d3gan: warning: optim.lr_g = 10: usual are 1e-06 to 0.01; training may diverge",
+        "optim.lr_g = 10 is outside the usual range (1e-06 to 0.01); training may diverge",
     ),
     Case(
         "quiet: no remarks, only the error",

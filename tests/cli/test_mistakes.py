@@ -44,14 +44,14 @@ def error_line(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         ("train demo-dcgan --gan.discriminators", "--gan.discriminators: needs a value; see"),
         ("train demo-dcgan --gan.discriminators 0", "gan.discriminators = 0: must be at least 1"),
         ("train demo-dcgan --model.generator-width -8", "model.generator_width = -8: must be at least"),
-        ("train demo-dcgan --data.resolution 33", "data.resolution = 33: model.architecture is made for 16, 32, 64, 128"),
+        ("train demo-dcgan --data.resolution 33", "data.resolution = 33: the dcgan architecture supports 16, 32, 64 or 128"),
         ("train demo-dcgan --gan.views flul", "gan.views = ['flul']: 'flul' is not a view (did you mean 'full'?)"),
         ("train demo-d3gan --gan.views full full lower", "must be one view for all discriminators or one for each of the 2"),
-        ("train mnist-r3gan-small --data.resolution 64", "data.resolution = 64: model.architecture is made for 32"),
-        ("train demo-d3gan --gan.views full lower(resolution=8)", "discriminator 1 sees 8 x 8 pixels, and model.architecture is made for 16, 32"),
+        ("train mnist-r3gan-small --data.resolution 64", "expansion=1) architecture supports 32"),
+        ("train demo-d3gan --gan.views full lower(resolution=8)", "discriminator 1 sees 8 x 8 pixels: the dcgan architecture supports 16, 32, 64 or 128"),
         ("train demo-d3gan --gan.views projection(stride=5)", "projection: size = 8, stride = 5: the stride must be"),
         ("train demo-d3gan --gan.views patches(size=24,stride=16)", "gan.views = ['patches(size=24,stride=16)']: size = 24, stride = 16: patches must cover"),
-        ("train demo-d3gan --gan.members dcgan(stages=6)", "data.resolution = 32: gan.members is made for 64, 128"),
+        ("train demo-d3gan --gan.members dcgan(stages=6)", "data.resolution = 32: gan.members: the dcgan(stages=6) architecture supports 64"),
         ("train demo-d3gan --gan.members dcgan(stages=8)", "stages = 8: must be at least 0 and at most 7"),
         ("train demo-dcgan --data.channels 2", "--data.channels 2: must be one of '1', '3'; see"),
         ("train demo-dcgan --gan.aggregation softmx", "gan.aggregation = 'softmx' is not an aggregation rule (did you mean"),
@@ -135,7 +135,7 @@ def test_a_broken_image_is_reported_and_can_be_skipped(
     assert "--data.skip-broken" in line
     file = written(tiny, tmp_path, data={"source": str(folder)})
     assert main(["train", str(file), "--data.skip-broken"]) == 0
-    assert "skipped 2 broken images" in capsys.readouterr().err
+    assert "skipped 2 broken images; the first one is" in capsys.readouterr().err
     assert tiny.run_dir.is_dir()
 
 

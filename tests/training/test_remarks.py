@@ -24,8 +24,11 @@ def test_presets_give_no_remark(name: str) -> None:
 @pytest.mark.parametrize(
     ("sections", "line"),
     [
-        ({"optim": {"lr_g": 10.0}}, "optim.lr_g = 10: usual are 1e-06 to 0.01"),
-        ({"optim": {"lr_d": 1e-9}}, "optim.lr_d = 1e-09: usual are 1e-06 to 0.01"),
+        ({"optim": {"lr_g": 10.0}}, "optim.lr_g = 10 is outside the usual range (1e-06 to 0.01)"),
+        (
+            {"optim": {"lr_d": 1e-9}},
+            "optim.lr_d = 1e-09 is outside the usual range (1e-06 to 0.01)",
+        ),
         ({"optim": {"lr_g": 0.01, "lr_d": 1e-6}}, ""),
         (
             {"model": {"architecture": "sngan", "discriminator_norm": "group"}},

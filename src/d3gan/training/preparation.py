@@ -60,7 +60,9 @@ def load_training_images(config: Config) -> ImageSet:
     images = load_images(config.data, labels_for=_labels_for(config.eval), classes_for=classes_for)
     check_enough(len(images.images), config.data, config.train.batch_size, "train.batch_size")
     if images.skipped and distributed.is_main():
-        warn(f"skipped {len(images.skipped)} broken images; the first one is {images.skipped[0]}")
+        first, others = images.skipped[0], len(images.skipped) - 1
+        count = f"{others + 1:,} broken images; the first one is" if others else "1 broken image:"
+        warn(f"skipped {count} {first}")
     if distributed.is_main():
         for line in images.notes:
             note(line)

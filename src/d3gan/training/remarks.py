@@ -54,7 +54,8 @@ def _of_rates(config: Config) -> Iterator[str]:
         rate = getattr(config.optim, name)
         if not low <= rate <= high:
             result = "training will hardly progress" if rate < low else "training may diverge"
-            yield f"optim.{name} = {rate:g}: usual are {low:g} to {high:g}; {result}"
+            usual = f"is outside the usual range ({low:g} to {high:g})"
+            yield f"optim.{name} = {rate:g} {usual}; {result}"
 
 
 def _of_norms(config: Config, networks: dict[str, nn.Module]) -> Iterator[str]:
