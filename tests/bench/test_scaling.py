@@ -190,15 +190,18 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path) -> None:
 
 
 def test_help_lists_the_kinds(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--help"]) == 0
-    assert "d3gan bench step | data | scaling" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as end:
+        main(["bench", "--help"])
+    assert end.value.code == 0
+    words = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line[:2] == "  "]
+    assert words == ["step", "data", "scaling"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name what to time: d3gan bench step|data|scaling"),
-        (["sca"], "name what to time: d3gan bench step|data|scaling"),
+        ([], "write d3gan bench step|data|scaling"),
+        (["sca"], "there is no command 'bench sca' (did you mean 'scaling'?); write d3gan bench"),
         (["scaling", "--rounds", "0"], "rounds = 0: must be at least 1"),
         (["scaling", "--processes", "0"], "processes = 0: must be at least 1"),
         (["scaling", "--presets", "cifar"], "there is no preset 'cifar'"),

@@ -83,10 +83,12 @@ def choose_kernels(config: Config, state: State, run: RunFolder | None = None) -
     """Use the kernels of the run, or measure which are fastest here; say which were measured.
 
     On CPUs these are the kernels of every convolution. On CUDA, where cuDNN chooses those, it is
-    the way in which several discriminators are computed. Without `train.autotune`, and with
-    `train.deterministic`, nothing is measured. All ranks call this together. Raises UserError.
+    the way in which several discriminators are computed. On other devices, without
+    `train.autotune`, and with `train.deterministic`, nothing is measured. All ranks call this
+    together. Raises UserError.
     """
-    if config.train.autotune == "off" or config.train.deterministic:
+    measurable = next(state.generator.parameters()).device.type in ("cpu", "cuda")
+    if config.train.autotune == "off" or config.train.deterministic or not measurable:
         return ""
     found, line = state.parallel.from_main(lambda: _chosen(config, state, run))
     Kernels(**found).apply(state)
