@@ -75,7 +75,11 @@ def test_toml_round_trip_is_the_identity(
     ("toml", "message"),
     [
         ("[gan]\ndiscriminatrs = 2", "unknown key gan.discriminatrs = 2 (did you mean 'gan.disc"),
-        ("[gna]\ndiscriminators = 2", "unknown key gna"),
+        ("[gna]\ndiscriminators = 2", "(did you mean 'gan'?)"),
+        ("colour = 2", "unknown key colour = 2; allowed: base, name, seed, out_dir, [data], [mo"),
+        ("[gan]\ncolour = 2", "unknown key gan.colour = 2; allowed: gan.discriminators, "),
+        ("bas = 'demo-gan'", "(did you mean 'base'?)"),
+        ("extends = 'demo-gan'", """'demo-gan' (did you mean 'base'? base = "demo-gan" starts"""),
         ("sed = 2", "unknown key sed = 2 (did you mean 'seed'?)"),
         ("gan = 2", "gan = 2: must be a table of keys"),
         ("[gan]\ndiscriminators = 'two'", "gan.discriminators = 'two': must be an integer"),

@@ -7,6 +7,7 @@ import pytest
 from d3gan.errors import UserError
 from d3gan.run_places import check_initial, mistaken_for_run
 from d3gan.runs import RunFolder
+from d3gan.shell import command_line
 
 
 @pytest.fixture
@@ -43,6 +44,22 @@ def test_only_some_of_many_runs_are_listed(tmp_path: Path) -> None:
     for number in range(7):
         RunFolder(tmp_path / f"r{number}").begin("", {})
     assert "(r0, r1, r2, r3, r4 and 2 more)" in str(mistaken_for_run(tmp_path, "sample"))
+
+
+def test_a_folder_of_images_is_what_one_trains_on(tmp_path: Path) -> None:
+    for name in ("a.PNG", "cats/b.jpg"):
+        file = tmp_path / "photos" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    folder = tmp_path / "photos"
+    for command in ("train", "report", "sample", ""):
+        found = str(mistaken_for_run(folder, command))
+        assert found.startswith(f"{folder} is a folder of images, not a run; to train on it: ")
+        assert found.endswith(command_line("train", "PRESET", "--data.source", folder))
+    assert mistaken_for_run(folder, "evaluate") is None  # it evaluates images
+    for number in range(2):
+        (folder / f"{number}.txt").touch()
+    assert mistaken_for_run(folder, "train") is None
 
 
 def test_other_paths_belong_to_no_run(run: Path, tmp_path: Path) -> None:

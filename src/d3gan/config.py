@@ -6,7 +6,7 @@ A wrong value is reported in one line that names the key, the value, and what is
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -131,8 +131,7 @@ def _updated(section: Any, values: Mapping[str, Any], prefix: str, origin: str) 
     for key, value in values.items():
         name = prefix + key
         if key not in hints:
-            hint = nearest(name, keys())
-            raise UserError(f"{origin}unknown key {name} = {value!r}{hint or _allowed(prefix)}")
+            raise UserError(f"{origin}{unknown_key(name, value)}")
         if dataclasses.is_dataclass(hints[key]):
             if not isinstance(value, Mapping):
                 raise UserError(f"{origin}{name} = {value!r}: must be a table of keys")
@@ -142,9 +141,19 @@ def _updated(section: Any, values: Mapping[str, Any], prefix: str, origin: str) 
     return dataclasses.replace(section, **changes)
 
 
-def _allowed(prefix: str) -> str:
-    here = [key for key in keys() if key.startswith(prefix)]
-    return f"; allowed: {', '.join(here)}"
+def unknown_key(key: str, value: Any, also: Sequence[str] = ()) -> str:
+    """Return a message on an unknown dotted key with the nearest one, or those of its section.
+
+    `also` are further keys without a section.
+    """
+    sections = [name for name, default in to_dict(Config()).items() if isinstance(default, dict)]
+    hint = nearest(key, [*also, *sections, *keys()])
+    prefix = f"{key.partition('.')[0]}." if "." in key else ""
+    here = [name for name in keys() if name.startswith(prefix)]
+    if not prefix:
+        here = [*also, *(name for name in here if "." not in name), *(f"[{s}]" for s in sections)]
+    allowed = f"; allowed: {', '.join(here)} (see d3gan train --help)"
+    return f"unknown key {key} = {value!r}{hint or allowed}"
 
 
 def typed(key: str, word: str) -> Any:

@@ -1,10 +1,12 @@
 """Read configurations from presets, TOML and ini files, and run folders."""
 
 import dataclasses
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from typing import Any, Final
 
-from d3gan.config import Config, from_dict
+from d3gan.config import Config, from_dict, to_dict, unknown_key
 from d3gan.config_ini import from_ini
 from d3gan.config_paths import beside
 from d3gan.errors import UserError
@@ -13,6 +15,9 @@ from d3gan.registry import nearest
 from d3gan.run_places import CONFIG
 from d3gan.runs import RunFolder
 from d3gan.text_files import read_text, read_toml
+
+OTHER_NAMES_OF_BASE: Final = ("extends", "inherit", "inherits", "parent", "preset")
+"""Keys with which other programs start from another configuration."""
 
 
 def presets() -> list[str]:
@@ -54,6 +59,7 @@ def from_toml(text: str, name: str, origin: str, file: Path | None = None) -> Co
     values = read_toml(text, origin)
     if file:
         values = beside(file, values)
+    _check_names(values, origin)
     base = values.pop("base", None)
     if not isinstance(base, str | None):
         raise UserError(f"{origin}: base = {base!r}: must be the name of a preset")
@@ -62,6 +68,18 @@ def from_toml(text: str, name: str, origin: str, file: Path | None = None) -> Co
         train.pop("engine", None)
     config = from_dict(values, load_preset(base) if base else None, origin)
     return config if values.get("name") else dataclasses.replace(config, name=name)
+
+
+def _check_names(values: Mapping[str, Any], origin: str) -> None:
+    """Raise UserError if a key or a table of a TOML text is unknown; it may have ``base``."""
+    for key, value in values.items():
+        if key in OTHER_NAMES_OF_BASE:
+            line = f'base = "{value}" starts from that preset'
+            raise UserError(
+                f"{origin}: unknown key {key} = {value!r} (did you mean 'base'? {line})"
+            )
+        if key != "base" and key not in to_dict(Config()):
+            raise UserError(f"{origin}: {unknown_key(key, value, also=('base',))}")
 
 
 def starting_point(word: str) -> tuple[Config, bool]:

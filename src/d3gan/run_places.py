@@ -1,5 +1,6 @@
 """What a path is that was given instead of a run folder, for a message that says what to write."""
 
+from itertools import chain, islice
 from pathlib import Path
 
 from d3gan.errors import UserError
@@ -7,6 +8,8 @@ from d3gan.shell import command_line
 
 CONFIG = "config.toml"
 CHECKPOINTS, SAMPLES, METRICS = "checkpoints", "samples", "metrics.jsonl"
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+"""Usual endings of image files."""
 NAMED_AT_MOST = 5
 """Number of runs of a folder that a message lists."""
 
@@ -31,6 +34,9 @@ def mistaken_for_run(path: Path, command: str) -> str | None:
                 f"the run {path} has lost its {CONFIG}; restore that file (each checkpoint of the "
                 "run holds the same values under its key 'config')"
             )
+        if command != "evaluate" and _holds_images(path):
+            how = command_line("train", "PRESET", "--data.source", path)
+            return f"{path} is a folder of images, not a run; to train on it: {how}"
         return None
     if not path.exists():
         return None
@@ -44,6 +50,16 @@ def mistaken_for_run(path: Path, command: str) -> str | None:
     if path.suffix == ".pt":
         return f"{path} is a file outside of a run; name a run folder, which holds a {CONFIG}"
     return None
+
+
+def _holds_images(folder: Path) -> bool:
+    """Return whether most files in a folder and the folders directly in it are images.
+
+    Only the first thousand entries are looked at.
+    """
+    entries = islice(chain(folder.glob("*"), folder.glob("*/*")), 1000)
+    endings = [entry.suffix.lower() for entry in entries if not entry.is_dir()]
+    return 2 * sum(ending in IMAGES for ending in endings) > len(endings)
 
 
 def check_initial(word: str) -> None:

@@ -143,6 +143,12 @@ CASES = [
          prepare=run_of_4_steps()),
     Case("sample-pt", ("sample", "x.pt"), "x.pt is a file outside of a run; name a run folder",
          prepare=write("x.pt", "")),
+    Case("train-photos", ("train", "photos"),
+         "photos is a folder of images, not a run; to train on it: d3gan train PRESET "
+         "--data.source photos", prepare=write("photos/a.png", "")),
+    Case("report-nothing", ("report", "empty"),
+         "there is no run at empty (neither it nor a folder in it has a config.toml)",
+         prepare=write("empty/a.txt", "")),
     Case("sample-missing", ("sample", "runs/b"), "there is no run at runs/b (no such folder)"),
     Case("quoted", ("sample", "my run/checkpoints/step-00000004.pt"),
          "write `d3gan sample 'my run' --checkpoint 4`",

@@ -88,7 +88,7 @@ def test_runs_with_different_protocols_are_left_out(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "there is no run at nowhere"),
+        (["nowhere"], "there is no run at nowhere (no such folder)"),
         (["study", "--metric", "fid"], "no run has the metric 'fid'"),
         (["study", "--baseline", "mnist-dcgam"], "did you mean 'mnist-dcgan'"),
         (["study", "-o", "page.pdf"], "page.pdf"),

@@ -107,10 +107,10 @@ def _runs_at(path: Path) -> list[RunFolder]:
         return [run]
     found = runs_in(path)
     if not found:
-        raise UserError(
-            mistaken_for_run(path, "report")
-            or f"there is no run at {path}, nor in that folder (no config.toml)"
+        why = (
+            "neither it nor a folder in it has a config.toml" if path.exists() else "no such folder"
         )
+        raise UserError(mistaken_for_run(path, "report") or f"there is no run at {path} ({why})")
     return found
 
 
