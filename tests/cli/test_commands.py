@@ -253,6 +253,7 @@ def test_onnx_gives_the_same_images_as_the_run(run: Path, tmp_path: Path) -> Non
         torch.testing.assert_close(torch.from_numpy(images), trained(z), atol=2e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_demo_writes_table_grid_and_animation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], quick_classifier: None
 ) -> None:

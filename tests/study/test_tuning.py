@@ -42,11 +42,13 @@ def test_all_methods_have_the_same_trials(tmp_path: Path) -> None:
 
 
 def test_drawn_values_are_spread_over_the_space_and_never_change(tmp_path: Path) -> None:
-    many = search(tmp_path, TUNE | {"trials": 400}).trials[1:]
+    alone = {"one": {"base": "demo-dcgan"}}
+    tune = TUNE | {"trials": 150, "seeds": [200]}
+    many = search(tmp_path, tune, methods=alone).trials[1:]
     rates = sorted(changes["optim.lr_g"] for changes in many)
-    assert 1e-4 <= rates[0] < 1.2e-4
-    assert 0.8e-2 < rates[-1] <= 1e-2
-    assert math.log10(rates[len(rates) // 2]) == pytest.approx(-3, abs=0.15)
+    assert 1e-4 <= rates[0] < 1.3e-4
+    assert 0.75e-2 < rates[-1] <= 1e-2
+    assert math.log10(rates[len(rates) // 2]) == pytest.approx(-3, abs=0.2)
     assert {changes["optim.beta1"] for changes in many} == {0.0, 0.5}
     assert many[:3] == search(tmp_path).trials[1:]
     assert many[0] == {"optim.lr_g": 0.000374, "optim.beta1": 0.5}  # on every machine

@@ -25,6 +25,7 @@ sys.stdout.buffer.write(safetensors_bytes(build_generator(config), config, 5, 0)
 """
 
 
+@pytest.mark.slow
 def test_exports_of_two_processes_are_the_same_bytes(tiny: Config, tmp_path: Path) -> None:
     """Python's and Rust's hash tables have another order in each process."""
     file = written(tiny, tmp_path)

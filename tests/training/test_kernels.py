@@ -176,6 +176,7 @@ class LastShare(DiscriminatorParallel):
         return range(1, 3)
 
 
+@pytest.mark.slow
 def test_two_processes_choose_once(tiny: Config, tmp_path: Path) -> None:
     file = written(tiny, tmp_path, train={"precision": "fp32"})
     done = d3gan("train", file, "--processes", 2, "-v")
