@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def test_the_table_fits_80_columns(study: Path, capsys: pytest.CaptureFixture[st
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines if line.strip()[:1].isdigit()] == ["3", "8"]
-    assert "dcgan, d3gan by 5 steps timed now" in " ".join(lines)
+    assert "dcgan, d3gan estimated from 5 steps timed now" in " ".join(lines)
 
 
 def test_more_seeds_have_more_power(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +77,33 @@ def test_the_time_of_runs_on_this_machine_is_used(
     assert found["run_seconds"] == {"dcgan": 60.0, "d3gan": 60.0}
 
 
+@pytest.mark.parametrize(
+    ("start", "values", "message"),
+    [
+        (60.0, [50.0] * 5 + [48.0], "learned: dcgan learned nothing. Its best FD is 48.0, and it"),
+        (99.0, [10.0] * 5 + [9.8], "3 of 3 pilot runs of d3gan reach it by their first evaluation"),
+    ],
+)
+def test_pilot_runs_that_show_no_time_are_refused(
+    start: float,
+    values: list[float],
+    message: str,
+    study: Path,
+    studio: Studio,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for method in ("dcgan", "d3gan"):
+        for seed in (100, 101, 102):
+            name = f"{method}-pilot-{seed}"
+            shutil.rmtree(studio.folder / name)
+            config = {"name": name, "eval": {"metrics": ("fd",)}}
+            run = studio.run(method, seed, values, start=start, config=config)
+            run.path.rename(studio.folder / name)
+    assert main(["compare", str(study), "--power"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
 def test_missing_pilot_runs_are_named_with_the_command_that_trains_them(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +118,7 @@ def test_missing_pilot_runs_are_named_with_the_command_that_trains_them(
     ("flags", "message"),
     [
         (["--effect", "1"], "effect = 1: must be above 1"),
-        (["--pilot-seeds", "100"], "name at least two seeds"),
+        (["--pilot-seeds", "100"], "needs at least two pilot seeds"),
     ],
 )
 def test_nonsense_is_refused(

@@ -115,8 +115,8 @@ def test_nothing_learned() -> None:
     learned = Learned(False, 310.4, 322.0, "3 of 3 runs diverged")
     judged = Judged(Group([Method("DCGAN", []), Method("D3GAN", [])]), learned, [], [])
     assert sentences.nothing_learned(judged, FD) == (
-        "Nothing can be judged: DCGAN learned nothing. Its best FD is 310, not better than half of "
-        "its 322 at step 0: 3 of 3 runs diverged."
+        "Nothing can be judged: DCGAN learned nothing. Its best FD is 310, and it would have to be "
+        "below 161, half of the 322 before training (step 0). 3 of 3 runs diverged."
     )
 
 

@@ -65,7 +65,11 @@ def test_what_the_real_data_covers_may_be_unknown(studio: Studio) -> None:
     [
         ([60.0, 49.0], True, ""),
         ([60.0, 51.0], False, "it was still improving at the last evaluation; train longer"),
-        ([60.0, 70.0], False, "it did not keep improving; check the learning rates and the images"),
+        (
+            [60.0, 70.0],
+            False,
+            "it did not keep improving; train longer, or check the learning rates and the images",
+        ),
     ],
 )
 def test_a_baseline_learned_if_it_halved_its_distance(

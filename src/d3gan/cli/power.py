@@ -6,6 +6,7 @@ from typing import Any
 
 from d3gan.cli.printing import STANDARD_OUTPUT, in_lines, make_table, print_table, write_json
 from d3gan.config import Config
+from d3gan.progress import duration
 from d3gan.report.wording import AXES
 from d3gan.study.plan import PlannedRun, Study, planned_steps
 from d3gan.study.power import (
@@ -53,41 +54,45 @@ def print_power(study: Study, effect: float, command: str, json: str) -> None:
 
 
 def _print(result: Mapping[str, Any], rows: list[Power]) -> None:
+    method, baseline = result["method"], result["baseline"]
     text = (
-        f"How often a study would find each result for {result['method']} compared with "
-        f"{result['baseline']}, by {AXES[result['clock']]} to {result['target']:g} times the "
-        f"plateau: shares of {result['studies']} simulated studies with the noise of "
-        f"{len(result['pilot_seeds'])} pilot seeds."
+        f"How many seeds does a comparison of {method} with {baseline} need? Each row shows how "
+        f"often {result['studies']} simulated studies come to a result, whose runs vary as those "
+        f"of the {len(result['pilot_seeds'])} pilot seeds do. They compare the "
+        f"{AXES[result['clock']]} until the metric is within a factor of {result['target']:g} of "
+        f"the best value that {baseline} reaches (its plateau)."
     )
     print(in_lines(text))
     table = make_table(
-        "seeds",
-        f'"faster"\nif {result["effect"]:g} times\nas fast',
-        '"equivalent"\nif equal',
-        '"faster" or\n"slower"\nif equal',
-        "hours",
+        "seeds of\neach method",
+        f'result "faster"\nif it is {result["effect"]:g}\ntimes as fast',
+        'result\n"equivalent"\nif they are equal',
+        'wrong result\n"faster" or "slower"\nif they are equal',
+        "time of\nall runs",
     )
     for row, values in zip(rows, result["rows"], strict=True):
         table.add_row(
             str(row.seeds),
             *(f"{share:.0%}" for share in (row.faster, row.equivalent, row.false_claims)),
-            f"{values['hours']:.2g}" if values["hours"] < 10 else f"{values['hours']:,.0f}",
+            duration(3600 * values["hours"]),
         )
     print_table(table)
-    print(in_lines(_about_hours(result)))
+    print(in_lines(_about_time(result)))
 
 
-def _about_hours(result: Mapping[str, Any]) -> str:
+def _about_time(result: Mapping[str, Any]) -> str:
     methods, timed = len(result["run_seconds"]), result["timed_here"]
-    text = f"Hours: {methods} methods with so many seeds, one run after another; "
+    text = f"Time of all runs: the judged runs of {methods} methods, one run after another; "
     measured = [name for name in result["run_seconds"] if name not in timed]
     if measured:
-        text += f"{', '.join(measured)} as {'their runs' if len(measured) > 1 else 'its runs'} took"
+        text += (
+            f"{', '.join(measured)} as {'their' if len(measured) > 1 else 'its'} finished runs took"
+        )
     if timed:
         also = "; " if measured else ""
         text += (
-            f"{also}{', '.join(timed)} by {STEPS} steps timed now, without evaluations, since no "
-            "run was trained on this machine"
+            f"{also}{', '.join(timed)} estimated from {STEPS} steps timed now, "
+            "without evaluations, since no run was trained on this machine"
         )
     return text + "."
 

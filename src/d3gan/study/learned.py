@@ -53,4 +53,4 @@ def _why(records: Sequence[Record], curves: Sequence[Array]) -> str:
         return "the runs were not evaluated after step 0"
     if np.median([y.argmin() == len(y) - 1 for y in curves]) > 0:
         return "it was still improving at the last evaluation; train longer"
-    return "it did not keep improving; check the learning rates and the images"
+    return "it did not keep improving; train longer, or check the learning rates and the images"

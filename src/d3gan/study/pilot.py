@@ -77,8 +77,8 @@ def read_runs(name: str, records: Sequence[Record], metric: Metric, clock: Axis)
     trained = [i for i in range(longest) if all(c.x["images"][i] > 0 for c in complete.values())]
     if len(complete) < 2 or len(trained) < 2:
         raise UserError(
-            f"the noise of {name} is unknown: it takes two complete pilot runs with two "
-            "evaluations each; name more pilot_seeds"
+            f"how much the runs of {name} vary is unknown: it takes two complete pilot runs with "
+            "two evaluations each; name more pilot_seeds, and train them with --pilot-only"
         )
     images = next(iter(complete.values())).x["images"]
     return Runs(
@@ -87,6 +87,15 @@ def read_runs(name: str, records: Sequence[Record], metric: Metric, clock: Axis)
         np.array([log_metric(c.values, metric.better)[trained] for c in complete.values()]),
         np.log([c.x[clock][-1] / c.x["images"][-1] for c in complete.values()]),
     )
+
+
+def reached_at_first(runs: Runs, baseline: Runs, factor: float) -> int:
+    """Return how many runs reach `factor` times the baseline's plateau by their first evaluation.
+
+    If they are most, the judge does not compare times (`d3gan.study.judge.decide`)."""
+    goal = target(plateau(list(baseline.curves)), factor)
+    costs = [cost_to(list(runs.images), curve, goal) for curve in runs.curves]
+    return costs.count(float(runs.images[0]))
 
 
 def pair_pilot(baseline: Runs, method: Runs) -> Pilot:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from d3gan import config as configs
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import metric_names
-from d3gan.study.pilot import Pilot, pooled_pilot, read_runs
+from d3gan.study.learned import has_learned
+from d3gan.study.pilot import Pilot, pooled_pilot, reached_at_first, read_runs
 from d3gan.study.plan import PlannedRun, Study, is_done
 from d3gan.study.question import Primary
 from d3gan.study.records import Metric, Record, load
+from d3gan.study.sentences import learned_nothing
 from d3gan.study.simulation import Design, Truth, tally
 
 SEEDS = (3, 5, 8, 12, 20)
@@ -56,8 +58,9 @@ def check_power(study: Study, effect: float) -> Primary:
         )
     if len(study.question.pilot_seeds) < 2:
         raise UserError(
-            f"pilot_seeds = {list(study.question.pilot_seeds)}: --power takes the noise from pilot "
-            "runs; name at least two seeds, such as --pilot-seeds 100 101 102"
+            f"pilot_seeds = {list(study.question.pilot_seeds)}: --power simulates runs that vary "
+            "as pilot runs do, so it needs at least two pilot seeds, which must be trained first: "
+            "add --pilot-seeds 100 101 102, train them with --pilot-only, then use --power"
         )
     if not study.question.primary:
         raise UserError("--power simulates the primary comparison; name it with --primary METHOD")
@@ -67,7 +70,8 @@ def check_power(study: Study, effect: float) -> Primary:
 def study_pilot(study: Study, primary: Primary, command: str) -> Pilot:
     """Return the noise of the study's pilot runs.
 
-    Raises UserError if a pilot run is missing; `command` trains them.
+    Raises UserError if a pilot run is missing, which `command` trains, if the baseline learned
+    nothing, or if most runs of a method reach the target by their first evaluation.
     """
     runs = [run for run in study.runs if run.pilot]
     missing = [run.name for run in runs if not is_over(run)]
@@ -81,7 +85,19 @@ def study_pilot(study: Study, primary: Primary, command: str) -> Pilot:
         records.setdefault(run.method, []).append(load(run.folder))
     baseline = baseline_of(study, primary)
     metric = _metric(study, records[baseline])
+    learned = has_learned(records[baseline], metric)
+    if learned.learned is False:
+        why = learned_nothing(baseline, learned, metric).rstrip(".")
+        raise UserError(f"--power needs pilot runs that learned: {why}")
     read = {name: read_runs(name, found, metric, primary.clock) for name, found in records.items()}
+    for name in (primary.method, baseline):
+        early = reached_at_first(read[name], read[baseline], primary.target)
+        if 2 * early > len(read[name].seeds):
+            raise UserError(
+                f"--power needs the time to the target, but {early} of {len(read[name].seeds)} "
+                f"pilot runs of {name} reach it by their first evaluation; train pilot runs that "
+                "are evaluated more often (a smaller --eval.every-epochs)"
+            )
     others = {name: found for name, found in read.items() if name not in (baseline, primary.method)}
     return pooled_pilot(read[baseline], read[primary.method], others, primary.target)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from d3gan.report.wording import bounds, ratio
 from d3gan.study.censored import TimeRatio
 from d3gan.study.judge import Comparison, Judged, least_reached
+from d3gan.study.learned import FACTOR, Learned
 from d3gan.study.quality import QualityRatio
 from d3gan.study.records import Axis, Metric
 from d3gan.study.sample_size import seeds_to_decide
@@ -37,14 +38,23 @@ def sentence(comparison: Comparison, metric: Metric, margin: float) -> str:
 
 def nothing_learned(judged: Judged, metric: Metric) -> str:
     """Return why the methods of a group are not judged: the baseline learned nothing."""
-    name, learned = judged.group.baseline.name, judged.learned
+    name = judged.group.baseline.name
+    return f"Nothing can be judged: {learned_nothing(name, judged.learned, metric)}"
+
+
+def learned_nothing(name: str, learned: Learned, metric: Metric) -> str:
+    """Return that a method learned nothing, what it would take to have learned, and the cause."""
     assert learned.best is not None
     assert learned.start is not None
-    half = "half" if metric.better == "lower" else "twice"
+    start, why = learned.start, learned.why
+    if metric.better == "lower":
+        needed = f"below {rounded(start / FACTOR)}, half of"
+    else:
+        needed = f"above {rounded(start * FACTOR)}, twice"
     return (
-        f"Nothing can be judged: {name} learned nothing. Its best {title(metric.name)} is "
-        f"{rounded(learned.best)}, not better than {half} of its {rounded(learned.start)} at step "
-        f"0: {learned.why}."
+        f"{name} learned nothing. Its best {title(metric.name)} is {rounded(learned.best)}, and it "
+        f"would have to be {needed} the {rounded(start)} before training (step 0). "
+        f"{why[:1].upper()}{why[1:]}."
     )
 
 
