@@ -106,6 +106,7 @@ def test_one_real_benchmark(tiny: Config, tmp_path: Path, capfd: Any) -> None:
         assert picture.size == (780, 540)
     assert json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
     assert all(len(line) <= 80 for line in output.splitlines())
+    assert "speed-up: plain / d3gan, with the smallest and the largest value" in output
 
 
 def test_a_block_takes_half_a_second(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:

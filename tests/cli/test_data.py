@@ -1,5 +1,6 @@
 """d3gan data list, prepare, show and classifier."""
 
+import dataclasses
 import hashlib
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from PIL import Image
 from tests.program import run_code
 
 from d3gan.cli.main import main
+from d3gan.config import Config, DataConfig
+from d3gan.data.labels import list_classes
 from d3gan.data.sources import SOURCES
 from d3gan.evaluation.features.classifier_files import read_file
+from d3gan.training.preparation import load_training_images
 
 
 def test_list_shows_every_source(
@@ -38,6 +42,39 @@ def test_prepare_counts_images_and_classes(
     ):
         assert main(["data", "prepare", source, "--resolution", "16"]) == 0
         assert capsys.readouterr().out.endswith(f"{line}\n")
+
+
+def photos_of(classes: list[str], folder: Path) -> Path:
+    """Return a folder with four images of each class."""
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for number in range(4):
+            Image.effect_noise((16, 16), 50).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_classes_with_names_are_listed(
+    tiny: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photos_of(["dogs", "boats", "cats"], tmp_path / "photos")
+    line = "classes: 0 boats, 1 cats, 2 dogs"
+    source = [str(folder), "--resolution", "16"]
+    assert main(["data", "prepare", *source]) == 0
+    assert line in capsys.readouterr().out.splitlines()
+    assert main(["data", "show", *source, "-o", str(tmp_path / "grid.png")]) == 0
+    assert line in capsys.readouterr().out.splitlines()
+    data = DataConfig(source=str(folder), resolution=16)
+    for conditional in (True, False):
+        model = dataclasses.replace(tiny.model, conditional=conditional)
+        train = dataclasses.replace(tiny.train, batch_size=4)
+        load_training_images(dataclasses.replace(tiny, data=data, model=model, train=train))
+        assert (line in capsys.readouterr().err) == conditional
+
+
+def test_few_of_many_classes_and_no_bare_numbers_are_listed() -> None:
+    assert list_classes([f"c{k}" for k in range(12)]).endswith("8 c8, 9 c9 and 2 more")
+    assert list_classes([]) == list_classes(["0", "1"]) == list_classes(["000", "001"]) == ""
+    assert list_classes(["1", "2"]) == "classes: 0 1, 1 2"
 
 
 def test_grey_sources_are_shown_grey(tmp_path: Path) -> None:

@@ -54,13 +54,17 @@ class Timing:
         counts = (*more, "steps", "warm_up", "rounds")
         check_at_least_one(self, *(name for name in counts if name not in without))
 
-    def finish(self, rows: list[Row], table: Callable[[list[Row]], Table]) -> None:
-        """Write and print the results."""
+    def finish(
+        self, rows: list[Row], table: Callable[[list[Row]], Table], legend: str = ""
+    ) -> None:
+        """Write and print the results; `legend` explains the columns of the table."""
         from d3gan.training.environment import hardware
 
         write_json({"environment": hardware(), "rows": rows}, self.json)
         if self.json != STANDARD_OUTPUT:
             print_table(table(rows))
+            if legend:
+                print(f"\n{legend}")
 
 
 def bench(arguments: list[str]) -> int:

@@ -19,6 +19,13 @@ from d3gan.errors import UserError
 from d3gan.report.plots import step_plot
 from d3gan.training import distributed
 
+LEGEND = """\
+N: number of discriminators; px: side of the images in pixels; type: precision
+plain: milliseconds per step of an ordinary training loop
+speed-up: plain / d3gan, with the smallest and the largest value
+matmul: speed as a share of that of a large matrix product; GB: peak memory"""
+"""What the columns of the table mean."""
+
 
 @dataclass(frozen=True)
 class Step(Timing):
@@ -82,7 +89,7 @@ class Step(Timing):
             if self.profile:
                 trainer = make_trainer("d3gan", cases[-1], images, device)
                 write_trace(trainer, self.steps or 2, Path(self.profile))
-        self.finish(rows, step_table)
+        self.finish(rows, step_table, LEGEND)
         if self.plot:
             step_plot(rows, Path(self.plot))
 
@@ -118,8 +125,7 @@ class Step(Timing):
 def step_table(rows: list[Row]) -> Table:
     """Return a table of at most 80 columns with one line for each case."""
     table = make_table(
-        *("N", "batch", "width", "px", "type", "ms/step", "plain", "times plain"),
-        *("matmul", "GB"),
+        *("N", "batch", "width", "px", "type", "ms/step", "plain", "speed-up", "matmul", "GB"),
     )
     for row, plain in zip(rows[::2], rows[1::2], strict=True):
         table.add_row(

@@ -15,6 +15,7 @@ from d3gan.cli.printing import print_table
 from d3gan.config import DataConfig
 from d3gan.data.cache import ImageSet, load_images
 from d3gan.data.hub_sources import data_folder
+from d3gan.data.labels import list_classes
 from d3gan.data.locations import cache_folder
 from d3gan.data.sources import SOURCES
 from d3gan.fields import check_draw
@@ -105,6 +106,7 @@ def _prepare(wanted: Unnamed) -> None:
     classes = images.classes or len(set(images.labels[images.labels >= 0].tolist()))
     count = len(images.images)
     print(f"{images.name} {wanted.split}: {count} images of {shape}, {classes} classes")
+    _print_classes(images)
 
 
 def _show(
@@ -124,7 +126,8 @@ def _show(
     check_draw(count, seed)
     check_output(output, (".png",))
     check_replaceable(output)
-    images = wanted.load().images
+    found = wanted.load()
+    images = found.images
     from d3gan.rng import Stream, permutation  # imports torch
 
     chosen = permutation(seed, Stream.SUBSET, 0, len(images))[:count].numpy()
@@ -132,6 +135,13 @@ def _show(
         output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(enlarged(grid(images[chosen])), output)
     print(f"{len(chosen)} images of {wanted.source}: {output}")
+    _print_classes(found)
+
+
+def _print_classes(images: ImageSet) -> None:
+    """Print which number stands for which class, if the classes have names."""
+    if line := list_classes(images.class_names):
+        print(line)
 
 
 def _classifier(

@@ -1,5 +1,7 @@
 """Labels of images, and the classes that they stand for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,6 +9,9 @@ from d3gan.errors import UserError
 
 MOST_CLASSES = 100_000
 """Number of classes at most: those of classifiers and of conditional models."""
+
+NAMED_AT_MOST = 10
+"""Number of classes that a message lists."""
 
 Labels = npt.NDArray[np.int64]
 """[M], -1 where unknown."""
@@ -23,6 +28,18 @@ def checked_labels(labels: npt.NDArray[np.integer] | list[int], name: str) -> La
             f"{name} has labels of 2^63 and more; number the classes from 0 to at most "
             f"{MOST_CLASSES - 1:,}, and write -1 for images without a label"
         ) from error
+
+
+def list_classes(names: Sequence[str]) -> str:
+    """Return the first classes with their numbers, such as ``classes: 0 boats, 1 cats``.
+
+    Return "" if the names are unknown, or are the numbers themselves, as those of digits are.
+    """
+    if all(name.isdecimal() and int(name) == label for label, name in enumerate(names)):
+        return ""
+    shown = [f"{label} {name}" for label, name in enumerate(names[:NAMED_AT_MOST])]
+    more = len(names) - len(shown)
+    return f"classes: {', '.join(shown)}{f' and {more:,} more' if more else ''}"
 
 
 def count_classes(labels: Labels, names: tuple[str, ...]) -> int:

@@ -9,6 +9,7 @@ from torch import nn
 from d3gan.acceleration.precision import check_precision, chosen_precision
 from d3gan.config import Config, EvalConfig, TrainConfig
 from d3gan.data.cache import ImageSet, check_enough, load_images
+from d3gan.data.labels import list_classes
 from d3gan.data.locations import cache_folder
 from d3gan.errors import UserError
 from d3gan.evaluation.evaluator import Evaluator
@@ -65,6 +66,8 @@ def load_training_images(config: Config) -> ImageSet:
         warn(f"skipped {count} {first}")
     if distributed.is_main():
         for line in images.notes:
+            note(line)
+        if config.model.conditional and (line := list_classes(images.class_names)):
             note(line)
     return images
 
