@@ -11,6 +11,7 @@ import torch
 from tests.evaluation.measuring import changed, evaluator, measure_as, numbers_of, rows
 from tests.program import d3gan, forget_config, weights, written
 
+from d3gan.acceleration import autotune
 from d3gan.acceleration.convolutions import use_kernels
 from d3gan.config import Config
 from d3gan.errors import Interrupted, UserError
@@ -45,11 +46,18 @@ def test_evaluation_does_not_change_training_of_two_processes_with_batch_norm(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_bf16_is_evaluated_in_float32_as_it_is_saved(measured: Config) -> None:
+@pytest.mark.parametrize("kernel", ["library", "im2col"])
+def test_bf16_is_evaluated_in_float32_as_it_is_saved(
+    measured: Config, monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    def chosen(seconds: dict[str, float], default: str) -> str:
+        return kernel if kernel in seconds else default
+
+    monkeypatch.setattr(autotune, "best", chosen)
     config = changed(measured, train={"precision": "bf16"}, optim={"ema_half_life_images": 0.0})
     run = train(config)
     trained = load(run.path)
-    # So that sums are added up in the same order:
+    # So that sums are added up in the same order; other kernels may change a pixel by one level.
     lay_out(trained.generator, torch.device("cpu"))
     use_kernels(trained.generator, json.loads(run.kernels_file.read_text())["generator"])
     again = measure_generator(
@@ -238,9 +246,8 @@ def test_a_run_that_stopped_early_may_lose_its_best_checkpoint(
     run = train(config)
     run.best_file.unlink()
     train(config, resume=True)
-    *said, verdict = capsys.readouterr().err.splitlines()
+    said = capsys.readouterr().err.splitlines()
     assert said[-1].endswith("for 1 evaluations; continue with a larger --eval.patience")
-    assert " healthy: fd " in verdict
     status = run.status()
     assert status is not None
     assert status.state == "stopped_early"

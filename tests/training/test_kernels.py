@@ -72,7 +72,7 @@ def test_every_convolution_gets_a_kernel(
 @pytest.mark.parametrize(
     ("seconds", "line"),
     [
-        ((1.0, 0.8, 0.7), "im2col is faster for 2 and contiguous is faster for 1 of 4 "
+        ((1.0, 0.8, 0.7), "im2col is faster for 2, contiguous for 1 of 4 "
          "convolutions: 20 % less time for all of them (--train.autotune off: torch's own "
          "kernels)"),
         ((1.0, 0.99, 0.98), ""),

@@ -102,9 +102,12 @@ class Forecast:
 
     def _announce(self, kernels: str) -> None:
         config, left = self._config, self._total - self._state.step
-        steps = f"{left:,} more steps" if self._state.step else f"{left:,} steps"
+        more, plural = " more" if self._state.step else "", "" if left == 1 else "s"
         end = epoch_text(self._total * config.images_per_step / self._epoch_images)
-        note(f"{config.name}: {steps} of {config.images_per_step} images, to epoch {end}")
+        note(
+            f"{config.name}: {left:,}{more} step{plural} of {config.images_per_step} images, "
+            f"to epoch {end}"
+        )
         _row("device", self._device_text())
         if kernels:
             _row("kernels", kernels)

@@ -180,7 +180,8 @@ def _sentence(chosen: list[tuple[str, autotune.Seconds]]) -> str:
     counts = Counter(shown(kernel) for kernel, _ in chosen if kernel != LIBRARY).most_common()
     if not counts:
         return f"torch's own are the fastest for all {len(chosen)} convolutions"
-    listed = " and ".join(f"{kernel} is faster for {count}" for kernel, count in counts)
+    (first, count), *more = counts
+    listed = f"{first} is faster for {count}" + "".join(f", {name} for {n}" for name, n in more)
     return (
         f"{listed} of {len(chosen)} convolutions: {100 * gain:.0f} % less time for all of them "
         "(--train.autotune off: torch's own kernels)"
