@@ -71,6 +71,23 @@ def test_classes_with_names_are_listed(
         assert (line in capsys.readouterr().err) == conditional
 
 
+def test_one_skipped_image_is_singular(
+    tiny: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photos_of(["cats", "dogs"], tmp_path / "photos")
+    data = DataConfig(source=str(folder), resolution=16, skip_broken=True)
+    train = dataclasses.replace(tiny.train, batch_size=4)
+    config = dataclasses.replace(tiny, data=data, train=train)
+    for names, line in (
+        (["1.png"], f"skipped 1 broken image: {folder / 'cats' / '1.png'}"),
+        (["1.png", "2.png"], "skipped 2 broken images; the first one is "),
+    ):
+        for name in names:
+            (folder / "cats" / name).write_text("no image")
+        load_training_images(config)
+        assert line in capsys.readouterr().err
+
+
 def test_few_of_many_classes_and_no_bare_numbers_are_listed() -> None:
     assert list_classes([f"c{k}" for k in range(12)]).endswith("8 c8, 9 c9 and 2 more")
     assert list_classes([]) == list_classes(["0", "1"]) == list_classes(["000", "001"]) == ""
