@@ -74,7 +74,7 @@ def of_nothing(compared: dict[str, Any]) -> None:
     "changes",
     [
         {
-            "Not recorded by any run: peak memory and utilisation.": (
+            "Not recorded by any run: peak memory and device utilisation.": (
                 without("runs", "*", "*", "peak_memory_bytes"),
                 without("runs", "*", "*", "utilisation"),
             ),

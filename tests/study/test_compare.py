@@ -198,7 +198,7 @@ def test_the_pilot_fixes_the_targets_and_is_not_judged(studio: Studio) -> None:
     assert found["warnings"] == []
     judged = comparison_of(runs, Question())
     assert judged["judgement"]["groups"][0]["targets"][0]["source"] == "runs"
-    assert "they were not fixed beforehand" in judged["warnings"][-1]
+    assert "computed from the same runs that are judged" in judged["warnings"][-1]
 
 
 def test_varied_methods_are_compared_within_each_value(studio: Studio) -> None:

@@ -38,13 +38,13 @@ def targets(comparison: Comparison, group: Group) -> Table:
         ]
         for target in group["targets"]
     ]
-    heads = ["target", "value", "plateau", "plateau of"]
+    heads = ["target", "value", "plateau", "computed from"]
     return _table("Targets", group, heads, rows)
 
 
 def _source(group: Group, target: Mapping[str, Any]) -> str:
     pilot = target["source"] == "pilot"
-    whose = f"pilot runs of {group['baseline']}" if pilot else "the judged runs of all methods"
+    whose = f"{'pilot' if pilot else 'judged'} runs of {group['baseline']}"
     return f"{whose}, {'seeds' if len(target['seeds']) != 1 else 'seed'} " + wording.listed(
         [str(seed) for seed in target["seeds"]]
     )

@@ -134,7 +134,7 @@ def selection(comparison: Comparison) -> Table:
         rows.append([Cell(name, style=styles(comparison)[name]), shares, entropy])
     return Table(
         "Share of steps in which the generator faced each discriminator, mean over runs",
-        ["method", "share of steps", "selection entropy"],
+        ["method", "share of steps", "entropy within a run (mean)"],
         rows,
         "cards",
     )

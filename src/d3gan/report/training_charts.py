@@ -231,7 +231,7 @@ COSTS: Final = {
         lambda highest: wording.si_unit(highest, "B"),
     ),
     "utilisation": Cost(
-        "Utilisation", "higher is better", wording.percent, lambda highest: (100.0, "%")
+        "Device utilisation", "higher is better", wording.percent, lambda highest: (100.0, "%")
     ),
 }
 

@@ -24,8 +24,10 @@ def limitations(groups: Sequence[Group], question: Question) -> list[str]:
             )
     if any(not group.pilot for group in compared):
         found.append(
-            "the targets, which are the qualities to reach, were computed from the judged runs, "
-            "because there are no pilot runs (--pilot-seeds); they were not fixed beforehand"
+            "the targets, the qualities to reach, were computed from the same runs that are judged "
+            "by them, so chance in these runs influences both and the result is less certain than "
+            "its interval says; train pilot runs, which fix the targets beforehand (--pilot-seeds "
+            "100 101 102)"
         )
     if len(groups) > 1 and not compared:
         found.append(
