@@ -168,7 +168,10 @@ def _classifier(
     command = ["d3gan", "data", "classifier", source, "-o", output.name]
     command += ["--resolution", str(resolution)] if resolution != 32 else []
     command += ["--channels", str(channels)] if channels else []
-    from d3gan.evaluation.features.classifier_cache import train_file  # imports torch
+    from d3gan.evaluation.features.classifier_cache import (  # imports torch
+        train_file,
+        warn_if_guessing,
+    )
     from d3gan.training.distributed import process_group
 
     with process_group(device) as found:
@@ -177,3 +180,4 @@ def _classifier(
         f"{source}: {trained.network.classes} classes, test accuracy {trained.test_accuracy:.2%}\n"
         f"{output} (SHA-256 {trained.sha256})"
     )
+    warn_if_guessing(trained, source)

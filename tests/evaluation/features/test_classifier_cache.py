@@ -10,8 +10,9 @@ from d3gan import files
 from d3gan.config import DataConfig
 from d3gan.errors import UserError
 from d3gan.evaluation.features import classifier_cache as module
-from d3gan.evaluation.features.classifier import RECIPES, Recipe
+from d3gan.evaluation.features.classifier import RECIPES, Classifier, Recipe
 from d3gan.evaluation.features.classifier_cache import load_classifier
+from d3gan.evaluation.features.classifier_files import TrainedClassifier
 from d3gan.evaluation.features.extractor import weights_digest
 
 CPU = torch.device("cpu")
@@ -55,6 +56,21 @@ def test_a_damaged_file_in_the_cache_is_replaced(
     (file,) = tmp_path.glob("*.pt")
     file.write_bytes(file.read_bytes()[:1000])
     assert load_classifier(shaped(labelled), tmp_path, CPU)[1:] == trained[1:]
+
+
+@pytest.mark.parametrize(
+    ("classes", "accuracy", "warned"),
+    [(2, 0.7, True), (2, 0.8, False), (3, 0.0833, True), (10, 0.19, True), (10, 0.21, False)],
+)
+def test_a_classifier_that_guesses_is_warned_of(
+    classes: int, accuracy: float, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = TrainedClassifier(Classifier(1, 4, classes), accuracy, "")
+    module.warn_if_guessing(found, "photos")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == warned
+    if warned:
+        assert f"right for {accuracy:.1%} of its test images only" in lines[0]
 
 
 def test_images_without_labels_are_refused(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from d3gan.evaluation.features.classifier_files import (
 )
 from d3gan.evaluation.features.extractor import Features, weights_digest
 from d3gan.files import check_space, writing
+from d3gan.messages import warn
 from d3gan.rng import Stream, permutation
 from d3gan.tensor_files import keeping, read_cached, write_tensors
 
@@ -51,6 +52,7 @@ def load(
     if stacked:
         data = dataclasses.replace(data, source="mnist", channels=1)
     found = find_classifier(data, weights, folder / "classifiers", device)
+    warn_if_guessing(found, data.source)
     network = PerChannel(found.network).eval() if stacked else found.network
     return Features(
         name,
@@ -63,6 +65,23 @@ def load(
         test_accuracy=found.test_accuracy,
         training_command=found.command,
     )
+
+
+def warn_if_guessing(found: TrainedClassifier, source: str) -> None:
+    """Warn if a classifier knows its classes hardly better than by guessing.
+
+    The limit is twice the accuracy of a guess, but no more than half-way from a guess to all
+    correct, which matters with two classes: 75 % of 2, 67 % of 3, 20 % of 10 classes. Below it most
+    of what the network computes is no property of the classes.
+    """
+    guess = 1 / found.network.classes
+    if found.test_accuracy < min(2 * guess, (1 + guess) / 2):
+        warn(
+            f"the classifier of {source} is right for {found.test_accuracy:.1%} of its test images "
+            f"only, and guessing among {found.network.classes} classes for {guess:.1%}, so its "
+            "features say little about the images; use more labelled images, or other features "
+            "(--eval.features inception; in d3gan evaluate, --features inception)"
+        )
 
 
 def find_classifier(
