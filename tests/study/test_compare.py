@@ -271,7 +271,7 @@ def test_a_run_that_cannot_be_judged_does_not_stop_the_comparison(studio: Studio
     assert found == {
         "new-seed-0": "has no evaluation to compare; continue it with "
         f"`d3gan train {studio.folder / 'new-seed-0'}`",
-        "never-seed-0": "was not evaluated during training, so it is left out; train a new run "
+        "never-seed-0": "was not evaluated during training; train a new run "
         "with --eval.every-epochs 1 to compare it (d3gan evaluate only prints its metrics)",
         "dcgan-seed-0": f"is the same method with the same seed 0 as {runs[0].path}, so they are "
         "not independent",

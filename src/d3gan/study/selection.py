@@ -138,7 +138,7 @@ def _without_evaluation(record: Record) -> str:
         hint = command_line("train", record.run.path)
         return f"has no evaluation to compare; continue it with `{hint}`"
     return (
-        "was not evaluated during training, so it is left out; train a new run with "
+        "was not evaluated during training; train a new run with "
         "--eval.every-epochs 1 to compare it (d3gan evaluate only prints its metrics)"
     )
 
