@@ -37,7 +37,8 @@ def test_committed_outputs_show_pictures(file: Path) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")  # of Jupyter's own code
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_notebooks_run(file: Path, tmp_path: Path) -> None:
+def test_notebooks_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # other tests run beside it
     nbformat = pytest.importorskip("nbformat", reason="the extra notebook is not installed")
     nbclient = pytest.importorskip("nbclient", reason="the extra notebook is not installed")
     pytest.importorskip("ipykernel", reason="the extra notebook is not installed")

@@ -121,6 +121,6 @@ def test_controls_change_the_pictures(browser: Any, tiny: Config, tmp_path: Path
     assert second.stderr == f"d3gan: error: port = {port}: it is in use; choose another --port\n"
     if sys.platform != "win32":
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
+        assert server.wait(60) == 0
     own = re.compile(rf"(http|ws)://(127\.0\.0\.1|localhost):{port}/|data:|blob:")
     assert [url for url in asked if not own.match(url)] == []

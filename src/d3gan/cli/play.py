@@ -57,4 +57,6 @@ def _play(
         while True:
             time.sleep(3600)  # on Windows, Ctrl-C does not end the wait for an event
     except KeyboardInterrupt:
+        if page.server is not None:
+            page.server.force_exit = True  # uvicorn would wait until open pages are closed
         page.close(verbose=False)

@@ -57,6 +57,10 @@ def mean_over_draws(draws: Sequence[Measurement], seeds: Sequence[int]) -> Measu
     return Measurement(numbers, draws[0].protocol, tuple(seeds))
 
 
+SAME_LABELS = {"digits": "mnist"}
+"""Sources whose labels mean what those of another source mean, whose classifier reads them too."""
+
+
 class Evaluator:
     """Measures sets of generated images against the same real images and features.
 
@@ -119,8 +123,9 @@ class Evaluator:
         """Return whether the extractor's classes are those of a conditional generator."""
         if not self.classes:
             return False
-        name = self.features.name
-        same = name == f"classifier:{self.data.source}" or names_plugin(name)
+        name, source = self.features.name, self.data.source
+        described = {f"classifier:{known}" for known in (source, SAME_LABELS.get(source, source))}
+        same = name in described or names_plugin(name)
         return same and self.features.classes == real.classes == self.classes
 
     def measure(
