@@ -128,14 +128,11 @@ def compare(
         UserError: For a mistake in the arguments, and if runs failed.
         Interrupted: After Ctrl-C or SIGTERM.
     """
-    from d3gan.messages import note
-    from d3gan.study.launchers import LocalLauncher, local_slots
-    from d3gan.study.plan import check_precision, with_features
+    from d3gan.study.launchers import LocalLauncher, check_jobs, local_slots
     from d3gan.study.saved_study import save
-    from d3gan.study.session import begin, check_failed, train_runs
+    from d3gan.study.session import begin, check_failed, prepared, train_runs
 
-    if jobs < 0:
-        raise UserError(f"jobs = {jobs}: must be at least 1, or 0")
+    check_jobs(jobs)
     if isinstance(seeds, int) or isinstance(pilot_seeds, int):
         raise UserError("seeds and pilot_seeds must be lists of numbers, such as range(5)")
     options = {
@@ -147,10 +144,7 @@ def compare(
         "pilot_seeds": list(map(index, pilot_seeds)),
     }
     given = {key: value for key, value in options.items() if value not in (None, "", [])}
-    study, line = with_features(_planned(methods, given, with_data(changes, data)))
-    check_precision(study)
-    if line:
-        note(line)
+    study = prepared(_planned(methods, given, with_data(changes, data)))
     entries = begin(study)
     slots = local_slots(jobs, [run.config for run in study.runs])
     notes = save(study).warnings(study.out_dir)

@@ -10,20 +10,20 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from d3gan import config as configs
-from d3gan.cli.grid import plan_summary, plan_table
 from d3gan.cli.parsing import check_output, config_flags, parse, split_flags
+from d3gan.cli.plan_tables import plan_summary, plan_table
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, print_table, write_json
 from d3gan.cli.report import print_comparison, write_report
 from d3gan.errors import UserError
-from d3gan.messages import is_quiet, note
+from d3gan.messages import is_quiet
 from d3gan.outputs import check_replaceable
 from d3gan.shell import command_line
-from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, local_slots
-from d3gan.study.plan import Study, check_precision, with_features
+from d3gan.study.launchers import Launcher, LocalLauncher, SubmititLauncher, check_jobs, local_slots
+from d3gan.study.plan import Study
 from d3gan.study.records import Axis
 from d3gan.study.run import Entry
 from d3gan.study.saved_study import save
-from d3gan.study.session import begin, check_failed, train_runs
+from d3gan.study.session import begin, check_failed, prepared, train_runs
 from d3gan.study.study_file import make_study, read_study
 
 FLAGS = (
@@ -117,12 +117,8 @@ def compare(arguments: list[str]) -> int:
     if options.output:
         check_output(Path(options.output), (".html",))
         check_replaceable(Path(options.output))
-    if options.jobs < 0:
-        raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")
-    study, line = with_features(planned(options, changes))
-    check_precision(study)
-    if line:
-        note(line)
+    check_jobs(options.jobs)
+    study = prepared(planned(options, changes))
     if options.power:
         from d3gan.cli.power import print_power
 

@@ -7,17 +7,15 @@ from typing import Annotated, Any
 
 import tyro
 
-from d3gan.cli.grid import plan_summary, plan_table
 from d3gan.cli.parsing import check_output, config_flags, parse
+from d3gan.cli.plan_tables import plan_summary, plan_table
 from d3gan.cli.printing import STANDARD_OUTPUT, check_json, make_table, print_table, write_json
 from d3gan.errors import UserError
 from d3gan.files import write_text, writing
-from d3gan.messages import note
 from d3gan.shell import command_line
-from d3gan.study.launchers import LocalLauncher, local_slots
-from d3gan.study.plan import check_precision, with_features
+from d3gan.study.launchers import LocalLauncher, check_jobs, local_slots
 from d3gan.study.saved_study import save
-from d3gan.study.session import begin, check_failed, train_runs
+from d3gan.study.session import begin, check_failed, prepared, train_runs
 from d3gan.study.study_file import read_study
 from d3gan.study.tuning import Search, Trial, make_search, trials, tuned_toml
 
@@ -62,20 +60,16 @@ def tune(arguments: list[str]) -> int:
     rest, changes = config_flags(arguments, lambda key: "." in key)
     options: Tune = parse(Tune, rest, "tune", epilog=EXAMPLE)
     check_json(options.json)
-    if options.jobs < 0:
-        raise UserError(f"jobs = {options.jobs}: must be at least 1, or 0")
+    check_jobs(options.jobs)
     values = read_study(Path(options.study))
     if changes:
         values["set"] = {**values.get("set", {}), **changes}
     search = make_search(values, origin=options.study, scale=options.scale)
-    study, line = with_features(search.study)
+    study = prepared(search.study)
     search = replace(search, study=study)
-    check_precision(study)
     named = values.get("tuned") if options.scale == 1 else ""
     output = Path(options.output or named or study.out_dir.parent / "tuned.toml")
     check_output(output, (".toml",))
-    if line:
-        note(line)
     entries = begin(study)
     if options.dry_run:
         print_table(plan_table(entries))

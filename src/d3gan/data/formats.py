@@ -14,7 +14,7 @@ EXCLUDED = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 UNSUPPORTED = (
     ".heic", ".heif", ".jxl", ".svg", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".eps",
 )  # fmt: skip
-"""Endings of images of other formats, of which a user is told that they are left out."""
+"""Endings of images of other formats, which are left out with a note."""
 
 
 @cache

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from d3gan.config import to_toml
 from d3gan.config_files import load_file
 from d3gan.files import write_bytes, write_text, writing
+from d3gan.run_status import Status
 from d3gan.runs import RunFolder
 from d3gan.study.plan import PlannedRun, Study
 from d3gan.study.question import FILE
@@ -27,7 +28,8 @@ def restore(study: Study) -> list[str]:
     restored = []
     for run in study.runs if study.results else ():
         kept = _kept(study, run)
-        if run.folder.exists() or not _is_over(kept):
+        status = kept.status()
+        if run.folder.exists() or status is None or not status.over:
             continue
         with writing(run.folder.path):
             run.folder.path.mkdir(parents=True, exist_ok=True)
@@ -49,8 +51,9 @@ def keep(study: Study, runs: Iterable[PlannedRun]) -> None:
         study.results.mkdir(parents=True, exist_ok=True)
         write_bytes(study.results / FILE, (study.out_dir / FILE).read_bytes())
     for run in runs:
-        if _is_over(run.folder):
-            _keep(run.folder, _kept(study, run))
+        status = run.folder.status()
+        if status is not None and status.over:
+            _keep(run.folder, status, _kept(study, run))
 
 
 def _kept(study: Study, run: PlannedRun) -> RunFolder:
@@ -58,14 +61,8 @@ def _kept(study: Study, run: PlannedRun) -> RunFolder:
     return RunFolder(study.results / run.name)
 
 
-def _is_over(run: RunFolder) -> bool:
-    status = run.status()
-    return status is not None and status.over
-
-
-def _keep(run: RunFolder, kept: RunFolder) -> None:
-    config, status = load_file(run.config_file), run.status()
-    assert status is not None
+def _keep(run: RunFolder, status: Status, kept: RunFolder) -> None:
+    config = load_file(run.config_file)
     sessions = [
         {key: value for key, value in session.items() if key != "command"}
         for session in run.sessions()

@@ -113,6 +113,12 @@ class _LocalJob:
             self._process.send_signal(number)
 
 
+def check_jobs(jobs: int) -> None:
+    """Raise UserError, before long work, unless `local_slots` takes this number of jobs."""
+    if jobs < 0:
+        raise UserError(f"jobs = {jobs}: must be at least 1, or 0")
+
+
 def local_slots(jobs: int, configs: Sequence[Config]) -> list[dict[str, str]]:
     """Return the environment variables of `jobs` simultaneous runs.
 

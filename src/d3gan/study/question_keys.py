@@ -55,6 +55,14 @@ def check_seeds(seeds: Any, where: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
+def check_keys(table: Mapping[Any, Any], known: Sequence[str], where: str) -> None:
+    """Raise UserError if a table has a key that is not known."""
+    for key in table:
+        if key not in known:
+            allowed = nearest(str(key), known) or f"; allowed: {', '.join(known)}"
+            raise UserError(f"{where}: unknown key {key}{allowed}")
+
+
 def check_pilot_seeds(pilot: Sequence[int], seeds: Sequence[int], where: str) -> None:
     """Raise UserError if a pilot seed is also a seed of the study."""
     if shared := sorted(set(pilot) & set(seeds)):
@@ -75,10 +83,7 @@ def _primary(
             f'{where} = {value!r}: must be a table such as {{method = "d3gan", clock = "seconds", '
             "target = 1.25}"
         )
-    for key in value:
-        if key not in _PRIMARY:
-            known = nearest(str(key), _PRIMARY) or f"; allowed: {', '.join(_PRIMARY)}"
-            raise UserError(f"{where}: unknown key {key}{known}")
+    check_keys(value, _PRIMARY, where)
     method = checked(str, value.get("method", ""), f"{where}.method")
     if not method:
         raise UserError(f"{where}: needs method = NAME, the method compared with the baseline")

@@ -7,9 +7,21 @@ from d3gan.errors import Interrupted, UserError
 from d3gan.messages import note
 from d3gan.study.kept import keep, restore
 from d3gan.study.launchers import Launcher
-from d3gan.study.plan import Study
+from d3gan.study.plan import Study, check_precision, with_features
 from d3gan.study.run import Entry, run_grid, survey
 from d3gan.study.watching import watching
+
+
+def prepared(study: Study) -> Study:
+    """Return the study with the features that its runs use, which a note names.
+
+    Raises UserError if the runs cannot be compared between machines.
+    """
+    study, line = with_features(study)
+    check_precision(study)
+    if line:
+        note(line)
+    return study
 
 
 def begin(study: Study) -> list[Entry]:

@@ -21,7 +21,6 @@ from d3gan import config as configs
 from d3gan.errors import UserError
 from d3gan.evaluation.metrics.names import metric_names
 from d3gan.fields import checked
-from d3gan.registry import nearest
 from d3gan.study import question_keys
 from d3gan.study.plan import PlannedRun, Study
 from d3gan.study.question import Question
@@ -81,10 +80,7 @@ def make_search(values: Mapping[str, Any], *, origin: str = "", scale: float = 1
             f"{where}: the study has no table [tune]; write for example trials = 8, seeds = [200], "
             'space = {"optim.lr_g" = {low = 1e-4, high = 4e-3}}'
         )
-    for key in table:
-        if key not in _KEYS:
-            known = nearest(str(key), _KEYS) or f"; allowed: {', '.join(_KEYS)}"
-            raise UserError(f"{where}: unknown key {key}{known}")
+    question_keys.check_keys(table, _KEYS, where)
     seeds = question_keys.check_seeds(table.get("seeds", ()), f"{where}.seeds")
     used = {*values.get("seeds", ()), *values.get("pilot_seeds", ())}
     if not seeds or used & set(seeds):

@@ -38,6 +38,12 @@ CONSTANT_LEVELS = 2.0
 deviation, in two sample grids in a row after these steps."""
 
 
+AGAINST_COLLAPSE = (
+    "this is mode collapse: try more discriminators, gan.penalties = ['r1'] or lower rates"
+)
+"""Advice of all findings that the samples are too much alike."""
+
+
 class Finding(NamedTuple):
     """A sign that a run goes wrong."""
 
@@ -175,7 +181,7 @@ def _collapsed(rows: Sequence[Row], expected: Expectations) -> list[Finding]:
         Finding(
             "collapsed",
             f"the generator makes only {modes:.0f} of {classes} classes at {_when(few[-1])}",
-            "this is mode collapse: try more discriminators, gan.penalties = ['r1'] or lower rates",
+            AGAINST_COLLAPSE,
         )
     ]
 
@@ -225,7 +231,7 @@ def of_samples(spreads: Sequence[tuple[int, float]]) -> list[Finding]:
         Finding(
             "constant_samples",
             f"all samples look the same at step {spreads[-1][0]:,}",
-            "this is mode collapse: try more discriminators, gan.penalties = ['r1'] or lower rates",
+            AGAINST_COLLAPSE,
         )
     ]
 

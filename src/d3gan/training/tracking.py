@@ -91,7 +91,7 @@ class Tracking:
             )
 
     def _read(self) -> None:
-        """Read the run's identifier and what was logged before, or begin anew."""
+        """Read the run's identifier and what was logged before, or start a new record."""
         file = self._run.loggers_file
         try:
             saved = json.loads(file.read_text(encoding="utf-8"))
